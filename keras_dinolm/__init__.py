@@ -1,0 +1,50 @@
+"""Text encoders learned without labels: the DINO family on text, in Keras 3.
+
+Rooms load when first touched, so `import keras_dinolm` costs next to nothing
+and imports neither Keras, keras-hub nor TensorFlow by itself:
+
+    import keras_dinolm as kd
+
+    kd.data        corpora, tokenizer training, token store, `view_dataset`
+    kd.views       `TextViews`: spans, masks, perturbations
+    kd.models      `DinoLM`, `DinoLMBackbone`, keras-hub tasks and presets
+    kd.objectives  what the student learns from
+    kd.losses      the formulas, as pure functions
+    kd.layers      the parts of the network
+    kd.optimizers  `adamw` with the field's defaults
+    kd.schedules   values as functions of the optimizer update
+    kd.training    the per-backend training step, resumable `fit`
+    kd.callbacks   monitors and safe checkpoints
+    kd.evaluation  k-NN, retrieval, probes, RankMe
+"""
+
+import importlib
+
+from keras_dinolm.version import __version__ as __version__
+
+_ROOMS = {
+    "callbacks": "keras_dinolm.callbacks",
+    "data": "keras_dinolm.data",
+    "evaluation": "keras_dinolm.evaluation",
+    "layers": "keras_dinolm.layers",
+    "losses": "keras_dinolm.losses",
+    "models": "keras_dinolm.models",
+    "objectives": "keras_dinolm.objectives",
+    "optimizers": "keras_dinolm.training.optimizers",
+    "schedules": "keras_dinolm.training.schedules",
+    "training": "keras_dinolm.training",
+    "views": "keras_dinolm.views",
+}
+
+
+def __getattr__(name):
+    if name in _ROOMS:
+        return importlib.import_module(_ROOMS[name])
+    raise AttributeError(
+        f"module 'keras_dinolm' has no attribute {name!r}. "
+        f"Its rooms are: {', '.join(sorted(_ROOMS))}."
+    )
+
+
+def __dir__():
+    return sorted([*globals(), *_ROOMS])

@@ -1,0 +1,13 @@
+"""What watches a run from outside: checkpoints and monitors."""
+
+from keras_dinolm.callbacks.checkpoint import Checkpoint as Checkpoint
+from keras_dinolm.callbacks.checkpoint import Position as Position
+from keras_dinolm.callbacks.collapse_monitor import (
+    CollapseMonitor as CollapseMonitor,
+)
+from keras_dinolm.callbacks.collapse_monitor import (
+    CollapseWarning as CollapseWarning,
+)
+from keras_dinolm.callbacks.state_file import (
+    CheckpointError as CheckpointError,
+)

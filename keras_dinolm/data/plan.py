@@ -1,0 +1,223 @@
+"""Which tokens are in which batch: a function of (seed, step) alone.
+
+Shuffling has two levels, so that a corpus need not fit into memory. *Blocks*
+are fixed sets of shards (every K-th one, so that a block is a sample of the
+whole corpus), small enough to be loaded; an epoch visits them in a random
+order. Inside a block all windows are shuffled, dealt to length buckets, and
+cut into batches, which come in a random order again.
+
+How many windows a document gives does not depend on chance, so every epoch has
+the same number of steps, and step n is found by arithmetic: nothing is read
+or drawn for the steps before it.
+
+These functions are written in the array namespace of `keras_dinolm.views`: the
+same lines make the plan in NumPy and as graph ops, with the same bits.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from keras_dinolm.views.namespace import NUMPY
+from keras_dinolm.views.random import fold
+from keras_dinolm.views.random import logical_right_shift
+from keras_dinolm.views.random import permutation
+from keras_dinolm.views.random import stream
+
+# One tag for each purpose, so that no two draws share their numbers.
+_BLOCK_ORDER, _PHASE, _WINDOW_ORDER, _BATCH_ORDER = range(1001, 1005)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """What does not change from epoch to epoch.
+
+    Attributes:
+        batch_size: int.
+        buckets: ascending tuple of window widths.
+        drop_remainder: bool.
+        blocks: tuple of tuples of shard numbers.
+        batches: int64 [K], the number of batches in each block.
+        windows: int, windows of the corpus.
+    """
+
+    batch_size: int
+    buckets: tuple
+    drop_remainder: bool
+    blocks: tuple
+    batches: np.ndarray
+    windows: int
+
+    @property
+    def steps_per_epoch(self):
+        return int(self.batches.sum())
+
+    def locate(self, seed, step):
+        """Where a step is: (visit, batch within the block's batches).
+
+        A visit counts blocks over all epochs.
+        """
+        epoch, rest = divmod(step, self.steps_per_epoch)
+        order = block_order(seed, epoch, len(self.blocks))
+        ends = np.cumsum(self.batches[order])
+        place = int(np.searchsorted(ends, rest, side="right"))
+        begin = int(ends[place] - self.batches[order[place]])
+        return epoch * len(self.blocks) + place, rest - begin
+
+
+def make_layout(store, batch_size, buckets, drop_remainder, block_tokens):
+    """The `Layout` of a store.
+
+    Reads the length of every document once, shard by shard.
+    """
+    tokens = [shard["tokens"] for shard in store.shards]
+    num_blocks = min(len(tokens), -(-sum(tokens) // block_tokens))
+    counts = np.array(
+        [
+            _windows_per_bucket(store.shard(i)[1], buckets)
+            for i in range(len(tokens))
+        ]
+    )
+    blocks, batches = [], []
+    for block in range(num_blocks):
+        shards = tuple(range(block, len(tokens), num_blocks))
+        blocks.append(shards)
+        left, total = 0, 0
+        for width, count in enumerate(counts[list(shards)].sum(0)):
+            left += count
+            if width < len(buckets) - 1 or drop_remainder:
+                total += left // batch_size
+                left %= batch_size
+            else:
+                total += -(-left // batch_size)
+        batches.append(total)
+    return Layout(
+        batch_size,
+        tuple(buckets),
+        drop_remainder,
+        tuple(blocks),
+        np.array(batches, dtype="int64"),
+        int(counts.sum()),
+    )
+
+
+def _windows_per_bucket(lengths, buckets):
+    longest = buckets[-1]
+    lengths = np.asarray(lengths)
+    lengths = lengths[lengths > 0]
+    windows = -(-lengths // longest)
+    bucket = np.searchsorted(buckets, np.minimum(lengths, longest))
+    return np.bincount(bucket, windows, len(buckets)).astype("int64")
+
+
+def block_order(seed, epoch, num_blocks, xp=NUMPY):
+    """The order in which an epoch visits the blocks: int32 [K]."""
+    key = fold(stream(seed, epoch, xp), _BLOCK_ORDER, xp)
+    return permutation(key, num_blocks, xp)
+
+
+def plan_block(lengths, seed, epoch, block, layout, xp=NUMPY):
+    """All batches of one visit to a block.
+
+    Args:
+        lengths: int32 [n], tokens of each document of the block.
+        seed, epoch, block: integers.
+        layout: `Layout`.
+        xp: array namespace.
+
+    Returns:
+        A dict of int32 arrays. For each window, in the order of the batches:
+        `"first"` (its first token, counted through the block), `"length"` and
+        `"start"` (its first token, counted through the document). For each
+        batch, in the order they come: `"rows"` (its first window) and
+        `"bucket"`.
+    """
+    key = fold(stream(seed, epoch, xp), block, xp)
+    longest = layout.buckets[-1]
+    size = layout.batch_size
+
+    # Windows in the order of the documents. A long document is covered by as
+    # few full windows as can be; the slack goes into overlaps, at a random
+    # phase.
+    windows = (lengths + longest - 1) // longest
+    ends = xp.cumsum(windows)
+    count = ends[-1]
+    window = xp.arange(count)
+    document = xp.searchsorted(ends, window + 1)
+    length = xp.take(lengths, document)
+    pieces = xp.take(windows, document)
+    slack = pieces * longest - length
+    bits = fold(fold(key, _PHASE, xp), document, xp)
+    phase = logical_right_shift(bits, 1, xp) % (slack + 1)
+    piece = window - (xp.take(ends, document) - pieces)
+    start = xp.minimum(piece * longest - phase, length - longest)
+    start = xp.maximum(start, 0)
+    first = xp.take(xp.cumsum(lengths) - lengths, document) + start
+    length = xp.minimum(length, longest)
+
+    # Shuffled, then dealt to buckets. What does not fill a batch moves on to
+    # the next larger bucket.
+    order = permutation(fold(key, _WINDOW_ORDER, xp), count, xp)
+    widths = xp.asarray(np.array(layout.buckets))
+    bucket = xp.searchsorted(widths, xp.take(length, order))
+    batch_ends, done = [], 0
+    for width in range(len(layout.buckets)):
+        here = xp.asarray(bucket == width)
+        rank = xp.cumsum(here)
+        total = rank[-1]
+        last = width == len(layout.buckets) - 1
+        if not last:
+            full = total - total % size
+            bucket = xp.where((here > 0) & (rank > full), width + 1, bucket)
+            done = done + full // size
+        elif layout.drop_remainder:
+            done = done + total // size
+        else:
+            done = done + (total + size - 1) // size
+        batch_ends.append(xp.reshape(xp.asarray(done), (1,)))
+    # Stable by construction: the keys are distinct.
+    order = xp.take(order, xp.argsort(bucket * count + window))
+    batch_order = permutation(fold(key, _BATCH_ORDER, xp), done, xp)
+    return {
+        "count": xp.reshape(xp.asarray(count), (1,)),
+        "first": xp.take(first, order),
+        "length": xp.take(length, order),
+        "start": xp.take(start, order),
+        "rows": batch_order * size,
+        "bucket": xp.searchsorted(
+            xp.concatenate(batch_ends, 0), batch_order + 1
+        ),
+    }
+
+
+def gather_batch(ids, plan, row, layout, pad_token_id, xp=NUMPY):
+    """The windows of a batch, as wide as the largest bucket.
+
+    Args:
+        ids: [tokens of the block], any integer type.
+        plan: what `plan_block` returned.
+        row: the batch's entry of `"rows"`.
+        layout: `Layout`.
+        pad_token_id: int.
+        xp: array namespace.
+
+    Returns:
+        A dict of `"token_ids"` int32 [B, W], `"lengths"` and `"starts"`
+        int32 [B].
+    """
+    rows = row + xp.arange(layout.batch_size)
+    if not layout.drop_remainder:
+        # The last batch is completed with windows from the beginning.
+        rows = rows % xp.reshape(plan["count"], ())
+    first = xp.take(plan["first"], rows)[:, None]
+    lengths = xp.take(plan["length"], rows)
+    column = xp.arange(layout.buckets[-1])[None, :]
+    inside = column < lengths[:, None]
+    # Padding reads the first token, which is always there.
+    places = first + xp.where(inside, column, 0)
+    token_ids = xp.asarray(xp.take(ids, places))
+    return {
+        "token_ids": xp.where(inside, token_ids, pad_token_id),
+        "lengths": lengths,
+        "starts": xp.take(plan["start"], rows),
+    }

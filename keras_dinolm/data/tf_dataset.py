@@ -1,0 +1,229 @@
+"""The graph ops of `tf.data`: the only file that imports TensorFlow."""
+
+import functools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_dinolm.data.normalization import MAX_WORD_LENGTH
+from keras_dinolm.data.normalization import NUM_CODE_POINTS
+from keras_dinolm.data.normalization import exceptions
+from keras_dinolm.data.plan import block_order
+from keras_dinolm.data.plan import gather_batch
+from keras_dinolm.data.plan import plan_block
+from keras_dinolm.data.shard import shard_paths
+from keras_dinolm.views.namespace import PipelineNamespace
+
+if not hasattr(tf, "data"):
+    # `pip uninstall` can leave an empty folder, which imports.
+    raise ImportError("TensorFlow is not usable: its package is empty.")
+
+_PAGE = 256
+
+
+def make_dataset(store, views, layout, seed, start_step, num_steps):
+    """A `tf.data.Dataset` of batches of views, made of graph ops alone.
+
+    Args:
+        store: `TokenStore`.
+        views: callable, `views(windows, seed=, step=)`.
+        layout: `Layout`.
+        seed: int.
+        start_step: int. The step of the first batch.
+        num_steps: int, or `None` for an endless dataset.
+
+    Returns:
+        A `tf.data.Dataset`.
+    """
+    _leave_accelerators_alone()
+    xp = _BlockNamespace(tf)
+    num_blocks = len(layout.blocks)
+    first_visit, first_batch = layout.locate(seed, start_step)
+    load = functools.partial(_load_block, store, layout)
+
+    # Nothing here is Python control flow over tensors: converting it would
+    # only take time.
+    plain = tf.autograph.experimental.do_not_convert
+
+    @plain
+    def visit_block(visit):
+        epoch = tf.cast(visit // num_blocks, tf.int32)
+        place = tf.cast(visit % num_blocks, tf.int32)
+        block = block_order(seed, epoch, num_blocks, xp)[place]
+        ids, lengths = load(block)
+        plan = plan_block(lengths, seed, epoch, block, layout, xp)
+        skip = tf.where(visit == first_visit, first_batch, 0)
+        return ids, plan, tf.cast(skip, tf.int64)
+
+    @plain
+    def batches_of(ids, plan, skip):
+        count = tf.size(plan["rows"], out_type=tf.int64)
+
+        def take(batch):
+            windows = gather_batch(
+                ids,
+                plan,
+                plan["rows"][batch],
+                layout,
+                store.header["pad_token_id"],
+                xp,
+            )
+            return windows, plan["bucket"][batch]
+
+        return tf.data.Dataset.range(skip, count).map(plain(take))
+
+    @plain
+    def cut_views(step, batch):
+        windows, bucket = batch
+
+        def with_width(width):
+            token_ids = windows["token_ids"][:, :width]
+            shape = (layout.batch_size, width)
+            # Static shapes, one set for each bucket.
+            return views(
+                {
+                    "token_ids": tf.ensure_shape(token_ids, shape),
+                    "lengths": tf.ensure_shape(windows["lengths"], shape[:1]),
+                    "starts": tf.ensure_shape(windows["starts"], shape[:1]),
+                },
+                seed=seed,
+                step=tf.cast(step, tf.int32),
+            )
+
+        if len(layout.buckets) == 1:
+            return with_width(layout.buckets[0])
+        branches = [
+            functools.partial(with_width, width) for width in layout.buckets
+        ]
+        return tf.switch_case(bucket, branches)
+
+    # One block is read and planned ahead while another is in use.
+    dataset = tf.data.Dataset.range(first_visit, tf.int64.max)
+    dataset = dataset.map(visit_block).prefetch(1).flat_map(batches_of)
+    dataset = dataset.enumerate(start_step)
+    if num_steps is not None:
+        dataset = dataset.take(num_steps)
+    dataset = dataset.map(
+        cut_views, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    dataset = dataset.apply(
+        tf.data.experimental.assert_cardinality(
+            tf.data.INFINITE_CARDINALITY if num_steps is None else num_steps
+        )
+    )
+    options = tf.data.Options()
+    options.deterministic = True
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+class _BlockNamespace(PipelineNamespace):
+    """Blocks differ in size, so shapes are known when the graph runs."""
+
+    def searchsorted(self, x, values):
+        return self.library.searchsorted(x, values)
+
+
+def _load_block(store, layout, block):
+    """Ids and document lengths of a block, read from its shards."""
+    ids_paths, lengths_paths = [], []
+    for shards in layout.blocks:
+        paths = [shard_paths(store.directory, index) for index in shards]
+        ids_paths.append([str(path[0].resolve()) for path in paths])
+        lengths_paths.append([str(path[1].resolve()) for path in paths])
+
+    def read(paths, dtype):
+        paths = tf.ragged.constant(paths, dtype=tf.string)[block]
+        contents = tf.map_fn(tf.io.read_file, paths)
+        return tf.io.decode_raw(tf.strings.reduce_join(contents), dtype)
+
+    # decode_raw knows no uint32; ids are far below 2**31.
+    dtype = tf.uint16 if store.dtype == "uint16" else tf.int32
+    return read(ids_paths, dtype), read(lengths_paths, tf.int32)
+
+
+def _leave_accelerators_alone():
+    # TensorFlow takes all memory of a GPU when it first touches one, and on
+    # the other backends has no business there.
+    if keras.backend.backend() == "tensorflow":
+        return
+    try:
+        tf.config.set_visible_devices([], "GPU")
+    except RuntimeError:
+        pass  # somebody used TensorFlow before: devices are settled
+
+
+def split_words(inputs, lowercase, strip_accents):
+    """The words of texts, as `normalize(...).split()` gives them.
+
+    Args:
+        inputs: string tensor of rank 0 or 1 (or what converts to one).
+        lowercase: bool.
+        strip_accents: bool.
+
+    Returns:
+        A ragged tensor of words, `[texts, (words)]`, and whether `inputs` was
+        a single text.
+
+    Raises:
+        ValueError: if the rank is unknown or above 1.
+    """
+    texts = tf.convert_to_tensor(inputs)
+    if texts.shape.rank not in (0, 1):
+        raise ValueError(
+            "`inputs` must be a string tensor of rank 0 or 1. "
+            f"Received: shape {texts.shape}"
+        )
+    unbatched = texts.shape.rank == 0
+    if unbatched:
+        texts = texts[None]
+    pages, deltas, kinds = (
+        tf.constant(table) for table in _tables(lowercase, strip_accents)
+    )
+    points = tf.strings.unicode_decode(texts, "UTF-8", errors="replace")
+    code = points.flat_values
+    entry = tf.gather(pages, code // _PAGE) * _PAGE + code % _PAGE
+    code = code + tf.gather(deltas, entry)
+    kind = tf.gather(kinds, entry)
+    # Each character becomes three: space or nothing, itself or nothing, space
+    # or nothing. Zeros are the nothings.
+    space = tf.where(kind == _ALONE, ord(" "), 0)
+    triple = tf.stack([space, tf.where(kind == _GONE, 0, code), space], 1)
+    triple = points.with_flat_values(triple).merge_dims(1, 2)
+    triple = tf.ragged.boolean_mask(triple, triple != 0)
+    text = tf.strings.unicode_encode(triple, "UTF-8")
+    text = tf.strings.regex_replace(
+        text, f"([^ ]{{{MAX_WORD_LENGTH}}})", r"\1 "
+    )
+    return tf.strings.split(text), unbatched
+
+
+_PLAIN, _GONE, _ALONE = range(3)
+
+
+@functools.cache
+def _tables(lowercase, strip_accents):
+    """`replacement_table` in arrays: most pages of 256 code points are equal.
+
+    Returns:
+        Three int32 arrays: page of each high part; and for each entry of the
+        distinct pages, what to add to the code point, and its kind.
+    """
+    deltas = np.zeros(NUM_CODE_POINTS, dtype="int32")
+    kinds = np.full(NUM_CODE_POINTS, _PLAIN, dtype="int32")
+    for code, replacement in exceptions(lowercase, strip_accents):
+        if replacement == "":
+            kinds[code] = _GONE
+        else:
+            if len(replacement) == 3:
+                kinds[code] = _ALONE
+            deltas[code] = ord(replacement[len(replacement) // 2]) - code
+    both = np.concatenate(
+        [deltas.reshape(-1, _PAGE), kinds.reshape(-1, _PAGE)], axis=1
+    )
+    distinct, pages = np.unique(both, axis=0, return_inverse=True)
+    return (
+        pages.reshape(-1).astype("int32"),
+        distinct[:, :_PAGE].reshape(-1),
+        distinct[:, _PAGE:].reshape(-1),
+    )

@@ -1,0 +1,184 @@
+"""Token ids on disk, opened as memory maps."""
+
+import json
+import pathlib
+
+import numpy as np
+
+from keras_dinolm.data.shard import shard_paths
+
+HEADER = "header.json"
+VERSION = 1
+
+
+class TokenStore:
+    """A tokenized corpus on disk; made by `keras_dinolm.data.tokenize`.
+
+    Nothing is loaded until it is asked for: a store may be much larger than
+    memory. Documents keep the order and number of the corpus; empty ones have
+    no tokens.
+
+    Attributes:
+        directory: path of the folder.
+        fingerprint: str. That of the tokenizer.
+        dtype: `"uint16"` or `"uint32"`, of the ids on disk.
+        num_documents, num_tokens, num_sentences: int.
+        num_empty: int. Documents without a token.
+
+    Example:
+
+    ```python
+    store = keras_dinolm.data.TokenStore.open("tokens/", tokenizer)
+    store[0]                  # ids of the first document, int32 [T]
+    store.sentence_starts(0)  # index of each sentence's first token
+    ```
+    """
+
+    def __init__(self, directory, header):
+        self.directory = pathlib.Path(directory)
+        self.header = header
+        self.fingerprint = header["fingerprint"]
+        self.dtype = header["dtype"]
+        self.shards = header["shards"]
+        counts = [shard["documents"] for shard in self.shards]
+        self._first = np.cumsum([0, *counts])
+        self.num_documents = int(self._first[-1])
+        self.num_tokens = sum(shard["tokens"] for shard in self.shards)
+        self.num_sentences = sum(shard["sentences"] for shard in self.shards)
+        self.num_empty = sum(shard["empty"] for shard in self.shards)
+        self._maps = {}
+
+    @classmethod
+    def open(cls, directory, tokenizer=None):
+        """Opens a finished store.
+
+        Args:
+            directory: path of the folder.
+            tokenizer: the tokenizer whose ids are expected, or `None` to
+                trust the caller.
+
+        Returns:
+            A `TokenStore`.
+
+        Raises:
+            FileNotFoundError: if there is no finished store, or a file of it
+                is missing or has the wrong size.
+            ValueError: if the store was built with another tokenizer, or
+                with another version of this library's format.
+        """
+        directory = pathlib.Path(directory)
+        path = directory / HEADER
+        if not path.exists():
+            begun = any(directory.glob("shard-*"))
+            raise FileNotFoundError(
+                f"No finished token store in {directory}"
+                + (" (it was begun, but interrupted)" if begun else "")
+                + ". Build it with `keras_dinolm.data.tokenize(corpus, "
+                f"tokenizer, {str(directory)!r})`."
+            )
+        try:
+            header = json.loads(path.read_text())
+            version = header["version"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path} is not the header of a token store ({error}). Remove "
+                "the folder and build it again."
+            ) from error
+        if version != VERSION:
+            raise ValueError(
+                f"The token store {directory} has format {version}, this "
+                f"version of keras_dinolm reads format {VERSION}. Remove the "
+                "folder and build it again."
+            )
+        store = cls(directory, header)
+        store._check_files()
+        if tokenizer is not None:
+            store.check_tokenizer(tokenizer)
+        return store
+
+    def check_tokenizer(self, tokenizer):
+        """Raises `ValueError` if the ids are not those of `tokenizer`."""
+        if tokenizer.fingerprint() != self.fingerprint:
+            raise ValueError(
+                f"The token store {self.directory} was built with another "
+                f"tokenizer: its fingerprint is {self.fingerprint}, that of "
+                f"the given tokenizer is {tokenizer.fingerprint()}. Use the "
+                "tokenizer it was built with, or build a store for this one "
+                "with `keras_dinolm.data.tokenize` in another directory (or "
+                "remove this one)."
+            )
+
+    def _check_files(self):
+        size = np.dtype(self.dtype).itemsize
+        for index, shard in enumerate(self.shards):
+            expected = (
+                shard["tokens"] * size,
+                shard["documents"] * 4,
+                shard["sentences"] * 4,
+            )
+            for path, length in zip(shard_paths(self.directory, index), expected):
+                actual = path.stat().st_size if path.exists() else None
+                if actual != length:
+                    state = "is missing" if actual is None else (
+                        f"has {actual:,} bytes instead of {length:,}"
+                    )
+                    raise FileNotFoundError(
+                        f"The token store {self.directory} is damaged: "
+                        f"{path.name} {state}. Remove the folder and build it "
+                        "again with `keras_dinolm.data.tokenize`."
+                    )
+
+    def shard(self, index):
+        """Memory maps of a shard: ids, lengths, sentence starts."""
+        if index not in self._maps:
+            types = (f"<u{np.dtype(self.dtype).itemsize}", "<i4", "<i4")
+            self._maps[index] = tuple(
+                # An empty file cannot be mapped.
+                np.memmap(path, dtype, "r")
+                if path.stat().st_size
+                else np.zeros(0, dtype)
+                for path, dtype in zip(
+                    shard_paths(self.directory, index), types
+                )
+            )
+        return self._maps[index]
+
+    def __len__(self):
+        return self.num_documents
+
+    def _find(self, index):
+        """Shard number, memory maps, and the document's place in the shard."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(
+                f"Document {index} of a store of {len(self):,} documents"
+            )
+        index %= len(self)
+        number = int(np.searchsorted(self._first, index, side="right")) - 1
+        return self.shard(number), index - int(self._first[number])
+
+    def _bounds(self, lengths, place):
+        start = int(lengths[:place].sum(dtype="int64"))
+        return start, start + int(lengths[place])
+
+    def __getitem__(self, index):
+        (ids, lengths, _), place = self._find(index)
+        start, stop = self._bounds(lengths, place)
+        return np.array(ids[start:stop], dtype="int32")
+
+    def sentence_starts(self, index):
+        """Where sentences begin, in tokens from the start of a document."""
+        (_, lengths, sentences), place = self._find(index)
+        start, stop = self._bounds(lengths, place)
+        low, high = np.searchsorted(sentences, [start, stop])
+        return np.array(sentences[low:high] - start, dtype="int32")
+
+    def lengths(self):
+        """Number of tokens of each document: int32 [num_documents]."""
+        arrays = [self.shard(i)[1] for i in range(len(self.shards))]
+        return np.concatenate([np.zeros(0, "int32"), *arrays])
+
+    def __repr__(self):
+        return (
+            f"<TokenStore {self.directory}: {self.num_documents:,} documents, "
+            f"{self.num_tokens:,} tokens, {len(self.shards)} shards>"
+        )

@@ -1,0 +1,41 @@
+"""A process that turns batches of text into shards of ids.
+
+Started by `keras_dinolm.data.tokenize` as `python -m
+keras_dinolm.data.worker`: a fresh interpreter, so nothing of a parent that
+runs jax or TensorFlow is forked, a user's script needs no `if __name__ ==
+"__main__"`, and start-up is that of NumPy and `tokenizers`. It reads pickled
+jobs from standard input and answers on standard output, until the input ends.
+"""
+
+import os
+import pickle
+import sys
+
+
+def main():
+    # Parallel over processes, not inside of them.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    from keras_dinolm.data.encoder import Encoder
+    from keras_dinolm.data.shard import write_shard
+
+    # Whatever else prints must not end up between the answers.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    settings = pickle.load(sys.stdin.buffer)
+    encoder = Encoder(**settings.pop("encoder"))
+    while True:
+        try:
+            job = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        try:
+            answer = write_shard(encoder=encoder, **settings, **job)
+        except Exception as error:
+            # The parent raises it again; the next job may still work.
+            answer = error
+        pickle.dump(answer, answers)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""The linear classifier of the probes."""
+
+import warnings
+
+import numpy as np
+
+
+def choose(train, labels, dev, dev_score, strengths, max_iterations):
+    """Fits one classifier for each strength; returns the best on dev.
+
+    Features are shifted and scaled to unit variance by the training rows, so
+    that one grid of strengths suits all encoders. Ties go to the stronger
+    regularisation.
+
+    Args:
+        train: Array of shape `[N, D]`.
+        labels: List of N strings or integers.
+        dev: Array of shape `[M, D]`, or `None` for a single strength.
+        dev_score: Function of predicted dev labels.
+        strengths: Sequence of floats, inverse regularisation.
+        max_iterations: Integer.
+
+    Returns:
+        Function from features to a list of predicted labels.
+    """
+    # scikit-learn takes a second to import, and most users never probe.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    classes = list(dict.fromkeys(labels))
+    if len(classes) < 2:
+        raise ValueError(
+            "A probe needs at least two different training labels. "
+            f"Received: {classes[0]!r} for all {len(labels)} rows."
+        )
+    codes = {label: code for code, label in enumerate(classes)}
+    target = np.array([codes[label] for label in labels])
+    train = train.astype(np.float64)
+    mean, std = train.mean(axis=0), train.std(axis=0)
+    std[std < 1e-12 * (np.abs(mean) + 1e-12)] = 1.0  # constant columns
+    train = (train - mean) / std
+
+    def predictor(model):
+        def predict(features):
+            codes = model.predict((features.astype(np.float64) - mean) / std)
+            return [classes[code] for code in codes]
+
+        return predict
+
+    best, best_score, unfinished = None, None, []
+    for strength in sorted(strengths):
+        model = LogisticRegression(C=strength, max_iter=max_iterations)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.fit(train, target)
+        for warning in caught:
+            if issubclass(warning.category, ConvergenceWarning):
+                unfinished.append(strength)
+            else:
+                warnings.warn_explicit(
+                    warning.message,
+                    warning.category,
+                    warning.filename,
+                    warning.lineno,
+                )
+        predict = predictor(model)
+        score = None if dev is None else dev_score(predict(dev))
+        if best is None or score > best_score:
+            best, best_score = predict, score
+    if unfinished:
+        warnings.warn(
+            f"{len(unfinished)} of {len(strengths)} logistic regressions did "
+            f"not converge within max_iterations={max_iterations} (inverse "
+            f"regularisation {unfinished}). Raise `max_iterations`.",
+            stacklevel=3,
+        )
+    return best
+
+
+def as_strengths(strengths, has_dev):
+    """Checks the strengths; one is enough, several need dev data."""
+    strengths = tuple(strengths) if np.ndim(strengths) else (strengths,)
+    if not strengths or not all(0 < s < float("inf") for s in strengths):
+        raise ValueError(
+            "`strengths` must be positive and finite. "
+            f"Received: strengths={strengths}."
+        )
+    if len(strengths) > 1 and not has_dev:
+        raise ValueError(
+            "To choose among several `strengths`, give `dev_features` and "
+            "`dev_labels`: choosing on the test data would flatter. "
+            f"Received: strengths={strengths}."
+        )
+    return strengths

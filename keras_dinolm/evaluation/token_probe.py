@@ -1,0 +1,128 @@
+"""A linear tagger on frozen token features."""
+
+import numpy as np
+
+from keras_dinolm.evaluation.arguments import as_features
+from keras_dinolm.evaluation.arguments import check_integer
+from keras_dinolm.evaluation.entity_f1 import check_tag
+from keras_dinolm.evaluation.entity_f1 import entity_f1
+from keras_dinolm.evaluation.linear_probe import STRENGTHS
+from keras_dinolm.evaluation.logistic_regression import as_strengths
+from keras_dinolm.evaluation.logistic_regression import choose
+
+
+def token_probe(
+    train_features,
+    train_tags,
+    test_features,
+    test_tags,
+    dev_features=None,
+    dev_tags=None,
+    strengths=None,
+    max_iterations=1000,
+):
+    """Entity F1 of logistic regression on each token's frozen feature.
+
+    Every token is classified on its own: what its feature knows of the
+    sentence, it knows from the encoder. Scored by `entity_f1`: whole entities
+    of the right type, micro-averaged.
+
+    Features come from pieces of words, tags belong to words: give the tag to
+    one piece (usually the first) and `None` to the others, to special tokens
+    and to padding. Tokens tagged `None` are neither trained on nor scored.
+
+    Args:
+        train_features: Sequence of sentences, each an array `[L, D]`; an
+            array of shape `[N, L, D]` is one.
+        train_tags: Sequence of sentences, each L tags: `O`, `B-type`,
+            `I-type`, or `None`.
+        test_features: As `train_features`.
+        test_tags: As `train_tags`.
+        dev_features: Optional, as `train_features`.
+        dev_tags: As `train_tags`, with `dev_features`.
+        strengths: As for `linear_probe`; chosen by F1 on the dev data.
+        max_iterations: Integer. Of the solver, L-BFGS.
+
+    Returns:
+        Float from 0 to 1.
+
+    Raises:
+        ValueError: If lengths do not fit, a tag has another form, features
+            are not finite, or there is no entity to find.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_dinolm.evaluation import token_probe
+
+    tags = [["O", "B-PER", "I-PER", None], ["B-PER", "O", "O", None]] * 10
+    kinds = {"O": 0, "B-PER": 1, "I-PER": 2, None: 3}
+    features = np.eye(4)[[[kinds[tag] for tag in row] for row in tags]]
+    print(token_probe(features[:10], tags[:10], features[10:], tags[10:]))
+    ```
+
+    Reference:
+
+    - [Tjong Kim Sang & De Meulder, 2003](https://aclanthology.org/W03-0419)
+    """
+    train, train_tags = _flatten("train", train_features, train_tags)
+    test, test_tags = _flatten("test", test_features, test_tags, train.shape[1])
+    check_integer("max_iterations", max_iterations)
+    if (dev_features is None) != (dev_tags is None):
+        raise ValueError(
+            "`dev_features` and `dev_tags` go together. Received only one."
+        )
+    dev = None
+    if dev_features is not None:
+        dev, dev_tags = _flatten("dev", dev_features, dev_tags, train.shape[1])
+    if strengths is None:
+        strengths = 1.0 if dev is None else STRENGTHS
+    predict = choose(
+        train,
+        [tag for tags in train_tags for tag in tags],
+        dev,
+        lambda flat: entity_f1(dev_tags, _unflatten(flat, dev_tags)),
+        as_strengths(strengths, dev is not None),
+        int(max_iterations),
+    )
+    return entity_f1(test_tags, _unflatten(predict(test), test_tags))
+
+
+def _flatten(split, features, tags, width=None):
+    """Drops what is tagged `None`; returns `[M, D]` and lists of tags."""
+    name = f"{split}_features"
+    features, tags = list(features), [list(row) for row in tags]
+    if len(features) != len(tags):
+        raise ValueError(
+            f"`{split}_tags` must have one entry for each sentence of "
+            f"`{name}`. Received: {len(tags)} and {len(features)}."
+        )
+    rows, kept = [], []
+    for i, (x, row) in enumerate(zip(features, tags, strict=True)):
+        if len(x) != len(row):
+            raise ValueError(
+                f"`{split}_tags` must have one tag for each token. "
+                f"Received: {len(row)} tags for the {len(x)} tokens of "
+                f"sentence {i}."
+            )
+        for tag in row:
+            if tag is not None:
+                check_tag(f"{split}_tags", tag)
+        places = [j for j, tag in enumerate(row) if tag is not None]
+        kept.append([row[j] for j in places])
+        if places:
+            x = as_features(f"{name}[{i}]", x, width)
+            width = x.shape[1]
+            rows.append(x[places])
+    if not rows:
+        raise ValueError(
+            f"`{split}_tags` must tag at least one token. Received: "
+            f"{len(tags)} sentences without any tag but `None`."
+        )
+    return np.concatenate(rows), kept
+
+
+def _unflatten(flat, like):
+    flat = iter(flat)
+    return [[next(flat) for _ in row] for row in like]

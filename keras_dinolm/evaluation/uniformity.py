@@ -1,0 +1,59 @@
+"""How evenly features cover the sphere."""
+
+import numpy as np
+
+from keras_dinolm.evaluation.arguments import as_features
+from keras_dinolm.evaluation.arguments import check_integer
+from keras_dinolm.evaluation.arguments import unit
+
+
+def uniformity(features, t=2.0, batch_size=1024):
+    """Logarithm of the mean Gaussian potential between features.
+
+    `log mean exp(-t * |x_i - x_j|^2)` over all pairs of different rows, scaled
+    to unit length. Lower is more uniform; 0 means that all are the same.
+
+    Args:
+        features: Array of shape `[N, D]`, N at least 2.
+        t: Positive float. Higher looks at smaller distances.
+        batch_size: Integer. Number of rows at a time; it does not change the
+            result.
+
+    Returns:
+        Float, at most 0.
+
+    Raises:
+        ValueError: If there are fewer than two rows, or they are not finite.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_dinolm.evaluation import uniformity
+
+    x = np.random.default_rng(0).normal(size=(50, 8))
+    print(uniformity(x))  # near -4 + 1 / 4: spread
+    print(uniformity(np.ones((50, 8))))  # 0: collapsed
+    ```
+
+    Reference:
+
+    - [Wang & Isola, 2020](https://arxiv.org/abs/2005.10242)
+    """
+    x = unit(as_features("features", features))
+    check_integer("batch_size", batch_size)
+    if len(x) < 2:
+        raise ValueError(
+            "`features` must have at least two rows. "
+            f"Received: features of shape {x.shape}."
+        )
+    if not t > 0:
+        raise ValueError(f"`t` must be greater than 0. Received: t={t}.")
+    norms = np.sum(x**2, axis=1)
+    total = 0.0
+    for start in range(0, len(x), int(batch_size)):
+        rows = slice(start, start + int(batch_size))
+        squares = norms[rows, None] + norms - 2.0 * (x[rows] @ x.T)
+        potentials = np.exp(-t * np.maximum(squares, 0.0))
+        total += potentials.sum() - np.trace(potentials, offset=start)
+    return min(0.0, float(np.log(total / (len(x) * (len(x) - 1)))))

@@ -1,0 +1,115 @@
+"""Self-attention with one fused projection and rotary positions."""
+
+import keras
+from keras import ops
+
+from keras_dinolm.layers.rotary import rotate
+from keras_dinolm.layers.validation import check_positive
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class SelfAttention(keras.layers.Layer):
+    """Multi-head self-attention over the tokens of a sequence.
+
+    Queries, keys and values come from one matrix product. The core is
+    `keras.ops.dot_product_attention`, which takes a flash kernel where the
+    backend and the device have one. There is no dropout on the attention
+    weights: it would rule those kernels out.
+
+    Args:
+        num_heads: int. Must divide the feature size.
+        kernel_initializer: initializer of both projections.
+        **kwargs: as for `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: float tensor `[batch, length, dim]`.
+        attention_mask: bool tensor, broadcastable to
+            `[batch, heads, length, length]`; `True` may be attended to.
+        cos: float tensor `[length, dim / num_heads / 2]`, from
+            `RotaryTables`.
+        sin: as `cos`.
+
+    Returns:
+        A tensor like `inputs`.
+
+    References:
+        - [Attention Is All You Need](https://arxiv.org/abs/1706.03762)
+    """
+
+    def __init__(
+        self, num_heads, kernel_initializer="glorot_uniform", **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.num_heads = check_positive("num_heads", num_heads)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, inputs_shape, **kwargs):
+        dim = inputs_shape[-1]
+        if dim % self.num_heads:
+            raise ValueError(
+                "Argument `num_heads` must divide the feature size. "
+                f"Received: num_heads={self.num_heads}, feature size {dim}"
+            )
+        self.head_dim = dim // self.num_heads
+        self.query_key_value = keras.layers.Dense(
+            3 * dim,
+            kernel_initializer=self._fused_initializer(dim),
+            dtype=self.dtype_policy,
+            name="query_key_value",
+        )
+        self.query_key_value.build(inputs_shape)
+        self.output_projection = keras.layers.Dense(
+            dim,
+            kernel_initializer=_fresh(self.kernel_initializer),
+            dtype=self.dtype_policy,
+            name="output_projection",
+        )
+        self.output_projection.build(inputs_shape)
+
+    def _fused_initializer(self, dim):
+        """Draws three square kernels: a fan of `3 * dim` would shrink them."""
+        draws = [_fresh(self.kernel_initializer) for _ in range(3)]
+
+        def initialize(shape, dtype=None):
+            return ops.concatenate(
+                [draw((shape[0], dim), dtype=dtype) for draw in draws], axis=1
+            )
+
+        return initialize
+
+    def call(self, inputs, attention_mask=None, cos=None, sin=None):
+        batch, length, dim = ops.shape(inputs)
+        heads = (batch, length, 3, self.num_heads, self.head_dim)
+        qkv = ops.reshape(self.query_key_value(inputs), heads)
+        query_key, value = qkv[:, :, :2], qkv[:, :, 2]
+        if cos is not None:
+            # Both in one rotation: half the element-wise kernels.
+            query_key = rotate(
+                query_key, cos[:, None, None, :], sin[:, None, None, :]
+            )
+        attended = ops.dot_product_attention(
+            query_key[:, :, 0],
+            query_key[:, :, 1],
+            value,
+            mask=attention_mask,
+        )
+        return self.output_projection(
+            ops.reshape(attended, (batch, length, dim))
+        )
+
+    def compute_output_shape(self, inputs_shape):
+        return inputs_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "kernel_initializer": keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+        }
+
+
+def _fresh(initializer):
+    # An initializer draws the same numbers again when it is used twice.
+    return initializer.clone()

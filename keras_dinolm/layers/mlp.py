@@ -1,0 +1,88 @@
+"""The feed-forward half of an encoder block."""
+
+import keras
+from keras import ops
+
+from keras_dinolm.layers.validation import check_positive
+
+ACTIVATIONS = ("gelu", "swiglu")
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class FeedForward(keras.layers.Layer):
+    """Widens each token, applies GELU or SwiGLU, and narrows it again.
+
+    Args:
+        intermediate_dim: int. Width between the two projections. SwiGLU has
+            a third projection of the same size: two thirds of the width of a
+            GELU layer cost the same.
+        activation: `"gelu"` (exact, not the tanh approximation) or
+            `"swiglu"`.
+        kernel_initializer: initializer of the projections.
+        **kwargs: as for `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: float tensor `[..., dim]`.
+
+    Returns:
+        A tensor like `inputs`.
+
+    References:
+        - [GLU Variants Improve Transformer](https://arxiv.org/abs/2002.05202)
+    """
+
+    def __init__(
+        self,
+        intermediate_dim,
+        activation="gelu",
+        kernel_initializer="glorot_uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f"Argument `activation` must be one of {ACTIVATIONS}. "
+                f"Received: activation={activation!r}"
+            )
+        self.intermediate_dim = check_positive(
+            "intermediate_dim", intermediate_dim
+        )
+        self.activation = activation
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape):
+        self.up = self._dense(self.intermediate_dim, "up")
+        self.up.build(input_shape)
+        if self.activation == "swiglu":
+            self.gate = self._dense(self.intermediate_dim, "gate")
+            self.gate.build(input_shape)
+        self.down = self._dense(input_shape[-1], "down")
+        self.down.build((*input_shape[:-1], self.intermediate_dim))
+
+    def _dense(self, units, name):
+        return keras.layers.Dense(
+            units,
+            kernel_initializer=self.kernel_initializer.clone(),
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def call(self, inputs):
+        if self.activation == "swiglu":
+            hidden = ops.silu(self.gate(inputs)) * self.up(inputs)
+        else:
+            hidden = ops.gelu(self.up(inputs), approximate=False)
+        return self.down(hidden)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "intermediate_dim": self.intermediate_dim,
+            "activation": self.activation,
+            "kernel_initializer": keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+        }

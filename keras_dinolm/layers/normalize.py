@@ -1,0 +1,33 @@
+"""L2 normalisation whose gradient is finite everywhere."""
+
+from keras import ops
+
+
+def l2_normalize(x, axis=-1, epsilon=1e-6):
+    """Scales `x` to unit length along `axis`, in float32.
+
+    `keras.ops.normalize` has NaN gradients at a zero vector, which a padded
+    row or a dead feature produces. Here the squared length is bounded from
+    below *before* the root, so that such a row stays zero and its gradient is
+    finite.
+
+    Args:
+        x: float tensor of any shape.
+        axis: int. The axis whose slices become unit vectors.
+        epsilon: float. Lengths below it are divided by it instead.
+
+    Returns:
+        float32 tensor of the shape of `x`.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_dinolm.layers import l2_normalize
+
+    l2_normalize(np.array([[3.0, 4.0], [0.0, 0.0]]))  # [[0.6, 0.8], [0, 0]]
+    ```
+    """
+    x = ops.cast(x, "float32")
+    square = ops.sum(ops.square(x), axis=axis, keepdims=True)
+    return x * ops.rsqrt(ops.maximum(square, epsilon * epsilon))

@@ -1,0 +1,94 @@
+"""The MLP between an encoder and its prototypes."""
+
+import keras
+from keras import ops
+
+from keras_dinolm.layers.normalize import l2_normalize
+from keras_dinolm.layers.validation import check_positive
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class ProjectionHead(keras.layers.Layer):
+    """Projects features onto a sphere of low dimension.
+
+    Dense layers with exact GELU between them, a narrow last one, and L2
+    normalisation. The objective acts on this projection, not on the features,
+    which may then keep what the objective would have them forget. The head is
+    dropped after training.
+
+    Args:
+        hidden_dim: int. Width of the layers but the last.
+        bottleneck_dim: int. Width of the output.
+        num_layers: int. Dense layers, the last one included.
+        kernel_initializer: initializer of the layers.
+        **kwargs: as for `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: float tensor `[..., dim]`.
+
+    Returns:
+        float32 tensor `[..., bottleneck_dim]` of unit length.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import keras_dinolm as kd
+
+    head = kd.layers.ProjectionHead(hidden_dim=64, bottleneck_dim=16)
+    head(np.ones((2, 32))).shape  # (2, 16)
+    ```
+
+    References:
+        - [DINO](https://arxiv.org/abs/2104.14294)
+    """
+
+    def __init__(
+        self,
+        hidden_dim=2048,
+        bottleneck_dim=256,
+        num_layers=3,
+        kernel_initializer="glorot_uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.hidden_dim = check_positive("hidden_dim", hidden_dim)
+        self.bottleneck_dim = check_positive("bottleneck_dim", bottleneck_dim)
+        self.num_layers = check_positive("num_layers", num_layers)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        widths = [hidden_dim] * (num_layers - 1) + [bottleneck_dim]
+        self.dense_layers = [
+            keras.layers.Dense(
+                width,
+                kernel_initializer=self.kernel_initializer.clone(),
+                dtype=self.dtype_policy,
+                name=f"dense_{index}",
+            )
+            for index, width in enumerate(widths)
+        ]
+
+    def build(self, input_shape):
+        for layer in self.dense_layers:
+            layer.build(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
+
+    def call(self, inputs):
+        x = inputs
+        for layer in self.dense_layers[:-1]:
+            x = ops.gelu(layer(x), approximate=False)
+        return l2_normalize(self.dense_layers[-1](x))
+
+    def compute_output_spec(self, inputs):
+        shape = (*inputs.shape[:-1], self.bottleneck_dim)
+        return keras.KerasTensor(shape, dtype="float32")
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "hidden_dim": self.hidden_dim,
+            "bottleneck_dim": self.bottleneck_dim,
+            "num_layers": self.num_layers,
+            "kernel_initializer": keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+        }

@@ -1,0 +1,109 @@
+"""Rotary positions: tables once a forward pass, a rotation in each block."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_dinolm.layers.validation import check_positive
+
+
+def rotate(x, cos, sin):
+    """Rotates pairs of features by the angle of their position.
+
+    Feature `i` and feature `i + dim / 2` form a pair, so that scores between
+    two rotated vectors depend on the distance of their positions alone.
+
+    Args:
+        x: float tensor `[..., dim]`.
+        cos: float tensor that broadcasts to `[..., dim / 2]`.
+        sin: as `cos`.
+
+    Returns:
+        A tensor like `x`.
+    """
+    first, second = ops.split(x, 2, axis=-1)
+    return ops.concatenate(
+        [first * cos - second * sin, second * cos + first * sin], axis=-1
+    )
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class RotaryTables(keras.layers.Layer):
+    """Cosines and sines of rotary position embedding for a sequence.
+
+    The tables depend on the length alone. All blocks of an encoder share
+    them, so they are a layer of their own, called once. Prefix tokens
+    (registers) have no place in the text: their angle is 0, the first token
+    of the text has position 0 as well.
+
+    Args:
+        dim: int. Size of an attention head, even.
+        num_prefix_tokens: int. Leading tokens that are not rotated.
+        max_wavelength: float. Longest period, in tokens over 2 pi.
+        **kwargs: as for `keras.layers.Layer`.
+
+    Call arguments:
+        tokens: tensor `[batch, num_prefix_tokens + length, ...]`; only its
+            length matters.
+
+    Returns:
+        Two tensors `[num_prefix_tokens + length, dim / 2]`.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import keras_dinolm as kd
+
+    cos, sin = kd.layers.RotaryTables(dim=64)(np.zeros((2, 10, 128)))
+    cos.shape  # (10, 32)
+    ```
+
+    References:
+        - [RoFormer](https://arxiv.org/abs/2104.09864)
+    """
+
+    def __init__(
+        self, dim, num_prefix_tokens=0, max_wavelength=10_000.0, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.dim = check_positive("dim", dim)
+        if dim % 2:
+            raise ValueError(
+                "Argument `dim` must be even: rotary embedding rotates pairs "
+                "of features of a head. Choose `hidden_dim` and `num_heads` "
+                f"so that hidden_dim / num_heads is even. Received: dim={dim}"
+            )
+        self.num_prefix_tokens = num_prefix_tokens
+        self.max_wavelength = max_wavelength
+        self.built = True
+
+    def call(self, tokens):
+        frequency = self.max_wavelength ** (
+            -np.arange(0, self.dim, 2, dtype="float64") / self.dim
+        )
+        length = ops.shape(tokens)[1]
+        position = ops.arange(length, dtype="float32") - self.num_prefix_tokens
+        # Float32 whatever the policy: half precision cannot count to 512.
+        angle = ops.maximum(position, 0.0)[:, None] * ops.convert_to_tensor(
+            frequency[None, :], dtype="float32"
+        )
+        return (
+            ops.cast(ops.cos(angle), self.compute_dtype),
+            ops.cast(ops.sin(angle), self.compute_dtype),
+        )
+
+    def compute_output_spec(self, tokens):
+        shape = (tokens.shape[1], self.dim // 2)
+        return (
+            keras.KerasTensor(shape, dtype=self.compute_dtype),
+            keras.KerasTensor(shape, dtype=self.compute_dtype),
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "dim": self.dim,
+            "num_prefix_tokens": self.num_prefix_tokens,
+            "max_wavelength": self.max_wavelength,
+        }

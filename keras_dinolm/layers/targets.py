@@ -1,0 +1,149 @@
+"""How teacher logits become the assignment that the student must predict."""
+
+import keras
+from keras import ops
+
+from keras_dinolm import losses
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class Sinkhorn(keras.layers.Layer):
+    """Targets by Sinkhorn-Knopp: every prototype gets its share of a batch.
+
+    Keeps the prototypes in use without any state, so nothing has to be
+    carried from batch to batch. The default of DINOv2 and v3.
+
+    Args:
+        num_iterations: int. Rounds of normalisation.
+        **kwargs: as for `keras.layers.Layer`.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import keras_dinolm as kd
+
+    targets = kd.layers.Sinkhorn()
+    probs = targets(np.random.normal(size=(8, 4)), temperature=0.05)
+    ```
+
+    References:
+        - [SwAV](https://arxiv.org/abs/2006.09882)
+        - [DINOv2](https://arxiv.org/abs/2304.07193)
+    """
+
+    def __init__(self, num_iterations=3, **kwargs):
+        # Logits stay float32, whatever the policy.
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        if num_iterations < 1:
+            raise ValueError(
+                "Argument `num_iterations` must be at least 1. "
+                f"Received: num_iterations={num_iterations}"
+            )
+        self.num_iterations = num_iterations
+        self.built = True
+
+    def call(self, logits, temperature, sample_weight=None):
+        return losses.sinkhorn_knopp(
+            logits, temperature, self.num_iterations, sample_weight
+        )
+
+    def statistics(self, logits, sample_weight=None):
+        return {}
+
+    def after_step(self, statistics, finite, moved):
+        pass
+
+    def get_config(self):
+        return {**super().get_config(), "num_iterations": self.num_iterations}
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class Centering(keras.layers.Layer):
+    """Targets by a softmax over centered logits: the original DINO.
+
+    The center is a moving average of the teacher's logits. It starts at 0,
+    moves once per optimizer update by the mean over all micro-batches of that
+    update, and acts from the next one.
+
+    Args:
+        momentum: float in [0, 1). Of the moving average.
+        **kwargs: as for `keras.layers.Layer`.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import keras_dinolm as kd
+
+    targets = kd.layers.Centering(momentum=0.9)
+    probs = targets(np.random.normal(size=(8, 4)), temperature=0.05)
+    ```
+
+    Reference:
+        [DINO](https://arxiv.org/abs/2104.14294)
+    """
+
+    def __init__(self, momentum=0.9, **kwargs):
+        # Logits stay float32, whatever the policy.
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        if not 0.0 <= momentum < 1.0:
+            raise ValueError(
+                "Argument `momentum` must be in [0, 1). "
+                f"Received: momentum={momentum}"
+            )
+        self.momentum = momentum
+
+    def build(self, logits_shape):
+        shape = (logits_shape[-1],)
+        state = {
+            "initializer": "zeros",
+            "dtype": "float32",
+            "trainable": False,
+            "autocast": False,
+            "aggregation": "mean",
+        }
+        self.center = self.add_weight(shape=shape, name="center", **state)
+        # Sums over the micro-batches of one optimizer update.
+        self.total = self.add_weight(shape=shape, name="total", **state)
+        self.count = self.add_weight(shape=(), name="count", **state)
+
+    def call(self, logits, temperature, sample_weight=None):
+        probs = losses.centered_softmax(logits, self.center, temperature)
+        if sample_weight is None:
+            return probs
+        return probs * ops.cast(sample_weight, probs.dtype)[:, None]
+
+    def statistics(self, logits, sample_weight=None):
+        """Sums over this micro-batch, for `after_step`."""
+        logits = ops.cast(ops.stop_gradient(logits), "float32")
+        if sample_weight is None:
+            count = ops.cast(ops.shape(logits)[0], "float32")
+            return {"total": ops.sum(logits, axis=0), "count": count}
+        weight = ops.cast(sample_weight, "float32")
+        return {
+            "total": ops.matmul(weight, logits),
+            "count": ops.sum(weight),
+        }
+
+    def after_step(self, statistics, finite, moved):
+        """Adds a micro-batch; moves the center if the optimizer moved."""
+        # `.value`: jax takes no variable as an argument of `where`.
+        center, total, count = (
+            v.value for v in (self.center, self.total, self.count)
+        )
+        total = ops.where(finite, total + statistics["total"], total)
+        count = ops.where(finite, count + statistics["count"], count)
+        change = ops.where(
+            ops.logical_and(moved, count > 0),
+            total / ops.maximum(count, 1.0) - center,
+            0.0,
+        )
+        self.center.assign(center + (1.0 - self.momentum) * change)
+        self.total.assign(ops.where(moved, 0.0, total))
+        self.count.assign(ops.where(moved, 0.0, count))
+
+    def get_config(self):
+        return {**super().get_config(), "momentum": self.momentum}

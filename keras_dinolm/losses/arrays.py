@@ -1,0 +1,86 @@
+"""What every loss does to its arguments before the formula starts."""
+
+import numbers
+
+from keras import ops
+
+
+def as_float32(x):
+    """Converts an array of any dtype to a float32 backend tensor."""
+    return ops.cast(ops.convert_to_tensor(x), "float32")
+
+
+def check_shape(name, x, axes, sizes=None):
+    """Checks the shape of an argument against names of axes.
+
+    Args:
+        name: String. The argument's name, for the message.
+        x: Tensor.
+        axes: String of one letter an axis, for example `"NK"`. A leading
+            `"."` stands for any number of further axes.
+        sizes: Optional dict from letters to sizes found so far. It is
+            extended, so that a second argument is checked against the first.
+            Sizes unknown while a graph is traced (`None`) match anything.
+
+    Returns:
+        The dict of sizes.
+
+    Raises:
+        ValueError: If the rank or a size differs.
+    """
+    sizes = {} if sizes is None else sizes
+    free = axes.startswith(".")
+    letters = axes.lstrip(".")
+    shape = tuple(x.shape)
+    wanted = ", ".join((["..."] if free else []) + list(letters))
+    if len(shape) < len(letters) or (len(shape) > len(letters) and not free):
+        raise ValueError(
+            f"`{name}` must have shape [{wanted}]. "
+            f"Received: {name} of shape {shape}."
+        )
+    named = shape[len(shape) - len(letters) :]
+    for letter, size in zip(letters, named, strict=True):
+        known = sizes.get(letter)
+        if size is None:
+            continue
+        if known is not None and known != size:
+            raise ValueError(
+                f"`{name}` must have shape [{wanted}] with {letter}={known}, "
+                "as in the arguments before it. "
+                f"Received: {name} of shape {shape}."
+            )
+        sizes[letter] = size
+    return sizes
+
+
+def check_temperature(temperature):
+    """Returns the temperature as a float32 tensor.
+
+    A temperature may be a tensor (a schedule's value inside a compiled step);
+    only plain numbers can be checked.
+
+    Raises:
+        ValueError: If it is a number and not positive.
+    """
+    if isinstance(temperature, numbers.Number) and not temperature > 0:
+        raise ValueError(
+            "`temperature` must be greater than 0. "
+            f"Received: temperature={temperature}."
+        )
+    return as_float32(temperature)
+
+
+def l2_normalize(x):
+    """Scales the last axis to unit length; zero rows stay zero.
+
+    `keras.ops.normalize` has NaN gradients at zero rows. Here these have a
+    zero gradient, and rows are scaled by their largest entry first, so that
+    no square overflows or vanishes. (The quotient does not depend on that
+    scale, so no gradient needs to flow through it.)
+    """
+    largest = ops.stop_gradient(ops.max(ops.abs(x), axis=-1, keepdims=True))
+    # `<=` and not `>`: a NaN row must stay NaN, not turn into zeros.
+    zero = largest <= 1e-30
+    x = ops.where(zero, 0.0, x / ops.where(zero, 1.0, largest))
+    square = ops.sum(ops.square(x), axis=-1, keepdims=True)
+    return x / ops.sqrt(ops.where(zero, 1.0, square))

@@ -1,0 +1,474 @@
+"""The model that learns: a student, its moving-average teacher, objectives."""
+
+import functools
+
+import keras
+from keras import ops
+
+from keras_dinolm import objectives as objectives_module
+from keras_dinolm import training
+from keras_dinolm.models.feature_statistics import FeatureStatistics
+from keras_dinolm.models.presets import export_preset
+from keras_dinolm.models.text_encoder import TextEncoder
+from keras_dinolm.models.tower import Tower
+from keras_dinolm.training.schedules import Cosine
+from keras_dinolm.training.schedules import value_at
+
+# As `TextViews` makes them by default.
+ROLES = {"global": ("student", "teacher"), "local": ("student",)}
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class DinoLM(keras.Model):
+    """Learns a text encoder without labels, by self-distillation.
+
+    A *student* reads several views of each text, some with tokens masked. A
+    *teacher*, the moving average of the student, reads some of them whole.
+    Objectives compare the two; only the student gets gradients. Train with
+    `fit` on a `keras_dinolm.data.view_dataset`; what comes out is the
+    teacher's encoder.
+
+    Teacher, centers, counters and schedules move once per optimizer update,
+    also under gradient accumulation. A step with a gradient that is not
+    finite moves nothing and is counted in the metric `skipped_steps`.
+
+    Args:
+        backbone: `DinoLMBackbone`, a supported keras-hub text backbone, or a
+            `TextEncoder`. It becomes the student's.
+        objectives: list of `keras_dinolm.objectives.Objective`. Defaults to
+            `SequenceDistillation`, `TokenDistillation`, `KoLeo` and `InfoNCE`
+            at their default weights.
+        pooling: how the sequence feature is made: `"cls"`, `"mean"` or
+            `"attention"`. `None` takes the backbone's own, or `"mean"` for a
+            keras-hub backbone.
+        num_prototypes: int, at least 2. K, for each head.
+        head_hidden_dim: int. Width of the heads' hidden layers. Defaults to 4
+            times the encoder's width, at most 2048.
+        bottleneck_dim: int. Width of the feature compared with the
+            prototypes. Defaults to the encoder's width, at most 256.
+        momentum: float or schedule of the optimizer update. Of the teacher's
+            moving average.
+        roles: dict of view group to the networks that read it, as
+            `TextViews.roles`. Defaults to the roles of the default views.
+        max_skipped_steps: int. Training stops with an error after this many
+            steps in a row whose gradients were not finite.
+        **kwargs: as for `keras.Model`.
+
+    Raises:
+        ValueError: for fewer than two prototypes, objectives of one name, or
+            roles without a student.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    backbone = kd.models.DinoLMBackbone.from_size("nano", 1_000)
+    model = kd.models.DinoLM(backbone, num_prototypes=256)
+    model.compile(optimizer=kd.optimizers.adamw(1e-3, schedule="constant"))
+    ```
+
+    References:
+        - [DINO](https://arxiv.org/abs/2104.14294)
+        - [iBOT](https://arxiv.org/abs/2111.07832)
+        - [DINOv2](https://arxiv.org/abs/2304.07193)
+    """
+
+    def __init__(
+        self,
+        backbone,
+        objectives=None,
+        pooling=None,
+        num_prototypes=1024,
+        head_hidden_dim=None,
+        bottleneck_dim=None,
+        momentum=None,
+        roles=None,
+        max_skipped_steps=20,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if num_prototypes < 2:
+            raise ValueError(
+                "Argument `num_prototypes` must be at least 2: with one "
+                "prototype every assignment is the same and nothing can be "
+                f"learned. Received: num_prototypes={num_prototypes}"
+            )
+        if objectives is None:
+            objectives = [
+                objectives_module.SequenceDistillation(),
+                objectives_module.TokenDistillation(),
+                objectives_module.KoLeo(),
+                objectives_module.InfoNCE(),
+            ]
+        names = [objective.name for objective in objectives]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(
+                "Argument `objectives` must hold at least one objective, each "
+                "with a name of its own; pass `name=` to tell two of a kind "
+                f"apart. Received objectives named: {names}"
+            )
+        self.roles = {
+            group: tuple(group_roles)
+            for group, group_roles in (roles or ROLES).items()
+        }
+        _check_roles(self.roles)
+
+        # === Networks ===
+        if not isinstance(backbone, TextEncoder):
+            backbone = TextEncoder(backbone, pooling=pooling, name="encoder")
+        width = backbone.hidden_dim
+        self.num_prototypes = num_prototypes
+        self.head_hidden_dim = head_hidden_dim or min(4 * width, 2048)
+        self.bottleneck_dim = bottleneck_dim or min(width, 256)
+        heads = dict.fromkeys(h for o in objectives for h in o.heads)
+        towers = {
+            "heads": tuple(heads),
+            "num_prototypes": num_prototypes,
+            "head_hidden_dim": self.head_hidden_dim,
+            "bottleneck_dim": self.bottleneck_dim,
+        }
+        self.student = Tower(backbone, **towers, name="student")
+        self.teacher = Tower(backbone.clone(), **towers, name="teacher")
+        self.teacher.trainable = False
+        self.reset_teacher()
+
+        # === Objectives ===
+        self.objectives = list(objectives)
+        for objective in self.objectives:
+            objective.build_for(self)
+        self.momentum = (
+            Cosine(0.99, 0.9995, steps=20_000) if momentum is None else momentum
+        )
+        self.max_skipped_steps = max_skipped_steps
+
+        # === State ===
+        # The optimizer's counter is out of reach inside a jax step; this
+        # mirror of it drives every schedule.
+        self.updates = self.add_weight(
+            shape=(),
+            dtype="int",
+            initializer="zeros",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+            name="updates",
+        )
+        extra = [m for o in self.objectives for m in o.extra_metrics]
+        self.trackers = [
+            keras.metrics.Mean(name=name) for name in [*names, *extra]
+        ]
+        self.feature_statistics = FeatureStatistics(width)
+        self.skipped_steps = keras.metrics.Sum(name="skipped_steps")
+        self.built = True
+        self._enter_phase(0)
+
+    # === What is computed ===
+
+    def call(self, views, training=None):
+        """Features of all views that the active objectives read.
+
+        Args:
+            views: dict of view group to its arrays, as `TextViews` gives it.
+            training: boolean.
+
+        Returns:
+            `{"student": {group: features}, "teacher": {group: features}}`,
+            features being `{"tokens": [B, V, L, D], "sequence": [B, V, D]}`.
+        """
+        missing = [g for g in self.roles if g not in views]
+        if missing:
+            raise ValueError(
+                f"The batch lacks the view groups {missing}. The model expects "
+                f"roles={self.roles}; pass `roles=views.roles` to `DinoLM`. "
+                f"Received a batch with: {sorted(views)}"
+            )
+        student, teacher = {}, {}
+        for network, group in self._passes:
+            if network == "student":
+                student[group] = self.student(
+                    views[group], masked=True, training=training
+                )
+            else:
+                features = self.teacher(views[group], training=False)
+                teacher[group] = keras.tree.map_structure(
+                    ops.stop_gradient, features
+                )
+        return {"student": student, "teacher": teacher}
+
+    def evaluate_objectives(self, views, outputs):
+        """The weighted loss, and everything that `after_step` wants to see.
+
+        Args:
+            views: the batch.
+            outputs: what `call` made of it.
+
+        Returns:
+            `(loss, aux)`: a scalar, and a dict of arrays.
+        """
+        features = objectives_module.Features(
+            views=views,
+            student=outputs["student"],
+            teacher=outputs["teacher"],
+            update=self.updates,
+            student_logits=self.student.logits,
+            teacher_logits=lambda head, x: ops.stop_gradient(
+                self.teacher.logits(head, x)
+            ),
+        )
+        total = ops.cast(sum(self.losses, start=0.0), "float32")
+        metrics, statistics = {}, {}
+        for objective in self._active:
+            result = objective.compute(features)
+            weight = value_at(objective.weight, self.updates)
+            total = total + weight * result.loss
+            metrics[objective.name] = ops.stop_gradient(result.loss)
+            metrics.update(result.metrics)
+            statistics[objective.name] = result.statistics
+        # The teacher is what users get; before it is read, the student.
+        network = "teacher" if outputs["teacher"] else "student"
+        group = next(iter(outputs[network]))
+        spread = self.feature_statistics.sums(
+            outputs[network][group], views[group]["padding_mask"]
+        )
+        return total, {
+            "metrics": metrics,
+            "statistics": statistics,
+            "features": spread,
+        }
+
+    def compute_loss(
+        self,
+        x=None,
+        y=None,
+        y_pred=None,
+        sample_weight=None,
+        training=True,
+    ):
+        """The loss alone, for `evaluate`; it also updates the metrics."""
+        loss, aux = self.evaluate_objectives(x, y_pred)
+        self._track(aux, finite=True)
+        return loss
+
+    # === What moves after a step ===
+
+    def after_step(self, loss, aux, finite):
+        """Moves everything but the weights: once the gradients are known.
+
+        Args:
+            loss: scalar.
+            aux: as `evaluate_objectives` returned it.
+            finite: boolean scalar tensor. `False` moves nothing.
+        """
+        done = ops.cast(self.optimizer.iterations, self.updates.dtype)
+        moved = ops.logical_and(finite, done > self.updates)
+        for objective in self._active:
+            objective.after_step(
+                aux["statistics"][objective.name], finite, moved
+            )
+        share = (1.0 - value_at(self.momentum, self.updates)) * ops.cast(
+            moved, "float32"
+        )
+        for teacher, student in zip(
+            self.teacher.weights, self.student.weights, strict=True
+        ):
+            difference = ops.stop_gradient(student.value) - teacher.value
+            teacher.assign_add(ops.cast(share, teacher.dtype) * difference)
+        self.updates.assign(done)
+
+        self._loss_tracker.update_state(
+            ops.where(finite, loss, 0.0),
+            sample_weight=ops.cast(finite, "float32"),
+        )
+        self._track(aux, finite)
+        self.skipped_steps.update_state(1.0 - ops.cast(finite, "float32"))
+
+    def _track(self, aux, finite):
+        keep = ops.cast(finite, "float32")
+        for tracker in self.trackers:
+            value = aux["metrics"].get(tracker.name)
+            if value is not None:
+                tracker.update_state(
+                    ops.where(finite, value, 0.0), sample_weight=keep
+                )
+        self.feature_statistics.update_state(aux["features"], finite)
+
+    def reset_teacher(self):
+        """Makes the teacher an exact copy of the student."""
+        for teacher, student in zip(
+            self.teacher.weights, self.student.weights, strict=True
+        ):
+            # A copy: jax may not donate one buffer twice.
+            teacher.assign(ops.copy(student.value))
+
+    # === Training ===
+
+    def train_step(self, *args):
+        return training.train_step(self, *args)
+
+    def compile(self, optimizer="adamw", **kwargs):
+        """As `keras.Model.compile`; the loss comes from the objectives.
+
+        Args:
+            optimizer: see `keras_dinolm.optimizers.adamw`.
+            **kwargs: as for `keras.Model.compile`.
+        """
+        unwanted = [k for k in ("loss", "metrics") if kwargs.get(k) is not None]
+        if unwanted:
+            raise ValueError(
+                "`DinoLM` takes its loss and metrics from its `objectives`; "
+                f"remove {unwanted} from `compile`."
+            )
+        super().compile(optimizer=optimizer, **kwargs)
+        # Inside a compiled step it would be too late to create its state.
+        self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x=None, callbacks=None, shuffle=False, **kwargs):
+        """As `keras.Model.fit`, on batches of views.
+
+        Args:
+            x: a `view_dataset`, or another dataset of batches of views.
+            callbacks: list of callbacks.
+            shuffle: boolean. The dataset shuffles by itself.
+            **kwargs: as for `keras.Model.fit`.
+
+        Returns:
+            A `History`.
+        """
+        # The state may have been restored since the last call.
+        self._last_update_read = None
+        guard = training.SkippedStepGuard(self.max_skipped_steps)
+        return super().fit(
+            x, callbacks=[guard, *(callbacks or [])], shuffle=shuffle, **kwargs
+        )
+
+    def make_train_function(self, force=False):
+        if self.train_function is not None and not force:
+            return
+        super().make_train_function(force=force)
+        compiled = self.train_function
+
+        def train_function(*args):
+            if self._at_boundary(*args):
+                self.make_train_function(force=True)
+                return self.train_function(*args)
+            return compiled(*args)
+
+        self.train_function = train_function
+
+    def _at_boundary(self, *args):
+        """Enters a new phase if it is time; reads the counter only if it may.
+
+        Between reads the counter rises by at most one per call and execution
+        step, so it is read, which waits for the device, only once that bound
+        reaches the next boundary.
+        """
+        if self._last_update_read is not None:
+            self._calls_since_read += 1
+            bound = (
+                self._last_update_read
+                + self._calls_since_read * self.steps_per_execution
+            )
+            if self._next_boundary is None or bound < self._next_boundary:
+                return False
+        update = int(training.read_variable(self, self.updates, *args))
+        self._last_update_read = update
+        self._calls_since_read = 0
+        before = self._active_names
+        self._enter_phase(update)
+        if self._active_names == before:
+            return False
+        # What was compiled belongs to the phase that is over. The steps become
+        # new functions, since jax keeps what it compiled by function.
+        self.test_function = None
+        self.predict_function = None
+        for step in ("train_step", "test_step", "predict_step"):
+            function = getattr(type(self), step)
+            setattr(self, step, functools.partial(function, self))
+        return True
+
+    @property
+    def _active(self):
+        return [o for o in self.objectives if o.name in self._active_names]
+
+    def _enter_phase(self, update):
+        """Fixes which objectives act, and which forward passes they need."""
+        active = [o for o in self.objectives if o.acts_at(update)]
+        if not active:
+            raise ValueError(
+                f"No objective acts at optimizer update {update}: all have "
+                "weight 0 or act at other updates. Received objectives: "
+                + ", ".join(
+                    f"{o.name}(start={o.start}, stop={o.stop})"
+                    for o in self.objectives
+                )
+            )
+        # Names, since Keras would take a list of layers for state to save.
+        self._active_names = frozenset(o.name for o in active)
+        reads = set().union(*(o.reads(self.roles) for o in active))
+        self._passes = [
+            (network, group)
+            for network in ("student", "teacher")
+            for group in self.roles
+            if (network, group) in reads
+        ]
+        boundaries = [
+            b
+            for o in self.objectives
+            for b in (o.start, o.stop)
+            if b is not None and b > update
+        ]
+        self._next_boundary = min(boundaries, default=None)
+
+    # === Saving ===
+
+    def export_preset(self, directory, tokenizer):
+        """Writes the teacher's encoder and the tokenizer as a preset.
+
+        After `import keras_dinolm.models`, keras-hub loads it; with a
+        keras-hub backbone as the student, it loads without this package.
+
+        Args:
+            directory: string or path. The folder to write.
+            tokenizer: the tokenizer that the model was trained with.
+        """
+        export_preset(self.teacher.encoder, tokenizer, directory)
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "backbone": serialize(self.student.encoder),
+            "objectives": [serialize(o) for o in self.objectives],
+            "num_prototypes": self.num_prototypes,
+            "head_hidden_dim": self.head_hidden_dim,
+            "bottleneck_dim": self.bottleneck_dim,
+            "momentum": serialize(self.momentum),
+            "roles": {g: list(r) for g, r in self.roles.items()},
+            "max_skipped_steps": self.max_skipped_steps,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        deserialize = keras.saving.deserialize_keras_object
+        config["backbone"] = deserialize(config["backbone"])
+        config["objectives"] = [deserialize(o) for o in config["objectives"]]
+        config["momentum"] = deserialize(config["momentum"])
+        return cls(**config)
+
+
+def _check_roles(roles):
+    known = {"student", "teacher"}
+    for group, group_roles in roles.items():
+        if not group_roles or not set(group_roles) <= known:
+            raise ValueError(
+                "Argument `roles` must give each view group one or both of "
+                f"{sorted(known)}. Received: roles[{group!r}]={group_roles}"
+            )
+    for role in sorted(known):
+        if not any(role in r for r in roles.values()):
+            raise ValueError(
+                f"Argument `roles` must have a group for the {role}. "
+                f"Received: roles={roles}"
+            )

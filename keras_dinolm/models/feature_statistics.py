@@ -1,0 +1,118 @@
+"""Running statistics of the features, from which collapse is read off."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class FeatureStatistics(keras.metrics.Metric):
+    """Spread of the features seen since the last reset.
+
+    Keeps only sums (a `[D, D]` second moment), so it costs one small matrix
+    product a step and covers every text of the epoch.
+
+    `result()` gives
+
+    - `feature_std`: standard deviation of a dimension of the L2-normalised
+      feature, averaged and times √D: 1 when isotropic, 0 when constant;
+    - `mean_cosine`: mean cosine between the features of two texts;
+    - `token_sequence_cosine`: mean cosine between a token's feature and its
+      text's: tokens that all repeat the text give 1.
+
+    Args:
+        dim: int. D.
+        **kwargs: as for `keras.metrics.Metric`.
+    """
+
+    def __init__(self, dim, name="features", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.dim = dim
+        for key, shape in (
+            ("sum", (dim,)),
+            ("second_moment", (dim, dim)),
+            ("count", ()),
+            ("token_sequence_cosine", ()),
+            ("num_tokens", ()),
+        ):
+            weight = self.add_weight(shape, initializer="zeros", name=key)
+            setattr(self, key, weight)
+
+    @staticmethod
+    def sums(features, padding_mask):
+        """The sums over one batch, a pure function.
+
+        Args:
+            features: `{"tokens": [B, V, L, D], "sequence": [B, V, D]}`.
+            padding_mask: `[B, V, L]`.
+
+        Returns:
+            A dict of arrays for `update_state`.
+        """
+        sequence = _unit(ops.stop_gradient(features["sequence"]))
+        tokens = ops.cast(ops.stop_gradient(features["tokens"]), "float32")
+        mask = ops.cast(padding_mask, "float32")
+        # The direction of each token against that of its text, without a
+        # normalised copy of all tokens.
+        dots = ops.einsum("bvld,bvd->bvl", tokens, sequence)
+        norms = ops.sqrt(ops.sum(ops.square(tokens), axis=-1) + 1e-12)
+        rows = ops.reshape(sequence, (-1, sequence.shape[-1]))
+        return {
+            "sum": ops.sum(rows, axis=0),
+            "second_moment": ops.matmul(ops.transpose(rows), rows),
+            "count": ops.sum(ops.ones_like(rows[:, 0])),
+            "token_sequence_cosine": ops.sum(dots / norms * mask),
+            "num_tokens": ops.sum(mask),
+        }
+
+    def update_state(self, sums, keep=True):
+        """Adds the sums of one batch.
+
+        Args:
+            sums: as `sums` returns them.
+            keep: boolean scalar; `False` leaves the batch out.
+        """
+        for variable in (
+            self.sum,
+            self.second_moment,
+            self.count,
+            self.token_sequence_cosine,
+            self.num_tokens,
+        ):
+            # A bad batch may hold NaN, which no product with 0 removes.
+            value = ops.where(keep, sums[variable.name], 0.0)
+            variable.assign(variable + value)
+
+    def result(self):
+        count = ops.maximum(self.count, 1.0)
+        mean = self.sum / count
+        mean_norm = ops.sum(ops.square(mean))
+        variance = ops.trace(self.second_moment) / count - mean_norm
+        pairs = ops.maximum(self.count - 1.0, 1.0)
+        return {
+            "feature_std": ops.sqrt(ops.maximum(variance, 0.0)),
+            "mean_cosine": (self.count * mean_norm - 1.0) / pairs,
+            "token_sequence_cosine": self.token_sequence_cosine
+            / ops.maximum(self.num_tokens, 1.0),
+        }
+
+    def rankme(self):
+        """RankMe of all features seen: their effective rank, 1 to D.
+
+        Read off the second moment, whose eigenvalues are the squared singular
+        values of the feature matrix.
+
+        Reference:
+            [RankMe](https://arxiv.org/abs/2210.02885)
+        """
+        moment = ops.convert_to_numpy(self.second_moment).astype("float64")
+        singular = np.sqrt(np.maximum(np.linalg.eigvalsh(moment), 0.0))
+        if not singular.sum() > 0:
+            return 1.0
+        share = singular / singular.sum() + 1e-7
+        return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def _unit(x):
+    x = ops.cast(x, "float32")
+    square = ops.sum(ops.square(x), axis=-1, keepdims=True)
+    return x / ops.sqrt(square + 1e-12)

@@ -1,0 +1,91 @@
+"""One of the two networks: an encoder and its projection heads."""
+
+import keras
+from keras import ops
+
+from keras_dinolm.layers import ProjectionHead
+from keras_dinolm.layers import Prototypes
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class Tower(keras.layers.Layer):
+    """Encoder, projection heads and prototypes: a student or a teacher.
+
+    Args:
+        encoder: `TextEncoder`.
+        heads: tuple of strings, the names of the heads.
+        num_prototypes: int. K, the same for every head.
+        head_hidden_dim: int. Width of the heads' hidden layers.
+        bottleneck_dim: int. Width of the normalised feature that is compared
+            with the prototypes.
+        **kwargs: as for `keras.layers.Layer`.
+    """
+
+    def __init__(
+        self,
+        encoder,
+        heads,
+        num_prototypes,
+        head_hidden_dim,
+        bottleneck_dim,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.heads = tuple(heads)
+        self.projections = {}
+        self.prototypes = {}
+        for head in self.heads:
+            self.projections[head] = ProjectionHead(
+                head_hidden_dim,
+                bottleneck_dim,
+                dtype=self.dtype_policy,
+                name=f"{head}_head",
+            )
+            self.prototypes[head] = Prototypes(
+                num_prototypes,
+                dtype=self.dtype_policy,
+                name=f"{head}_prototypes",
+            )
+        with keras.name_scope(self.name):
+            for head in self.heads:
+                self.projections[head].build((None, encoder.hidden_dim))
+                self.prototypes[head].build((None, bottleneck_dim))
+        self.built = True
+
+    def call(self, views, masked=False, training=None):
+        """Features of one view group.
+
+        Args:
+            views: the group's arrays, as `TextViews` gives them.
+            masked: boolean. Whether to read the masked text where there is
+                one.
+            training: boolean.
+
+        Returns:
+            `{"tokens": [B, V, L, D], "sequence": [B, V, D]}`.
+        """
+        ids = views["token_ids"]
+        if masked:
+            ids = views.get("masked_token_ids", ids)
+        shape = ops.shape(ids)
+        features = self.encoder(
+            {
+                "token_ids": ops.reshape(ids, (-1, shape[-1])),
+                "padding_mask": ops.reshape(
+                    views["padding_mask"], (-1, shape[-1])
+                ),
+            },
+            training=training,
+        )
+        dim = self.encoder.hidden_dim
+        return {
+            "tokens": ops.reshape(features["tokens"], (*shape, dim)),
+            "sequence": ops.reshape(
+                features["sequence"], (*shape[:2], dim)
+            ),
+        }
+
+    def logits(self, head, features):
+        """Float32 scores `[..., K]` of features `[..., D]`."""
+        return self.prototypes[head](self.projections[head](features))

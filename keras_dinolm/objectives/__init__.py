@@ -1,0 +1,14 @@
+"""What the student learns from: each a loss, a weight and its own metrics."""
+
+from keras_dinolm.objectives.info_nce import InfoNCE as InfoNCE
+from keras_dinolm.objectives.koleo import KoLeo as KoLeo
+from keras_dinolm.objectives.masked_lm import MaskedLM as MaskedLM
+from keras_dinolm.objectives.objective import Features as Features
+from keras_dinolm.objectives.objective import Objective as Objective
+from keras_dinolm.objectives.objective import Result as Result
+from keras_dinolm.objectives.sequence_distillation import (
+    SequenceDistillation as SequenceDistillation,
+)
+from keras_dinolm.objectives.token_distillation import (
+    TokenDistillation as TokenDistillation,
+)

@@ -1,0 +1,85 @@
+"""BERT's loss: predict the masked tokens themselves."""
+
+import keras
+from keras import ops
+
+from keras_dinolm.objectives.objective import Objective
+from keras_dinolm.objectives.objective import Result
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class MaskedLM(Objective):
+    """Cross-entropy of the masked tokens over the vocabulary.
+
+    Useful to bootstrap: early on the teacher has little to teach, the text
+    itself a lot. The output embedding is the encoder's input embedding. Each
+    masked view weighs the same.
+
+    Args:
+        **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    objective = kd.objectives.MaskedLM(stop=2_000)
+    ```
+
+    Reference:
+        [BERT](https://arxiv.org/abs/1810.04805)
+    """
+
+    def reads(self, roles):
+        return {("student", group) for group in _groups(roles)}
+
+    def build_for(self, model):
+        self.groups = _groups(model.roles)
+        dim = model.student.encoder.hidden_dim
+        embedding = model.student.encoder.token_embedding
+        # A function, lest Keras count the student's embedding as ours.
+        self._unembed = lambda hidden: embedding(hidden, reverse=True)
+        self.transform = keras.layers.Dense(
+            dim, activation="gelu", dtype=self.dtype_policy, name="transform"
+        )
+        self.transform.build((None, dim))
+        self.norm = keras.layers.LayerNormalization(
+            epsilon=1e-6, dtype=self.dtype_policy, name="norm"
+        )
+        self.norm.build((None, dim))
+        self.bias = self.add_weight(
+            shape=(embedding.input_dim,), initializer="zeros", name="bias"
+        )
+        super().build_for(model)
+
+    def compute(self, features):
+        rows, ids, weights = [], [], []
+        for group in self.groups:
+            if "masked_indices" not in features.views[group]:
+                continue
+            indices, _, weight = features.masked_tokens(group)
+            tokens = features.student[group]["tokens"]
+            flat = ops.reshape(tokens, (-1, tokens.shape[-1]))
+            rows.append(ops.take(flat, indices, axis=0))
+            labels = ops.reshape(features.views[group]["token_ids"], (-1,))
+            ids.append(ops.take(labels, indices))
+            weights.append(weight)
+        if not rows:
+            raise ValueError(
+                "`MaskedLM` found no masked view: no group of "
+                f"{list(self.groups)} has masks. Give one of them a "
+                "`mask_probability` above 0, or remove the objective."
+            )
+        hidden = self.norm(self.transform(ops.concatenate(rows)))
+        logits = self._unembed(hidden)
+        logits = ops.cast(logits, "float32") + ops.cast(self.bias, "float32")
+        weight = ops.concatenate(weights)
+        errors = ops.sparse_categorical_crossentropy(
+            ops.concatenate(ids), logits, from_logits=True
+        )
+        total = ops.sum(errors * weight)
+        return Result(total / ops.maximum(ops.sum(weight), 1e-6))
+
+
+def _groups(roles):
+    return tuple(group for group in roles if "student" in roles[group])

@@ -1,0 +1,144 @@
+"""DINO's loss: predict the teacher's assignment of another view."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_dinolm import losses
+from keras_dinolm.layers.targets import Sinkhorn
+from keras_dinolm.objectives.objective import Objective
+from keras_dinolm.objectives.objective import Result
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class SequenceDistillation(Objective):
+    """Cross-entropy between the assignments of different views of a text.
+
+    The teacher scores its views against the prototypes, `targets` turn the
+    scores into assignments, and the student predicts them from every other
+    view. The loss is the mean over all pairs of a teacher view and a student
+    view that are not the same view.
+
+    Metrics: `teacher_entropy` and `student_entropy`, mean entropy of an
+    assignment in nats (ln K is undecided, 0 is one prototype), and
+    `prototype_perplexity`, how many prototypes the student uses over a batch
+    (1 to K).
+
+    Args:
+        student_temperature: float.
+        teacher_temperature: float or schedule; lower is sharper. DINO warms
+            it up linearly from 0.04 to 0.07.
+        targets: `keras_dinolm.layers.Sinkhorn` (the default) or `Centering`.
+        **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    objective = kd.objectives.SequenceDistillation(
+        teacher_temperature=kd.schedules.Linear(0.04, 0.07, steps=1_000),
+        targets=kd.layers.Centering(),
+    )
+    ```
+
+    Reference:
+        [DINO](https://arxiv.org/abs/2104.14294)
+    """
+
+    heads = ("sequence",)
+    extra_metrics = (
+        "teacher_entropy",
+        "student_entropy",
+        "prototype_perplexity",
+    )
+
+    def __init__(
+        self,
+        student_temperature=0.1,
+        teacher_temperature=0.05,
+        targets=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_temperatures(student_temperature, teacher_temperature)
+        self.student_temperature = student_temperature
+        self.teacher_temperature = teacher_temperature
+        self.targets = Sinkhorn() if targets is None else targets
+
+    def reads(self, roles):
+        return {(role, group) for group in roles for role in roles[group]}
+
+    def build_for(self, model):
+        self.roles = model.roles
+        self.targets.build((None, model.num_prototypes))
+        super().build_for(model)
+
+    def compute(self, features):
+        teacher, teacher_ids = self._views(features.teacher, "teacher")
+        student, student_ids = self._views(features.student, "student")
+        pairs = teacher_ids[:, None] != student_ids[None, :]
+
+        teacher = features.teacher_logits("sequence", teacher)
+        student = features.student_logits("sequence", student)
+        num_prototypes = teacher.shape[-1]
+        rows = ops.reshape(teacher, (-1, num_prototypes))
+        temperature = features.at(self.teacher_temperature)
+        probs = self.targets(rows, temperature=temperature)
+        loss = losses.view_cross_entropy(
+            ops.reshape(probs, ops.shape(teacher)),
+            student,
+            self.student_temperature,
+            pairs=pairs.astype("float32"),
+        )
+        scores = ops.reshape(
+            ops.cast(ops.stop_gradient(student), "float32"),
+            (-1, num_prototypes),
+        )
+        predicted = ops.softmax(scores / self.student_temperature)
+        usage = ops.mean(predicted, axis=0, keepdims=True)
+        metrics = {
+            "teacher_entropy": losses.entropy(probs),
+            "student_entropy": losses.entropy(predicted),
+            "prototype_perplexity": ops.exp(losses.entropy(usage)),
+        }
+        return Result(loss, metrics, self.targets.statistics(rows))
+
+    def after_step(self, statistics, finite, moved):
+        self.targets.after_step(statistics, finite, moved)
+
+    def _views(self, features, role):
+        """All views of a role as `[views, B, D]`, and a number for each."""
+        parts, ids, first = [], [], 0
+        for group, group_roles in self.roles.items():
+            known = features.get(group)
+            if role in group_roles:
+                sequence = known["sequence"]
+                count = sequence.shape[1]
+                parts.append(ops.transpose(sequence, (1, 0, 2)))
+                ids.append(first + np.arange(count))
+            # Ids are unique over groups; any width above a group's count does.
+            first += 1_000
+        return ops.concatenate(parts, axis=0), np.concatenate(ids)
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "student_temperature": self.student_temperature,
+            "teacher_temperature": serialize(self.teacher_temperature),
+            "targets": serialize(self.targets),
+        }
+
+
+def check_temperatures(student, teacher):
+    """Raises if a temperature is a number that is not positive."""
+    for name, value in (
+        ("student_temperature", student),
+        ("teacher_temperature", teacher),
+    ):
+        if not callable(value) and not value > 0:
+            raise ValueError(
+                f"Argument `{name}` must be positive. Received: {name}={value}"
+            )
+

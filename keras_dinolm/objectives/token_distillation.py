@@ -1,0 +1,135 @@
+"""iBOT's loss: predict the teacher's assignment of a masked token."""
+
+import keras
+from keras import ops
+
+from keras_dinolm import losses
+from keras_dinolm.layers.targets import Sinkhorn
+from keras_dinolm.objectives.objective import Objective
+from keras_dinolm.objectives.objective import Result
+from keras_dinolm.objectives.sequence_distillation import check_temperatures
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class TokenDistillation(Objective):
+    """Cross-entropy between the assignments of masked tokens.
+
+    The student reads a view with tokens masked, the teacher the same view
+    whole; for each masked token the student predicts the teacher's
+    assignment. Each masked view weighs the same, whatever its number of
+    masked tokens.
+
+    Args:
+        student_temperature: float.
+        teacher_temperature: float or schedule.
+        targets: `keras_dinolm.layers.Sinkhorn` (the default) or `Centering`.
+        head: `"token"`, a head of its own, or `"sequence"` to share that of
+            `SequenceDistillation` (iBOT's tied heads).
+        **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    objective = kd.objectives.TokenDistillation(weight=0.5, start=1_000)
+    ```
+
+    Reference:
+        [iBOT](https://arxiv.org/abs/2111.07832)
+    """
+
+    extra_metrics = ("token_teacher_entropy",)
+
+    def __init__(
+        self,
+        student_temperature=0.1,
+        teacher_temperature=0.05,
+        targets=None,
+        head="token",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_temperatures(student_temperature, teacher_temperature)
+        if head not in ("token", "sequence"):
+            raise ValueError(
+                "Argument `head` must be 'token' or 'sequence'. "
+                f"Received: head={head!r}"
+            )
+        self.student_temperature = student_temperature
+        self.teacher_temperature = teacher_temperature
+        self.targets = Sinkhorn() if targets is None else targets
+        self.head = head
+        self.heads = (head,)
+
+    def reads(self, roles):
+        return {(role, g) for g in _whole(roles) for role in roles[g]}
+
+    def build_for(self, model):
+        self.groups = _whole(model.roles)
+        if not self.groups:
+            raise ValueError(
+                "`TokenDistillation` needs a view group that both networks "
+                "read, since it compares the same view masked and whole. "
+                f"Received: roles={dict(model.roles)}"
+            )
+        self.targets.build((None, model.num_prototypes))
+        super().build_for(model)
+
+    def compute(self, features):
+        student, teacher, valid, weight = [], [], [], []
+        for group in self.groups:
+            if "masked_indices" not in features.views[group]:
+                continue
+            indices, used, per_token = features.masked_tokens(group)
+            valid.append(used)
+            weight.append(per_token)
+            for parts, network in (
+                (student, features.student),
+                (teacher, features.teacher),
+            ):
+                tokens = network[group]["tokens"]
+                rows = ops.reshape(tokens, (-1, tokens.shape[-1]))
+                parts.append(ops.take(rows, indices, axis=0))
+        if not valid:
+            raise ValueError(
+                "`TokenDistillation` found no masked view: no group of "
+                f"{list(self.groups)} has masks. Give one of them a "
+                "`mask_probability` above 0, or remove the objective."
+            )
+        valid = ops.concatenate(valid)
+        teacher = features.teacher_logits(self.head, ops.concatenate(teacher))
+        student = features.student_logits(self.head, ops.concatenate(student))
+        probs = self.targets(
+            teacher,
+            temperature=features.at(self.teacher_temperature),
+            sample_weight=valid,
+        )
+        loss = losses.token_cross_entropy(
+            probs,
+            student,
+            self.student_temperature,
+            sample_weight=ops.concatenate(weight),
+        )
+        # Spare slots come out as zeros, and add no entropy.
+        share = ops.maximum(ops.mean(valid), 1e-6)
+        metrics = {"token_teacher_entropy": losses.entropy(probs) / share}
+        return Result(loss, metrics, self.targets.statistics(teacher, valid))
+
+    def after_step(self, statistics, finite, moved):
+        self.targets.after_step(statistics, finite, moved)
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "student_temperature": self.student_temperature,
+            "teacher_temperature": serialize(self.teacher_temperature),
+            "targets": serialize(self.targets),
+            "head": self.head,
+        }
+
+
+def _whole(roles):
+    """The groups that both networks read."""
+    return tuple(g for g in roles if {"student", "teacher"} <= set(roles[g]))

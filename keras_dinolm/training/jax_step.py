@@ -1,0 +1,70 @@
+"""The training step under jax: pure, on explicit state."""
+
+import jax
+import jax.numpy as jnp
+import keras
+
+
+def train_step(model, state, data):
+    trainable, non_trainable, optimizer, metrics = state
+    x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+
+    def loss_function(trainable, non_trainable):
+        mapping = [
+            *zip(model.trainable_variables, trainable),
+            *zip(model.non_trainable_variables, non_trainable),
+            *zip(model.optimizer.variables, optimizer),
+        ]
+        with keras.StatelessScope(mapping, collect_losses=True) as scope:
+            outputs = model(x, training=True)
+            loss, aux = model.evaluate_objectives(x, outputs)
+            scaled = model.optimizer.scale_loss(loss)
+        non_trainable = [
+            scope.get_current_value(v) for v in model.non_trainable_variables
+        ]
+        return scaled, (loss, aux, non_trainable)
+
+    gradients, (loss, aux, non_trainable) = jax.grad(
+        loss_function, has_aux=True
+    )(trainable, non_trainable)
+    finite = jnp.isfinite(loss) & jnp.all(
+        jnp.stack([jnp.all(jnp.isfinite(g)) for g in gradients])
+    )
+    moved, optimizer_moved = model.optimizer.stateless_apply(
+        optimizer, gradients, trainable
+    )
+    if not isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
+        # A loss scale handles overflow itself, and has to move to do so.
+        select = lambda new, old: [  # noqa: E731
+            jnp.where(finite, n, o) for n, o in zip(new, old, strict=True)
+        ]
+        moved = select(moved, trainable)
+        optimizer_moved = select(optimizer_moved, optimizer)
+
+    variables = [
+        model.trainable_variables,
+        model.non_trainable_variables,
+        model.optimizer.variables,
+        model.metrics_variables,
+    ]
+    values = [moved, non_trainable, optimizer_moved, metrics]
+    mapping = [
+        pair
+        for group, new in zip(variables, values)
+        for pair in zip(group, new, strict=True)
+    ]
+    with keras.StatelessScope(mapping) as scope:
+        model.after_step(loss, aux, finite)
+        logs = model.get_metrics_result()
+    state = tuple(
+        [scope.get_current_value(v) for v in group] for group in variables
+    )
+    return logs, state
+
+
+def read_variable(model, variable, state, *_):
+    """The present value of a variable, which `fit` keeps outside the model."""
+    for known, value in zip(model.non_trainable_variables, state[1]):
+        if known is variable:
+            return value
+    raise ValueError(f"{variable.path} is not a variable of the model.")

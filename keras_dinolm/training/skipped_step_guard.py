@@ -1,0 +1,52 @@
+"""Stops a run that no longer learns."""
+
+import keras
+
+
+class SkippedStepGuard(keras.callbacks.Callback):
+    """Stops training after too many bad steps in a row.
+
+    `DinoLM.fit` adds it by itself. A step whose gradients are not finite
+    moves nothing; many in a row mean that training is broken.
+
+    Args:
+        max_skipped_steps: int. How many in a row are one too many.
+
+    Raises:
+        FloatingPointError: from within `fit`.
+    """
+
+    def __init__(self, max_skipped_steps):
+        super().__init__()
+        self.max_skipped_steps = max_skipped_steps
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._seen = 0.0
+        self._in_a_row = 0
+        self._pending = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        # One batch late, so that reading the number does not wait for the
+        # device.
+        self._check(self._pending)
+        self._pending = (logs or {}).get("skipped_steps")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._check(self._pending)
+        self._pending = None
+
+    def _check(self, skipped):
+        if skipped is None:
+            return
+        skipped = float(skipped)
+        new = skipped - self._seen
+        self._seen = skipped
+        self._in_a_row = self._in_a_row + new if new > 0 else 0
+        if self._in_a_row >= self.max_skipped_steps:
+            raise FloatingPointError(
+                f"The gradients of {int(self._in_a_row)} steps in a row were "
+                "not finite; they moved nothing, so the weights are those of "
+                "the last good step. Lower the learning rate, clip gradients "
+                "(`global_clipnorm`), or look for NaN in the data's features. "
+                f"Limit: max_skipped_steps={self.max_skipped_steps}"
+            )

@@ -1,0 +1,36 @@
+"""The training step under torch: eager, or compiled by `jit_compile`."""
+
+import keras
+import torch
+
+
+def train_step(model, data):
+    x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    outputs = model(x, training=True)
+    loss, aux = model.evaluate_objectives(x, outputs)
+    model.zero_grad()
+    model.optimizer.scale_loss(loss).backward()
+
+    variables = model.trainable_variables
+    # A weight that no active objective reads has no gradient; 0 gives it the
+    # same treatment as on the other backends.
+    gradients = [
+        torch.zeros_like(v.value) if v.value.grad is None else v.value.grad
+        for v in variables
+    ]
+    with torch.no_grad():
+        norms = torch._foreach_norm(gradients, float("inf"))
+        finite = torch.isfinite(loss) & torch.isfinite(torch.stack(norms)).all()
+        scales = isinstance(
+            model.optimizer, keras.optimizers.LossScaleOptimizer
+        )
+        # A loss scale handles overflow itself, and has to move to do so.
+        if scales or bool(finite):
+            model.optimizer.apply(gradients, variables)
+        model.after_step(loss, aux, finite)
+    return model.get_metrics_result()
+
+
+def read_variable(model, variable, *_):
+    """The present value of a variable."""
+    return keras.ops.convert_to_numpy(variable)

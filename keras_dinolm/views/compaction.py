@@ -1,0 +1,36 @@
+"""Picking the marked entries of an array in order, with static shapes."""
+
+
+def running_count(flags, xp):
+    """Counts of marked entries up to each place, over rows and overall.
+
+    Args:
+        flags: bool `[N, L]`.
+        xp: namespace of the array.
+
+    Returns:
+        Tuple of: int32 `[N * L]`, marked entries up to and with each place in
+        row-major order; int32 `[N]`, marked entries in the rows before; int32
+        `[N]`, marked entries in the row.
+    """
+    # Two short sums in place of one long one, which some compilers unroll
+    # into many passes.
+    within = xp.cumsum(flags)
+    total = within[:, -1]
+    before = xp.cumsum(total) - total
+    return xp.reshape(within + before[:, None], (-1,)), before, total
+
+
+def locate(counts, ranks, xp):
+    """Flat index of the marked entry of each rank.
+
+    Args:
+        counts: int32 `[N * L]`, from `running_count`.
+        ranks: int32 array, 1 for the first marked entry.
+        xp: namespace of the arrays.
+
+    Returns:
+        int32 array of the shape of `ranks`; the size of `counts` where there
+        is no such entry.
+    """
+    return xp.searchsorted(counts, ranks)

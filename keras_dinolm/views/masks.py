@@ -1,0 +1,129 @@
+"""Which tokens the student does not see.
+
+A masked view has an exact number of masked tokens, in spans. The tokens are
+cut into segments of geometric length, the segments are ordered by a random
+key, and tokens are taken in that order until there are enough; only the last
+segment may be taken in part. One sort a view does it, with static shapes.
+"""
+
+import numpy as np
+
+from keras_dinolm.views.compaction import locate
+from keras_dinolm.views.compaction import running_count
+from keras_dinolm.views.random import fold
+from keras_dinolm.views.random import happens
+from keras_dinolm.views.random import logical_right_shift
+from keras_dinolm.views.random import permutation
+from keras_dinolm.views.spans import UNIT
+
+_CUT, _ORDER = 4, 5
+_INT32_MAX = 2**31 - 1
+
+
+def masked_ratios(num_masked, low, high):
+    """Mask ratios of the masked views, spread evenly over a range.
+
+    Drawing them would let the total vary from batch to batch; iBOT and its
+    successors spread them for the same reason.
+
+    Args:
+        num_masked: int. Views to mask.
+        low: int. Smallest ratio, in units of 1/10000.
+        high: int. Largest ratio, in the same units.
+
+    Returns:
+        int32 NumPy array `[num_masked]`, in units of 1/10000.
+    """
+    steps = np.arange(num_masked) * 2 + (num_masked == 1)
+    span = 2 * max(num_masked - 1, 1)
+    return (low + ((high - low) * steps + span // 2) // span).astype(np.int32)
+
+
+def masked_counts(ratios, lengths, xp):
+    """Number of tokens to mask: rounded, at least 1 where there is any.
+
+    Args:
+        ratios: int32 `[M]`, in units of 1/10000.
+        lengths: int32 `[M]`. Tokens of each view that may be masked.
+        xp: namespace of the arrays.
+
+    Returns:
+        int32 `[M]`.
+    """
+    rounded = (ratios * lengths + UNIT // 2) // UNIT
+    return xp.minimum(xp.maximum(rounded, 1), lengths)
+
+
+def span_masks(keys, lengths, counts, width, cut, xp):
+    """Masks exactly `counts` of the first `lengths` tokens, in spans.
+
+    Args:
+        keys: int32 `[M]`. One key a view.
+        lengths: int32 `[M]`. Tokens that may be masked.
+        counts: int32 `[M]`. Tokens to mask, at most `lengths`.
+        width: int. Length of the token axis, a place for `[CLS]` first.
+        cut: int. Probability that a segment begins at a token, in units of
+            2^-16: 2^16 over the mean length of segments.
+        xp: namespace of the arrays.
+
+    Returns:
+        bool `[M, width]`; column 0 is False.
+    """
+    rows = xp.shape(keys)[0]
+    place = xp.arange(width)[None, :]
+    cuts = fold(fold(keys, _CUT, xp)[:, None], place, xp)
+    segment = xp.cumsum(happens(cuts, cut, xp))
+    order = fold(fold(keys, _ORDER, xp)[:, None], segment, xp)
+    # Random order above, place below, in 30 bits: distinct sort keys, and
+    # segments stay whole.
+    bits = max((width - 1).bit_length(), 1)
+    order = logical_right_shift(order, bits + 2, xp) * (1 << bits) + place
+    maskable = (place >= 1) & (place <= lengths[:, None])
+    order = xp.where(maskable, order, _INT32_MAX)
+    ranked = xp.reshape(xp.sort(order), (-1,))
+    last = xp.arange(rows) * width + xp.maximum(counts - 1, 0)
+    return maskable & (order <= xp.take(ranked, last)[:, None])
+
+
+def mask_views(key, keys, lengths, ratios, width, cut, xp):
+    """Masks as many views as there are ratios, chosen at random.
+
+    Args:
+        key: int32 `[1]`. Key of the batch, decides which views are masked.
+        keys: int32 `[N]`. One key a view, decides its mask.
+        lengths: int32 `[N]`. Tokens of each view that may be masked.
+        ratios: int32 NumPy array `[M]`, `1 <= M <= N`.
+        width: int. Length of the token axis, a place for `[CLS]` first.
+        cut: int. As in `span_masks`.
+        xp: namespace of the arrays.
+
+    Returns:
+        bool `[N, width]`.
+    """
+    views, num_masked = xp.shape(keys)[0], len(ratios)
+    order = permutation(key, views, xp)
+    chosen = order[:num_masked]
+    lengths = xp.take(lengths, chosen)
+    counts = masked_counts(xp.asarray(ratios), lengths, xp)
+    masks = span_masks(xp.take(keys, chosen), lengths, counts, width, cut, xp)
+    # Back to the order of the views; the others read a row without masks.
+    none = xp.arange(width)[None, :] < 0
+    row = xp.minimum(xp.argsort(order), num_masked)
+    return xp.take(xp.concatenate([masks, none], 0), row)
+
+
+def masked_indices(masked, slots, xp):
+    """Flat indices of the masked tokens of a batch, ascending.
+
+    Args:
+        masked: bool `[N, L]`, at most `slots` of them true.
+        slots: int.
+        xp: namespace of the array.
+
+    Returns:
+        int32 `[slots]`; slots left over hold -1.
+    """
+    views, width = xp.shape(masked)
+    counts, _, _ = running_count(masked, xp)
+    found = locate(counts, xp.arange(slots) + 1, xp)
+    return xp.where(found < views * width, found, -1)

@@ -1,0 +1,373 @@
+"""Views of text: the spans of a document that student and teacher see."""
+
+import dataclasses
+import warnings
+
+import keras
+import numpy as np
+
+from keras_dinolm.views.masks import mask_views
+from keras_dinolm.views.masks import masked_counts
+from keras_dinolm.views.masks import masked_indices
+from keras_dinolm.views.masks import masked_ratios
+from keras_dinolm.views.namespace import NUMPY
+from keras_dinolm.views.namespace import namespace_of
+from keras_dinolm.views.perturbations import delete_words
+from keras_dinolm.views.random import fold
+from keras_dinolm.views.random import stream
+from keras_dinolm.views.spans import UNIT
+from keras_dinolm.views.spans import draw_spans
+from keras_dinolm.views.special_tokens import SpecialTokens
+from keras_dinolm.views.view_group import ROLES
+from keras_dinolm.views.view_group import ViewGroup
+from keras_dinolm.views.view_group import default_groups
+
+_MAX_SEQUENCE_LENGTH = 2**15 - 1
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class TextViews:
+    """Cuts each window of tokens into groups of views.
+
+    Views are to self-distillation what labels are to classification: the
+    student learns that spans of one document belong together, and what the
+    tokens masked in its input were to the teacher.
+
+    The result is a function of `(windows, seed, step)` and nothing else, the
+    same to the bit on NumPy arrays, in a `tf.data` pipeline (as graph ops) and
+    on the device, compiled or not, with any backend. The views of a row do
+    not depend on the other rows; only which views of a batch are masked, and
+    how much, is decided for the batch as a whole.
+
+    Args:
+        tokenizer: `keras_dinolm.models.DinoLMTokenizer`, `SpecialTokens`, or
+            any object with `pad_token_id`, `cls_token_id`, `mask_token_id`,
+            such as a keras-hub tokenizer. For WordPiece tokenizers, words are
+            deleted whole; for others, token by token.
+        sequence_length: int. Longest view, `[CLS]` included; windows have one
+            token less, at most. Defaults to `128`.
+        groups: sequence of `ViewGroup`, or `None` for two long views
+            (`"global"`, 80-100 % of the window, read by both networks, half
+            of them masked for the student by 10-50 %) and four short ones
+            (`"local"`, 20-40 %, read by the student).
+
+    Raises:
+        ValueError: if an argument is out of its range, group names repeat, or
+            student or teacher have no group.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import keras_dinolm as kd
+
+    views = kd.views.TextViews(
+        kd.views.SpecialTokens(pad_token_id=0, cls_token_id=1, mask_token_id=2),
+        sequence_length=9,
+    )
+    windows = {
+        "token_ids": np.arange(10, 26, dtype="int32").reshape(2, 8),
+        "lengths": np.array([8, 8], dtype="int32"),
+        "starts": np.array([0, 0], dtype="int32"),
+    }
+    batch = views(windows, seed=0, step=0)
+    batch["global"]["token_ids"].shape  # (2, 2, 9)
+    batch["local"]["positions"].shape  # (2, 4, 5)
+    ```
+
+    References:
+        - [DINO](https://arxiv.org/abs/2104.14294)
+        - [iBOT](https://arxiv.org/abs/2111.07832)
+    """
+
+    def __init__(self, tokenizer, sequence_length=128, groups=None):
+        if not 2 <= sequence_length <= _MAX_SEQUENCE_LENGTH:
+            raise ValueError(
+                "`sequence_length` must be an integer in [2, "
+                f"{_MAX_SEQUENCE_LENGTH}]: [CLS] and one token, at least. "
+                f"Received: sequence_length={sequence_length}"
+            )
+        self.special_tokens = SpecialTokens.of(tokenizer)
+        self.sequence_length = int(sequence_length)
+        self.groups = _checked_groups(groups)
+
+    @property
+    def roles(self):
+        """Readers of each group: `{name: ("student", "teacher")}`."""
+        return {group.name: group.roles for group in self.groups}
+
+    def __call__(self, windows, seed=0, step=0, xp=None):
+        """Makes the views of a batch of windows.
+
+        Args:
+            windows: dictionary of `"token_ids"`, integers `[B, W]`, padded;
+                `"lengths"`, integers `[B]`, the tokens in each window; and
+                optionally `"starts"`, integers `[B]`, the index of each
+                window's first token in its document (default 0). `B` and `W`
+                must be static. NumPy arrays, tensors of the active backend,
+                or tensors of a `tf.data` pipeline.
+            seed: int, or integer tensor. Same seed, same views.
+            step: int, or integer tensor. Number of the batch.
+            xp: namespace, see `keras_dinolm.views.namespace`. Defaults to
+                that of `windows`.
+
+        Returns:
+            `{group name: {...}}`, with `V` views of width `L`:
+
+            - `"token_ids"`: int32 `[B, V, L]`, `[CLS]` and the span, padded.
+            - `"padding_mask"`: bool `[B, V, L]`, True at tokens and `[CLS]`.
+            - `"positions"`: int32 `[B, V, L]`, index of each token in the
+              document; -1 at `[CLS]` and padding.
+
+            and, if the group's `mask_probability` is not 0:
+
+            - `"masked"`: bool `[B, V, L]`, True at masked tokens.
+            - `"masked_token_ids"`: int32 `[B, V, L]`, the student's input.
+            - `"masked_indices"`: int32 `[B, C]`, ascending indices of the
+              masked tokens in the flattened `[B * V * L]`, filled row by row;
+              -1 where there are no more. `C` is `capacity(B, W)`, enough for
+              windows of any lengths, so no masked token is ever dropped.
+
+        Raises:
+            ValueError: if `windows` has other keys, shapes or lengths.
+        """
+        for key in ("token_ids", "lengths"):
+            if key not in windows:
+                raise ValueError(
+                    "`windows` must have the keys 'token_ids' and 'lengths', "
+                    "and may have 'starts'. "
+                    f"Received: keys {sorted(windows)}"
+                )
+        xp = xp or namespace_of(windows["token_ids"])
+        token_ids = xp.asarray(windows["token_ids"])
+        batch_size, window = self._checked_shape(xp.shape(token_ids))
+        lengths = xp.asarray(windows["lengths"])
+        if xp is NUMPY:
+            _check_lengths(lengths, batch_size, window)
+        lengths = xp.minimum(xp.maximum(lengths, 0), window)
+        if "starts" in windows:
+            starts = xp.asarray(windows["starts"])
+        else:
+            starts = lengths * 0
+        key = stream(seed, step, xp)
+        return {
+            group.name: self._make(
+                group, fold(key, number, xp), token_ids, lengths, starts, xp
+            )
+            for number, group in enumerate(self.groups)
+        }
+
+    def _make(self, group, key, token_ids, lengths, starts, xp):
+        special = self.special_tokens
+        batch_size, window = xp.shape(token_ids)
+        width = group.width(window)
+        num_views = batch_size * group.count
+        shape = (batch_size, group.count, width)
+
+        rows = xp.arange(batch_size)[:, None]
+        keys = fold(fold(key, rows, xp), xp.arange(group.count)[None, :], xp)
+        low, high = (round(fraction * UNIT) for fraction in group.span)
+        start, length = draw_spans(keys, lengths[:, None], low, high, xp)
+        # First token of each span: in all windows laid end to end, and in its
+        # document.
+        first = xp.reshape(rows * window + start, (num_views, 1))
+        origin = xp.reshape(starts[:, None] + start, (num_views, 1))
+        keys = xp.reshape(keys, (num_views,))
+        length = xp.reshape(length, (num_views,))
+        token_ids = xp.reshape(token_ids, (-1,))
+        end = batch_size * window - 1
+
+        slot = xp.arange(width)[None, :]
+        offset = slot - 1
+        if group.word_deletion:
+            span = xp.arange(width - 1)[None, :]
+            span_ids = xp.take(token_ids, xp.minimum(first + span, end))
+            offset, length = delete_words(
+                keys,
+                self._continues(span_ids, xp),
+                length,
+                _per_65536(group.word_deletion),
+                xp,
+            )
+            offset = xp.concatenate([offset[:, :1], offset], 1)
+
+        is_text = (slot >= 1) & (slot <= length[:, None])
+        source = xp.minimum(xp.maximum(first + offset, 0), end)
+        ids = xp.where(
+            is_text, xp.take(token_ids, source), special.pad_token_id
+        )
+        ids = xp.where(slot == 0, special.cls_token_id, ids)
+        made = {
+            "token_ids": xp.reshape(ids, shape),
+            "padding_mask": xp.reshape(is_text | (slot == 0), shape),
+            "positions": xp.reshape(
+                xp.where(is_text, origin + offset, -1), shape
+            ),
+        }
+        if not group.maskable:
+            return made
+
+        ratios = self._mask_ratios(group, batch_size)
+        if len(ratios):
+            masked = mask_views(
+                fold(key, -1, xp),
+                keys,
+                length,
+                ratios,
+                width,
+                _per_65536(1 / group.mask_span),
+                xp,
+            )
+        else:
+            warnings.warn(
+                f"No view of group '{group.name}' can be masked: "
+                f"mask_probability={group.mask_probability} of {num_views} "
+                "views is less than one view. Use a larger batch or a larger "
+                "`mask_probability`, or set it to 0.",
+                stacklevel=3,
+            )
+            masked = is_text & (slot < 0)
+        slots = self._capacity(group, batch_size, window)
+        indices = masked_indices(masked, batch_size * slots, xp)
+        made["masked"] = xp.reshape(masked, shape)
+        made["masked_token_ids"] = xp.reshape(
+            xp.where(masked, special.mask_token_id, ids), shape
+        )
+        made["masked_indices"] = xp.reshape(indices, (batch_size, slots))
+        return made
+
+    def capacity(self, batch_size, window):
+        """Slots for masked tokens, a document, in each maskable group.
+
+        The slots suffice when all windows are full and all spans as long as
+        they can be, so masked tokens are never dropped for want of room.
+
+        Args:
+            batch_size: int.
+            window: int. Width `W` of the windows.
+
+        Returns:
+            `{group name: C}`, the second axis of `"masked_indices"`.
+        """
+        return {
+            group.name: self._capacity(group, batch_size, window)
+            for group in self.groups
+            if group.maskable
+        }
+
+    def shapes(self, batch_size, window):
+        """Static shapes of the arrays that `__call__` returns.
+
+        Args:
+            batch_size: int.
+            window: int. Width `W` of the windows.
+
+        Returns:
+            `{group name: {key: shape}}`.
+        """
+        batch_size, window = self._checked_shape((batch_size, window))
+        shapes = {}
+        for group in self.groups:
+            shape = (batch_size, group.count, group.width(window))
+            keys = ["token_ids", "padding_mask", "positions"]
+            if group.maskable:
+                keys += ["masked", "masked_token_ids"]
+            shapes[group.name] = dict.fromkeys(keys, shape)
+            if group.maskable:
+                slots = self._capacity(group, batch_size, window)
+                shapes[group.name]["masked_indices"] = (batch_size, slots)
+        return shapes
+
+    def get_config(self):
+        """Everything `from_config` needs; no tokenizer."""
+        return {
+            "special_tokens": self.special_tokens.get_config(),
+            "sequence_length": self.sequence_length,
+            "groups": [dataclasses.asdict(group) for group in self.groups],
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """The inverse of `get_config`."""
+        return cls(
+            SpecialTokens.from_config(config["special_tokens"]),
+            sequence_length=config["sequence_length"],
+            groups=[ViewGroup(**group) for group in config["groups"]],
+        )
+
+    def _continues(self, span_ids, xp):
+        table = self.special_tokens.continues
+        if table is None:
+            return span_ids != span_ids
+        return xp.take(xp.asarray(table), span_ids) != 0
+
+    def _mask_ratios(self, group, batch_size):
+        low, high = (round(ratio * UNIT) for ratio in group.mask_ratio)
+        return masked_ratios(group.num_masked(batch_size), low, high)
+
+    def _capacity(self, group, batch_size, window):
+        ratios = self._mask_ratios(group, batch_size)
+        longest = np.full_like(ratios, group.width(window) - 1)
+        masked = int(masked_counts(ratios, longest, NUMPY).sum())
+        return max(-(-masked // batch_size), 1)
+
+    def _checked_shape(self, shape):
+        longest = self.sequence_length - 1
+        if len(shape) != 2 or None in shape:
+            raise ValueError(
+                "`windows['token_ids']` must have a static shape [B, W]; in "
+                "`tf.data`, use `.batch(..., drop_remainder=True)` and pad to "
+                f"a fixed width. Received: shape {tuple(shape)}"
+            )
+        batch_size, window = shape
+        if batch_size < 1 or not 1 <= window <= longest:
+            raise ValueError(
+                "`windows['token_ids']` must have at least one row, and from "
+                f"1 to sequence_length - 1 = {longest} columns ([CLS] takes "
+                f"one place). Received: shape {tuple(shape)}"
+            )
+        return batch_size, window
+
+
+def _per_65536(probability):
+    return round(probability * 65536)
+
+
+def _check_lengths(lengths, batch_size, window):
+    if lengths.shape != (batch_size,):
+        raise ValueError(
+            "`windows['lengths']` must hold one integer a row. "
+            f"Received: shape {lengths.shape} for {batch_size} rows"
+        )
+    if lengths.min() < 0 or lengths.max() > window:
+        raise ValueError(
+            "`windows['lengths']` must lie between 0 and the width of "
+            f"`windows['token_ids']`, {window}. Received: lengths from "
+            f"{lengths.min()} to {lengths.max()}"
+        )
+
+
+def _checked_groups(groups):
+    groups = default_groups() if groups is None else tuple(groups)
+    for group in groups:
+        if not isinstance(group, ViewGroup):
+            raise ValueError(
+                "`groups` must be a sequence of "
+                "`keras_dinolm.views.ViewGroup`. "
+                f"Received: an entry of type {type(group)}"
+            )
+    names = [group.name for group in groups]
+    if len(set(names)) != len(names):
+        raise ValueError(
+            "`groups` must have distinct names, the keys of the batch. "
+            f"Received: names {names}"
+        )
+    for role in ROLES:
+        if not any(role in group.roles for group in groups):
+            raise ValueError(
+                f"`groups` must have at least one group with the role "
+                f"'{role}', else there is nothing to distil. Add it to "
+                "the `roles` of a group. Received: roles "
+                f"{ {group.name: group.roles for group in groups} }"
+            )
+    return groups

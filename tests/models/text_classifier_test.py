@@ -1,0 +1,87 @@
+"""Fine-tuning on raw strings."""
+
+import keras
+import keras_hub
+import numpy as np
+import pytest
+
+from keras_dinolm.models.presets import export_preset
+from keras_dinolm.models.text_classifier import DinoLMTextClassifier
+from keras_dinolm.models.text_encoder import TextEncoder
+from keras_dinolm.models.text_preprocessor import DinoLMTextPreprocessor
+from tests.models import tiny
+
+TEXTS = ["good fox", "bad dog", "the good cat", "a bad quick fox"] * 2
+LABELS = [1, 0, 1, 0] * 2
+
+
+def classifier(**kwargs):
+    preprocessor = DinoLMTextPreprocessor(tiny.tokenizer(), sequence_length=8)
+    return DinoLMTextClassifier(
+        tiny.backbone(), num_classes=2, preprocessor=preprocessor, **kwargs
+    )
+
+
+def test_preprocessor_makes_rows_as_views_are():
+    preprocess = DinoLMTextPreprocessor(tiny.tokenizer(), sequence_length=6)
+    ids = tiny.VOCABULARY.index
+    rows = preprocess(["a fox", "", "the lazy dog jumps over the cat"])
+    rows = {k: keras.ops.convert_to_numpy(v) for k, v in rows.items()}
+    np.testing.assert_array_equal(
+        rows["token_ids"],
+        [
+            [2, ids("a"), ids("fox"), 0, 0, 0],
+            [2, 0, 0, 0, 0, 0],
+            [2, *map(ids, "the lazy dog jumps over".split())],
+        ],
+    )
+    np.testing.assert_array_equal(rows["padding_mask"], rows["token_ids"] != 0)
+    pair = preprocess((["a fox"], ["good cat"]), y=None)["token_ids"]
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(pair),
+        [[2, ids("a"), ids("fox"), 3, ids("good"), ids("cat")]],
+    )
+    with pytest.raises(ValueError, match="sequence_length=1"):
+        DinoLMTextPreprocessor(tiny.tokenizer(), sequence_length=1)
+
+
+def test_fit_on_strings_learns_and_logits_are_float32():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = classifier(dropout=0.0)
+    model.compile(
+        optimizer=keras.optimizers.Adam(0.05),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    history = model.fit(
+        TEXTS,
+        LABELS,
+        batch_size=4,
+        epochs=4,
+        validation_data=(TEXTS[:4], LABELS[:4]),
+        verbose=0,
+    ).history
+    assert history["loss"][-1] < history["loss"][0] / 2
+    logits = model.predict(TEXTS[:4], verbose=0)
+    assert logits.dtype == "float32"
+    assert logits.argmax(-1).tolist() == LABELS[:4]
+    loss = model.evaluate(TEXTS[:4], LABELS[:4], verbose=0)
+    np.testing.assert_allclose(loss, history["val_loss"][-1], rtol=1e-2)
+
+
+def test_preset_with_a_new_head_then_with_the_trained_one(tmp_path):
+    encoder = TextEncoder(tiny.backbone())
+    export_preset(encoder, tiny.tokenizer(), tmp_path / "p", sequence_length=9)
+    model = keras_hub.models.TextClassifier.from_preset(
+        str(tmp_path / "p"), num_classes=3
+    )
+    assert isinstance(model, DinoLMTextClassifier)
+    assert model.preprocessor.sequence_length == 9
+    model.save_to_preset(str(tmp_path / "trained"))
+    copy = keras_hub.models.TextClassifier.from_preset(
+        str(tmp_path / "trained")
+    )
+    np.testing.assert_allclose(
+        copy.predict(TEXTS[:4], verbose=0),
+        model.predict(TEXTS[:4], verbose=0),
+        atol=1e-6,
+    )

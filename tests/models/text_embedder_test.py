@@ -1,0 +1,115 @@
+"""`encode` as in sentence-transformers."""
+
+import numpy as np
+import pytest
+
+from keras_dinolm.models.text_embedder import DinoLMTextEmbedder
+from keras_dinolm.models.text_embedder import padded_length
+from keras_dinolm.models.text_preprocessor import DinoLMTextPreprocessor
+from tests.models import tiny
+
+WORDS = tiny.VOCABULARY[5:-2]
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    preprocessor = DinoLMTextPreprocessor(tiny.tokenizer(), sequence_length=20)
+    return DinoLMTextEmbedder(tiny.backbone(), preprocessor)
+
+
+def texts(count, longest=19):
+    rng = np.random.default_rng(count)
+    lengths = rng.integers(0, longest + 1, size=count)
+    return [" ".join(rng.choice(WORDS, size=n)) for n in lengths]
+
+
+def test_a_string_gives_a_vector_and_a_list_a_matrix(embedder):
+    vector = embedder.encode("the quick fox")
+    assert vector.shape == (16,) and vector.dtype == "float32"
+    matrix = embedder.encode(["the quick fox", ""])
+    assert isinstance(matrix, np.ndarray) and matrix.shape == (2, 16)
+    np.testing.assert_allclose(matrix[0], vector, atol=1e-5)
+    assert np.isfinite(matrix).all()
+    assert embedder.encode([]).shape == (0, 16)
+    assert embedder.encode([], output_value="token_embeddings") == []
+
+
+def test_features_are_those_of_the_backbone_in_the_order_given(embedder):
+    inputs = texts(11)
+    found = embedder.encode(inputs, batch_size=4)
+    rows = embedder.preprocessor(inputs)
+    expected = embedder.backbone.predict_on_batch(rows)["pooled_output"]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(
+        embedder.encode_text(inputs, verbose=0), expected, atol=1e-5
+    )
+
+
+def test_normalized_embeddings_have_unit_length(embedder):
+    inputs = texts(5)
+    raw = embedder.encode(inputs, batch_size=4)
+    found = embedder.encode(inputs, batch_size=4, normalize_embeddings=True)
+    length = np.linalg.norm(raw, axis=1, keepdims=True)
+    np.testing.assert_allclose(found, raw / length, atol=1e-6)
+    model = DinoLMTextEmbedder(
+        embedder.backbone, embedder.preprocessor, normalize=True
+    )
+    assert model.get_config()["normalize"]
+    np.testing.assert_allclose(
+        model.encode(inputs, batch_size=4), found, atol=1e-5
+    )
+
+
+def test_token_embeddings_have_one_row_per_token_and_cls(embedder):
+    inputs = ["the quick fox", "", "foxes"]
+    found = embedder.encode(inputs, output_value="token_embeddings")
+    assert [x.shape for x in found] == [(4, 16), (1, 16), (3, 16)]
+    np.testing.assert_allclose(
+        [x.mean(axis=0) for x in found], embedder.encode(inputs), atol=1e-5
+    )
+    single = embedder.encode("foxes", output_value="token_embeddings")
+    np.testing.assert_allclose(single, found[2], atol=1e-5)
+
+
+def test_truncated_texts_are_counted_in_one_warning(embedder):
+    long = " ".join(WORDS * 4)
+    with pytest.warns(UserWarning, match="2 of 3 texts.*19 tokens") as caught:
+        found = embedder.encode([long, "fox", long + " cat"])
+    assert len(caught) == 1
+    np.testing.assert_allclose(found[0], found[2], atol=1e-6)
+
+
+def test_progress_bar_counts_texts(embedder, capsys):
+    embedder.encode(texts(5), batch_size=4, show_progress_bar=True)
+    assert "5/5" in capsys.readouterr().out
+    embedder.encode(texts(5), batch_size=4)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"inputs": 3}, TypeError, "int"),
+        ({"inputs": ["a", None]}, TypeError, r"inputs\[1\]=None"),
+        ({"inputs": "a", "output_value": "x"}, ValueError, "token_embeddings"),
+        ({"inputs": "a", "batch_size": 0}, ValueError, "batch_size"),
+    ],
+)
+def test_wrong_arguments_are_named(embedder, arguments, error, message):
+    with pytest.raises(error, match=message):
+        embedder.encode(**arguments)
+
+
+def test_a_model_without_preprocessor_says_so():
+    model = DinoLMTextEmbedder(tiny.backbone())
+    with pytest.raises(ValueError, match="preprocessor"):
+        model.encode("a")
+
+
+def test_few_lengths_are_compiled_and_little_is_padded():
+    lengths = np.arange(1, 2001)
+    padded = np.array([padded_length(n, limit=2000) for n in lengths])
+    assert (padded >= lengths).all()
+    assert len(set(padded)) == 13 and padded[-1] == 2000
+    assert (padded[32:] / lengths[32:]).max() < 2
+    assert (padded[64:] / lengths[64:]).max() < 1.5

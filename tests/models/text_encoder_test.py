@@ -1,0 +1,116 @@
+"""One face for every backbone, and copies that share nothing."""
+
+import keras
+import keras_hub
+import numpy as np
+import pytest
+
+from keras_dinolm.models.text_encoder import STOCK_BACKBONES
+from keras_dinolm.models.text_encoder import TextEncoder
+from tests.gradients import to_numpy
+from tests.models import tiny
+
+STOCK = [cls.__name__ for cls in STOCK_BACKBONES]
+
+
+def run(encoder, inputs):
+    found = encoder(inputs, training=False)
+    return {name: to_numpy(value) for name, value in found.items()}
+
+
+@pytest.mark.parametrize("name", STOCK)
+def test_stock_backbones_give_token_and_sequence_features(name):
+    encoder = TextEncoder(tiny.stock(name))
+    inputs = tiny.rows(batch=2)
+    found = run(encoder, inputs)
+    mask = inputs["padding_mask"]
+    assert found["tokens"].shape == (2, 8, encoder.hidden_dim)
+    for row in range(2):
+        np.testing.assert_allclose(
+            found["sequence"][row],
+            found["tokens"][row, mask[row]].mean(axis=0),
+            atol=1e-5,
+        )
+    assert encoder.vocabulary_size == len(tiny.VOCABULARY)
+    # Nothing of the padded ids is seen.
+    other = {**inputs, "token_ids": np.where(mask, inputs["token_ids"], 9)}
+    np.testing.assert_allclose(
+        run(encoder, other)["sequence"], found["sequence"], atol=1e-5
+    )
+    unused = [w.path for w in encoder.trainable_weights if "pooled" in w.path]
+    assert not unused
+
+
+@pytest.mark.parametrize("name", ["DinoLMBackbone", "BertBackbone"])
+def test_a_clone_is_equal_independent_and_trainable(name):
+    ours = name == "DinoLMBackbone"
+    backbone = tiny.backbone() if ours else tiny.stock(name)
+    encoder = TextEncoder(backbone)
+    encoder.trainable = False
+    backbone.trainable = False
+    clone = encoder.clone()
+    assert not encoder.trainable_weights
+    assert clone.trainable and clone.backbone.trainable
+    inputs = tiny.rows(batch=2)
+    before = run(encoder, inputs)
+    np.testing.assert_array_equal(
+        run(clone, inputs)["sequence"], before["sequence"]
+    )
+    names = [w.path for w in encoder.weights]
+    assert [w.path for w in clone.weights] == names
+    for weight in clone.weights:
+        weight.assign(weight + 1.0)
+    np.testing.assert_array_equal(
+        run(encoder, inputs)["sequence"], before["sequence"]
+    )
+
+
+def test_encoder_survives_serialization():
+    encoder = TextEncoder(tiny.stock("BertBackbone"), pooling="cls")
+    config = keras.saving.serialize_keras_object(encoder)
+    copy = keras.saving.deserialize_keras_object(config)
+    copy.set_weights(encoder.get_weights())
+    inputs = tiny.rows(batch=2)
+    found, expected = run(copy, inputs), run(encoder, inputs)
+    np.testing.assert_array_equal(found["sequence"], expected["sequence"])
+    np.testing.assert_array_equal(found["sequence"], found["tokens"][:, 0])
+
+
+def test_declared_features_are_those_computed():
+    encoder = TextEncoder(tiny.backbone(dtype="mixed_bfloat16"))
+    inputs = tiny.rows(batch=2)
+    symbols = {
+        k: keras.KerasTensor(v.shape, dtype=v.dtype) for k, v in inputs.items()
+    }
+    declared, found = encoder(symbols), encoder(inputs)
+    for name, value in found.items():
+        assert tuple(value.shape) == declared[name].shape
+        assert (
+            keras.backend.standardize_dtype(value.dtype)
+            == declared[name].dtype
+            == "bfloat16"
+        )
+
+
+def test_other_backbones_are_refused_with_the_list_of_supported_ones():
+    gpt2 = keras_hub.models.GPT2Backbone(
+        vocabulary_size=10, num_layers=1, num_heads=1, hidden_dim=4,
+        intermediate_dim=4,
+    )  # fmt: skip
+    for wrong in (gpt2, "bert"):
+        with pytest.raises(ValueError) as error:
+            TextEncoder(wrong)
+        assert all(name in str(error.value) for name in STOCK)
+
+
+def test_rows_beyond_the_positions_are_refused():
+    encoder = TextEncoder(tiny.stock("RobertaBackbone"))
+    with pytest.raises(ValueError, match="at most 16 tokens.*20 tokens"):
+        encoder(tiny.rows(length=20))
+
+
+def test_pooling_that_a_preset_could_not_hold_is_refused():
+    with pytest.raises(ValueError, match="build the backbone with pooling"):
+        TextEncoder(tiny.backbone(pooling="mean"), pooling="cls")
+    with pytest.raises(ValueError, match="DinoLMBackbone"):
+        TextEncoder(tiny.stock("BertBackbone"), pooling="attention")
