@@ -51,8 +51,7 @@ def build_model(wide=False):
         vocabulary_size=VOCABULARY,
         num_layers=1,
         num_heads=2,
-        # Wide embeddings make checkpoints take time to write.
-        hidden_dim=256 if wide else 16,
+        hidden_dim=16,
         intermediate_dim=32,
         dropout=0.1,
     )
@@ -68,6 +67,7 @@ def build_model(wide=False):
             objectives.InfoNCE(),
         ],
         num_prototypes=32,
+        # A wide head makes checkpoints take time to write.
         head_hidden_dim=1024 if wide else 32,
         momentum=schedules.Cosine(0.9, 0.99, steps=20),
     )
@@ -114,10 +114,10 @@ def train(directory, steps, wide=False, callbacks=()):
     Returns:
         Dict of name to checksum, of everything that must be the same.
     """
-    import keras_dinolm as kd
+    from keras_dinolm.training.resume import fit
 
     model = build_model(wide)
-    history = kd.training.fit(
+    history = fit(
         model,
         make_dataset,
         directory,
@@ -166,10 +166,6 @@ def worker(directory, steps, wide):
     import keras
 
     class Tell(keras.callbacks.Callback):
-        def __init__(self):
-            super().__init__()
-            self.epoch_begin = None
-
         def on_epoch_begin(self, epoch, logs=None):
             # The rest of an epoch counts from 0, too.
             full = epoch * STEPS_PER_EPOCH
@@ -192,7 +188,6 @@ def start(backend, directory, steps, wide):
         cwd=ROOT,
         env={**os.environ, "KERAS_BACKEND": backend},
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE if not wide else None,
         text=True,
     )
 

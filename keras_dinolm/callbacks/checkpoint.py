@@ -96,6 +96,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.history = None
         self._saved_step = None
         self._stop_requested = False
+        self._rolled_back = False
 
     def restore(self, model, step=None):
         """Puts the state of a checkpoint into a model.
@@ -146,6 +147,27 @@ class Checkpoint(keras.callbacks.Callback):
         """Asks the run to save and stop before its next batch."""
         self._stop_requested = True
 
+    def roll_back(self, step):
+        """Returns to before a failure; training has to stop with this epoch.
+
+        Later checkpoints are renamed to `collapsed-step-...`, so that the
+        next run goes on from the good one.
+
+        Args:
+            step: int. The last step that may still be good.
+
+        Returns:
+            The path of the checkpoint restored, or `None` if none is old
+            enough.
+        """
+        good = self.folder.newest(until=step)
+        if good is None:
+            return None
+        self.load(self.model, good)
+        self.folder.set_aside(after=good)
+        self._rolled_back = True
+        return self.folder.path(good)
+
     def close(self):
         """Gives the folder back after a `fit` that ended in an error."""
         while self.folder.locked:
@@ -154,6 +176,7 @@ class Checkpoint(keras.callbacks.Callback):
     # === What fit calls ===
 
     def on_train_begin(self, logs=None):
+        self._rolled_back = False
         self.folder.lock()
         newest = max(self.folder.steps(), default=0)
         if newest > self.position.step:
@@ -190,6 +213,8 @@ class Checkpoint(keras.callbacks.Callback):
         self._metrics = list(model_state.arrays(metrics))
 
     def on_epoch_end(self, epoch, logs=None):
+        if self._rolled_back:
+            return
         self._move_to(self._batches)
         length = self.settings.get("steps_per_epoch", self.params.get("steps"))
         if length is None or self.position.batch >= length:

@@ -51,6 +51,8 @@ class CheckpointFolder:
         self.directory = pathlib.Path(directory)
         self.keep = keep
         self.mode = mode
+        # Steps that are kept besides: those a monitor may return to.
+        self.spared = set()
         self._lock = None
         # Of this run's folder: step to the value by which it is ranked.
         self._values = {}
@@ -118,6 +120,10 @@ class CheckpointFolder:
             return []
         found = (_NAME.fullmatch(p.name) for p in self.directory.iterdir())
         return sorted(int(match.group(1)) for match in found if match)
+
+    def newest(self, until):
+        """The newest step that is not after `until`, or `None`."""
+        return max((s for s in self.steps() if s <= until), default=None)
 
     def path(self, step):
         """The folder of the checkpoint of a step."""
@@ -201,7 +207,7 @@ class CheckpointFolder:
 
     def _prune(self):
         steps = self.steps()
-        spared = {*steps[-self.keep :], self.best()}
+        spared = {*steps[-self.keep :], self.best(), *self.spared}
         for step in steps:
             if step not in spared:
                 self._delete(step)

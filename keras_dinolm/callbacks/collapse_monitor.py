@@ -1,5 +1,301 @@
+"""Sees a run collapse, says how, and can stop it or take it back."""
+
+import dataclasses
+import math
+import warnings
+
 import keras
+
+from keras_dinolm.callbacks import failures
+
+
 class CollapseWarning(UserWarning):
-    pass
+    """Training has collapsed; the message names how."""
+
+
+@dataclasses.dataclass
+class _Suspicion:
+    """A failure that has been seen, and since when."""
+
+    step: int
+    saved_step: int
+    health: float
+
+
 class CollapseMonitor(keras.callbacks.Callback):
-    pass
+    """Names the way in which a run collapses, and what to try.
+
+    A self-distillation loss cannot be read by itself: it is low when the
+    model learns, and low when it has collapsed. The monitor reads what
+    `DinoLM` logs and adds, at the end of each epoch,
+
+    - `rankme`, the effective rank of the epoch's features, 1 to their width;
+    - `<objective>_minus_ln_k` for each distillation objective: 0 is what a
+      constant feature gets (NaN while the objective does not act yet).
+
+    Put it before TensorBoard or CSV loggers, so that they see these, too. It
+    warns once for each failure:
+
+    - *constant features*: `feature_std` is below its limit;
+    - *one prototype*: all texts share one prototype, for teacher and student;
+    - *uniform assignment*: the teacher's entropy is ln K, while the features
+      are not constant;
+    - *dimensional collapse*: `rankme` is a tiny share of the width, while the
+      features are not constant.
+
+    An untrained encoder shows some of these signs; a failure is a sign that
+    is there for `patience` batches without getting better.
+
+    Args:
+        patience: int. Batches for which a sign must last.
+        check_every: int. Batches between two looks at the logs within an
+            epoch. They are running means over the epoch and cost nothing.
+            The end of each epoch is looked at as well.
+        on_failure: `"warn"`; `"stop"` to end training as well; `"roll_back"`
+            to also restore the newest checkpoint from before the first sign.
+        checkpoint: `Checkpoint` of this run, for `"roll_back"`.
+            `keras_dinolm.training.fit` gives its own.
+        min_feature_std: float. Limit for constant features, where 1 is
+            isotropic. This and the next three lie in [0, 1); 0 switches the
+            failure off.
+        min_prototype_use: float. Limit for one prototype, of the entropies of
+            teacher and prototype usage as a share of ln K.
+        min_sharpness: float. Limit for uniform assignment, of one minus the
+            teacher's entropy as a share of ln K.
+        min_rank: float. Limit for dimensional collapse, of `rankme` minus 1
+            as a share of the features' width.
+
+    Raises:
+        ValueError: for arguments out of range, or a model without feature
+            statistics.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    monitor = kd.callbacks.CollapseMonitor(patience=500, on_failure="stop")
+    ```
+
+    References:
+        - [DINO, on collapse](https://arxiv.org/abs/2104.14294)
+        - [RankMe](https://arxiv.org/abs/2210.02885)
+    """
+
+    # What runs beside the training step only takes a note.
+    async_safe = True
+
+    def __init__(
+        self,
+        patience=300,
+        check_every=50,
+        on_failure="warn",
+        checkpoint=None,
+        min_feature_std=0.05,
+        min_prototype_use=0.1,
+        min_sharpness=0.02,
+        min_rank=0.02,
+    ):
+        super().__init__()
+        for name, value in (
+            ("patience", patience),
+            ("check_every", check_every),
+        ):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(
+                    f"Argument `{name}` must be a number of batches, at least "
+                    f"1. Received: {name}={value}"
+                )
+        if on_failure not in ("warn", "stop", "roll_back"):
+            raise ValueError(
+                "Argument `on_failure` must be 'warn', 'stop' or 'roll_back'. "
+                f"Received: on_failure={on_failure!r}"
+            )
+        self.patience = patience
+        self.check_every = check_every
+        self.on_failure = on_failure
+        self.checkpoint = checkpoint
+        self.failures = [
+            failures.ConstantFeatures(min_feature_std),
+            failures.OnePrototype(min_prototype_use),
+            failures.UniformAssignment(min_sharpness),
+            failures.DimensionalCollapse(min_rank),
+        ]
+        # Names of the failures seen so far, in order.
+        self.found = []
+        self._suspicions = {}
+        self._step = 0
+        self._epoch_start = 0
+        self._roll_back_to = None
+
+    def set_model(self, model):
+        if not hasattr(model, "feature_statistics"):
+            raise ValueError(
+                "`CollapseMonitor` reads the statistics of a `DinoLM`. "
+                f"Received a model of class {type(model).__name__}"
+            )
+        super().set_model(model)
+        self._distillations = [
+            objective.name
+            for objective in model.objectives
+            if hasattr(objective, "targets")
+        ]
+
+    # === What fit calls ===
+
+    def on_train_begin(self, logs=None):
+        if self.on_failure == "roll_back" and self.checkpoint is None:
+            raise ValueError(
+                "on_failure='roll_back' needs checkpoints to return to: train "
+                "by `keras_dinolm.training.fit`, or pass `checkpoint=` the "
+                "`Checkpoint` callback of this run."
+            )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._first = self._step
+        self._latest = None
+        # What is read is a mean over the epoch; it may be bad from there on.
+        if self.checkpoint is not None:
+            self._epoch_start = self.checkpoint.position.step
+        self._looked_at = 0
+        self._rankme = None
+        self._in_epoch = True
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._latest = (batch + 1, logs)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        # Looks back on what has arrived by now, waiting for nothing.
+        if self._latest is None:
+            return
+        done, logs = self._latest
+        if done - self._looked_at >= self.check_every:
+            self._looked_at = done
+            self._step = self._first + done
+            self._judge(logs)
+
+    def on_test_begin(self, logs=None):
+        # Validation overwrites the statistics of the epoch.
+        if self._in_epoch:
+            self._rankme = self.model.feature_statistics.rankme()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._in_epoch = False
+        logs = {} if logs is None else logs
+        if self._rankme is None:
+            self._rankme = self.model.feature_statistics.rankme()
+        logs["rankme"] = self._rankme
+        excess = self._excess(logs)
+        for name in self._distillations:
+            logs[f"{name}_minus_ln_k"] = excess.get(name, math.nan)
+        if self._latest is not None:
+            self._step = self._first + self._latest[0]
+            self._judge(logs)
+        if self._roll_back_to is not None:
+            self._roll_back()
+
+    # === Judging ===
+
+    def _excess(self, logs):
+        # A loss of exactly 0 is that of an objective that does not act.
+        ln_k = math.log(self._model.num_prototypes)
+        return {
+            name: logs[name] - ln_k
+            for name in self._distillations
+            if logs.get(name)
+        }
+
+    def _reading(self, logs):
+        excess = self._excess(logs)
+        silent = {
+            name
+            for objective in self._model.objectives
+            if hasattr(objective, "targets") and objective.name not in excess
+            for name in objective.extra_metrics
+        }
+        return failures.Reading(
+            values={k: float(v) for k, v in logs.items() if k not in silent},
+            excess=excess,
+            num_prototypes=self._model.num_prototypes,
+            dim=self._model.feature_statistics.dim,
+        )
+
+    def _judge(self, logs):
+        reading = self._reading(logs or {})
+        constant, *others = self.failures
+        is_constant = self._suspected(constant, reading)
+        for failure in [constant, *others]:
+            # Constant features also look uniform and of rank one; the cause
+            # is named, not its consequences.
+            consequence = is_constant and isinstance(
+                failure,
+                failures.UniformAssignment | failures.DimensionalCollapse,
+            )
+            if consequence or not self._suspected(failure, reading):
+                if consequence or failure.health(reading) is not None:
+                    self._suspicions.pop(failure.name, None)
+                continue
+            if self._lasts(failure, failure.health(reading)):
+                self._report(failure, reading)
+        if self.checkpoint is not None:
+            folder = self.checkpoint.folder
+            folder.spared = {
+                folder.newest(until=suspicion.saved_step)
+                for suspicion in self._suspicions.values()
+            }
+
+    def _suspected(self, failure, reading):
+        health = failure.health(reading)
+        return health is not None and not health >= failure.limit
+
+    def _lasts(self, failure, health):
+        """Whether a sign has been there for long, not getting better."""
+        before = self._suspicions.get(failure.name)
+        improving = before is not None and (
+            health > max(1.1 * before.health, 0.1 * failure.limit)
+        )
+        if before is None or improving:
+            # The first sign stays the first, for the way back.
+            saved = self._epoch_start if before is None else before.saved_step
+            self._suspicions[failure.name] = _Suspicion(
+                self._step, saved, health
+            )
+            return False
+        return self._step - before.step >= self.patience
+
+    def _report(self, failure, reading):
+        if failure.name in self.found:
+            return
+        self.found.append(failure.name)
+        since = self._suspicions[failure.name]
+        shown = ", ".join(
+            f"{name} = {reading.values[name]:.4g}"
+            for name in failure.shows
+            if name in reading.values
+        )
+        warnings.warn(
+            f"Collapse by {failure.name} (step {self._step} of this run, "
+            f"first seen at step {since.step}): {failure.meaning(reading)}. "
+            f"Measured: {shown}; health {failure.health(reading):.2g} is below "
+            f"the limit of {failure.limit:g}. What to try: {failure.advice}.",
+            CollapseWarning,
+            stacklevel=2,
+        )
+        if self.on_failure != "warn":
+            # Not `self.model`, which would fetch all state from the device.
+            self._model.stop_training = True
+        if self.on_failure == "roll_back":
+            self._roll_back_to = since.saved_step
+
+    def _roll_back(self):
+        step, self._roll_back_to = self._roll_back_to, None
+        path = self.checkpoint.roll_back(step)
+        warnings.warn(
+            f"Rolled back to {path}; later checkpoints of the run are renamed "
+            "to `collapsed-...`. Change the settings before going on."
+            if path is not None
+            else "Nothing to roll back to: the first sign of the failure is "
+            "older than every checkpoint. The weights are those of now.",
+            CollapseWarning,
+            stacklevel=2,
+        )

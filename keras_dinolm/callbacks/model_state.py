@@ -122,7 +122,7 @@ def _keyed(named):
     seen = collections.Counter()
     keyed = {}
     for name, value in named:
-        plain = re.sub(r"_\d+(?=/|$)", "", name)
+        plain = re.sub(r"_\d+(?=[/_]|$)", "", name)
         keyed[plain, seen[plain]] = value
         seen[plain] += 1
     return keyed

@@ -71,9 +71,14 @@ def view_dataset(
     Example:
 
     ```python
-    views = keras_dinolm.views.TextViews(tokenizer, sequence_length=128)
-    dataset = keras_dinolm.data.view_dataset(tokens, views, batch_size=64)
-    model.fit(dataset, steps_per_epoch=100, epochs=3)
+    import keras_dinolm as kd
+
+    texts = [f"text number {i} of a small corpus" for i in range(100)]
+    tokenizer = kd.data.train_tokenizer(texts, vocabulary_size=80)
+    tokens = kd.data.tokenize(texts, tokenizer, "tokens/")
+    views = kd.views.TextViews(tokenizer, sequence_length=16)
+    dataset = kd.data.view_dataset(tokens, views, batch_size=8)
+    batch = next(iter(dataset))  # {"global": {"token_ids": ...}, ...}
     ```
     """
     _check_integers(
@@ -152,8 +157,13 @@ def steps_per_epoch(
     Example:
 
     ```python
-    steps = keras_dinolm.data.steps_per_epoch(tokens, views, batch_size=64)
-    model.fit(dataset, steps_per_epoch=steps, epochs=10)
+    import keras_dinolm as kd
+
+    texts = [f"text number {i} of a small corpus" for i in range(100)]
+    tokenizer = kd.data.train_tokenizer(texts, vocabulary_size=80)
+    tokens = kd.data.tokenize(texts, tokenizer, "tokens/")
+    views = kd.views.TextViews(tokenizer, sequence_length=16)
+    kd.data.steps_per_epoch(tokens, views, batch_size=8)  # 12
     ```
     """
     layout = _layout(

@@ -53,8 +53,7 @@ class Encoder:
             normalize(text, self.lowercase, self.strip_accents).split()
             for text in texts
         ]
-        self._learn(set().union(*rows))
-        known = self._ids_of_word
+        known = self._learn(set().union(*rows))
         return [
             list(itertools.chain.from_iterable(map(known.__getitem__, row)))
             for row in rows
@@ -64,10 +63,13 @@ class Encoder:
         # Texts repeat their words: looking ids up takes a fifth of the time
         # of encoding them anew.
         if len(self._ids_of_word) + len(words) > _MAXIMUM_WORDS:
-            self._ids_of_word.clear()
-        new = list(words - self._ids_of_word.keys())
+            # Not cleared: another thread may be reading it.
+            self._ids_of_word = {}
+        known = self._ids_of_word
+        new = list(words - known.keys())
         encodings = self._tokenizer.encode_batch_fast(
             new, add_special_tokens=False
         )
         for word, encoding in zip(new, encodings):
-            self._ids_of_word[word] = encoding.ids
+            known[word] = encoding.ids
+        return known

@@ -49,7 +49,12 @@ def read_jsonl(
     Example:
 
     ```python
-    corpus = keras_dinolm.data.read_jsonl("docs/", text_key="body")
+    import keras_dinolm as kd
+
+    with open("docs.jsonl", "w") as file:
+        print('{"body": "a text"}', file=file)
+        print('{"body": ""}', file=file)
+    corpus = kd.data.read_jsonl("docs.jsonl", text_key="body")
     print(corpus)  # how many documents, and what was left out
     ```
     """
@@ -82,7 +87,12 @@ def read_text(paths, split="file", minimum_characters=1, label=None):
     Example:
 
     ```python
-    corpus = keras_dinolm.data.read_text("notes/", split="paragraph")
+    import keras_dinolm as kd
+
+    with open("notes.txt", "w") as file:
+        print("One note.", "", "Another.", sep=chr(10), file=file)
+    corpus = kd.data.read_text("notes.txt", split="paragraph")
+    len(corpus)  # 2
     ```
     """
     if split not in ("file", "paragraph", "line"):

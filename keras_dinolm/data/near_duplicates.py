@@ -50,8 +50,10 @@ def find_near_duplicates(texts, threshold=0.5, show_progress=False):
     Example:
 
     ```python
+    import keras_dinolm as kd
+
     texts = ["one two three four five", "a b c d", "one two three four six"]
-    find_near_duplicates(texts)  # [None, None, 0]
+    kd.data.find_near_duplicates(texts)  # [None, None, 0]
     ```
     """
     from keras_dinolm.data.corpus import progress

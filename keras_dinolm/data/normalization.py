@@ -68,7 +68,7 @@ _STANDALONE = (
     (0x1F000, 0x1FAFF),
 )
 # Ideographs, as in BERT, plus the planes reserved for them.
-_IDEOGRAPHS = (
+IDEOGRAPHS = (
     (0x2E80, 0x2FDF),
     (0x3400, 0x4DBF),
     (0x4E00, 0x9FFF),
@@ -85,7 +85,7 @@ def _within(code, ranges):
 
 
 def is_ideograph(code):
-    return _within(code, _IDEOGRAPHS)
+    return _within(code, IDEOGRAPHS)
 
 
 def _without_accents(character):
@@ -141,11 +141,14 @@ def replacement_table(lowercase, strip_accents):
 
 
 def exceptions(lowercase, strip_accents):
-    """All pairs (code point, replacement) where the two differ, in order."""
+    """Pairs (code point, replacement) where the two differ, in order.
+
+    Without `IDEOGRAPHS`, each of which becomes itself between two spaces.
+    """
     table = replacement_table(lowercase, strip_accents)
     for low, high in _CHANGEABLE:
         for code in range(low, high + 1):
-            if table[code] != chr(code):
+            if not is_ideograph(code) and table[code] != chr(code):
                 yield code, table[code]
 
 
@@ -153,8 +156,8 @@ def exceptions(lowercase, strip_accents):
 def table_digest(lowercase, strip_accents):
     """A hexadecimal digest that changes when any replacement changes."""
     pairs = exceptions(lowercase, strip_accents)
-    text = ";".join(f"{k:x}={v}" for k, v in pairs if not is_ideograph(k))
-    text += ";".join(f"{low:x}-{high:x}" for low, high in _IDEOGRAPHS)
+    text = ";".join(f"{k:x}={v}" for k, v in pairs)
+    text += ";".join(f"{low:x}-{high:x}" for low, high in IDEOGRAPHS)
     text += f";max={MAX_WORD_LENGTH}"
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
@@ -176,6 +179,8 @@ def normalize(text, lowercase=True, strip_accents=True):
     Example:
 
     ```python
+    from keras_dinolm.data.normalization import normalize
+
     normalize("Größe=np.zeros(3)").split()
     # ['große', '=', 'np', '.', 'zeros', '(', '3', ')']
     ```

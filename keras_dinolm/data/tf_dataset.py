@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_dinolm.data.normalization import IDEOGRAPHS
 from keras_dinolm.data.normalization import MAX_WORD_LENGTH
 from keras_dinolm.data.normalization import NUM_CODE_POINTS
 from keras_dinolm.data.normalization import exceptions
@@ -211,6 +212,8 @@ def _tables(lowercase, strip_accents):
     """
     deltas = np.zeros(NUM_CODE_POINTS, dtype="int32")
     kinds = np.full(NUM_CODE_POINTS, _PLAIN, dtype="int32")
+    for low, high in IDEOGRAPHS:
+        kinds[low : high + 1] = _ALONE
     for code, replacement in exceptions(lowercase, strip_accents):
         if replacement == "":
             kinds[code] = _GONE

@@ -28,8 +28,14 @@ class TokenStore:
     Example:
 
     ```python
-    store = keras_dinolm.data.TokenStore.open("tokens/", tokenizer)
-    store[0]                  # ids of the first document, int32 [T]
+    import keras_dinolm as kd
+
+    texts = ["the cat sat. the cat ran.", "a mat"]
+    tokenizer = kd.data.train_tokenizer(texts * 9, vocabulary_size=60)
+    kd.data.tokenize(texts, tokenizer, "tokens/")
+
+    store = kd.data.TokenStore.open("tokens/", tokenizer)
+    store[0]  # ids of the first document, int32 [T]
     store.sentence_starts(0)  # index of each sentence's first token
     ```
     """

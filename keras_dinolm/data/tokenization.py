@@ -62,9 +62,12 @@ def tokenize(
     Example:
 
     ```python
-    corpus = keras_dinolm.data.read_jsonl("docs.jsonl")
-    tokenizer = keras_dinolm.data.train_tokenizer(corpus)
-    tokens = keras_dinolm.data.tokenize(corpus, tokenizer, "tokens/")
+    import keras_dinolm as kd
+
+    texts = ["the cat sat on the mat", "a dog and a mat"]
+    tokenizer = kd.data.train_tokenizer(texts * 9, vocabulary_size=60)
+    tokens = kd.data.tokenize(texts, tokenizer, "tokens/")
+    tokenizer.detokenize(tokens[0])  # "the cat sat on the mat"
     ```
     """
     if num_workers is None:

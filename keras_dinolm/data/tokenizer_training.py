@@ -48,8 +48,10 @@ def train_tokenizer(
     Example:
 
     ```python
+    import keras_dinolm as kd
+
     texts = ["the cat sat on the mat", "a cat and a mat"] * 10
-    tokenizer = keras_dinolm.data.train_tokenizer(texts, vocabulary_size=64)
+    tokenizer = kd.data.train_tokenizer(texts, vocabulary_size=64)
     tokenizer.tokenize("the mat")
     ```
     """

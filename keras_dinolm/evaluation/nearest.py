@@ -48,12 +48,12 @@ def nearest(queries, documents, k, batch_size):
             exact[part] = np.einsum(
                 "qd,qnd->qn", rows[part], documents[indices[part]]
             )
-        cosines, indices, error = *_sort(exact, indices, k), rough - exact
+        cosines, indices = _sort(exact, indices, k)
         if kept < num_documents:
             # What was left behind is at most as good as the worst of what
             # was kept, give or take the product's error, which we just saw
             # thousands of samples of.
-            margin = 4.0 * np.abs(error).max() + 1e-7
+            margin = 4.0 * np.abs(rough - exact).max() + 1e-7
             unsure = rough.min(axis=1) + margin >= cosines[:, -1]
             for row in np.flatnonzero(unsure):
                 every = np.einsum("d,nd->n", rows[row], documents)

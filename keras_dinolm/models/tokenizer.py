@@ -52,11 +52,13 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
     Example:
 
     ```python
+    import keras_dinolm as kd
+
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     vocabulary += ["a", "quick", "fox", "##es", "."]
-    tokenizer = keras_dinolm.models.DinoLMTokenizer(vocabulary)
-    tokenizer("A quick fox.")        # [5, 6, 7, 9]
-    tokenizer(["Foxes", "A fox"])    # [[7, 8], [5, 7]]
+    tokenizer = kd.models.DinoLMTokenizer(vocabulary)
+    tokenizer("A quick fox.")  # [5, 6, 7, 9]
+    tokenizer(["Foxes", "A fox"])  # [[7, 8], [5, 7]]
     tokenizer.detokenize([7, 8, 9])  # "foxes ."
     ```
 
@@ -99,24 +101,12 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
     def set_vocabulary(self, vocabulary):
         """Set the vocabulary to a file or list of strings."""
         self._encoder = None
+        if isinstance(vocabulary, list | tuple):
+            _check_vocabulary_list(vocabulary)
         super().set_vocabulary(vocabulary)
-        if vocabulary is None:
-            return
-        first = tuple(self.vocabulary[: len(SPECIAL_TOKENS)])
-        if first != SPECIAL_TOKENS:
-            raise ValueError(
-                "The first tokens of `vocabulary` must be "
-                f"{', '.join(SPECIAL_TOKENS)}, in this order. "
-                f"Received: {', '.join(first)}. Use "
-                "`keras_dinolm.data.train_tokenizer` to make a vocabulary."
-            )
-        if len(self._token_to_id_map) != len(self.vocabulary):
-            raise ValueError(
-                "Each token of `vocabulary` must occur once. Received: "
-                f"{len(self.vocabulary)} tokens of which "
-                f"{len(self._token_to_id_map)} are distinct."
-            )
-        self._encoder = Encoder(**self.encoder_config())
+        if vocabulary is not None:
+            _check_vocabulary_list(self.vocabulary)
+            self._encoder = Encoder(**self.encoder_config())
 
     def encoder_config(self):
         """Arguments of the `Encoder` that other processes work with."""
@@ -187,6 +177,23 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
         config["lowercase"] = self._text_lowercase
         config["strip_accents"] = self._text_strip_accents
         return config
+
+
+def _check_vocabulary_list(vocabulary):
+    first = tuple(vocabulary[: len(SPECIAL_TOKENS)])
+    if first != SPECIAL_TOKENS:
+        raise ValueError(
+            "The first tokens of `vocabulary` must be "
+            f"{', '.join(SPECIAL_TOKENS)}, in this order. "
+            f"Received: {', '.join(map(str, first))}. Use "
+            "`keras_dinolm.data.train_tokenizer` to make a vocabulary."
+        )
+    if len(set(vocabulary)) != len(vocabulary):
+        raise ValueError(
+            "Each token of `vocabulary` must occur once. Received: "
+            f"{len(vocabulary)} tokens of which {len(set(vocabulary))} are "
+            "distinct."
+        )
 
 
 def _to_strings(inputs):

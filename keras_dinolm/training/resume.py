@@ -104,6 +104,9 @@ def fit(
             model.optimizer.gradient_accumulation_steps
         ),
     }
+    for callback in callbacks:
+        if getattr(callback, "checkpoint", checkpoint) is None:
+            callback.checkpoint = checkpoint  # `CollapseMonitor` rolls back
     history = keras.callbacks.History()
     history.epoch = []
     history.set_model(model)

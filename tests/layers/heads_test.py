@@ -23,7 +23,7 @@ def test_projections_have_unit_length():
 @pytest.mark.parametrize("scale", [0.0, 1e-20, 1.0, 1e6])
 def test_normalization_is_finite_with_its_gradient(scale):
     direction = np.array([3.0, 4.0])
-    target = np.array([1.0, -1.0])
+    target = keras.ops.convert_to_tensor([1.0, -1.0])
     value, (gradient,) = value_and_grad(
         lambda x: keras.ops.sum(layers.l2_normalize(x) * target),
         (direction * scale).astype("float32"),

@@ -16,19 +16,16 @@ def trained(remat, policy):
     keras.utils.set_random_seed(3)
     inputs = keras.Input((5, 16))
     cos, sin = layers.RotaryTables(8)(inputs)
-    x = inputs
-    for index in range(2):
-        x = layers.EncoderBlock(
-            num_heads=2,
-            intermediate_dim=32,
-            dropout=0.2,
-            drop_path_rate=0.3,
-            layer_scale=None,
-            remat=remat,
-            dtype=policy,
-            name=f"block_{index}",
-        )(x, cos=cos, sin=sin)
-    model = keras.Model(inputs, x)
+    block = layers.EncoderBlock(
+        num_heads=2,
+        intermediate_dim=32,
+        dropout=0.2,
+        drop_path_rate=0.3,
+        layer_scale=None,
+        remat=remat,
+        dtype=policy,
+    )
+    model = keras.Model(inputs, block(inputs, cos=cos, sin=sin))
     model.compile(optimizer=keras.optimizers.SGD(0.5), loss="mse")
     losses = [model.train_on_batch(X, Y) for _ in range(2)]
     return losses, model.get_weights()

@@ -1,0 +1,156 @@
+"""The ways in which self-distillation collapses, and how each is seen."""
+
+import dataclasses
+import math
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What was measured at one moment; only what was measured is there.
+
+    Attributes:
+        values: dict of name in the logs to float.
+        excess: dict of distillation objective to its loss minus ln K.
+        num_prototypes: int. K.
+        dim: int. Width of the features.
+    """
+
+    values: dict
+    excess: dict
+    num_prototypes: int
+    dim: int
+
+    @property
+    def entropy(self):
+        """Mean entropy of the teacher's assignments as a share of ln K."""
+        for name in ("teacher_entropy", "token_teacher_entropy"):
+            if name in self.values:
+                return self.values[name] / math.log(self.num_prototypes)
+        return None
+
+
+class Failure:
+    """One way to collapse.
+
+    `health` falls to 0 as the failure comes; below `limit` it is suspected.
+
+    Args:
+        limit: float.
+    """
+
+    name = ""
+    advice = ""
+    # What to show of a reading.
+    shows = ()
+
+    def __init__(self, limit):
+        if not 0.0 <= limit < 1.0:
+            raise ValueError(
+                f"The limit of {self.name!r} must be in [0, 1); 0 switches it "
+                f"off. Received: {limit}"
+            )
+        self.limit = limit
+
+    def health(self, reading):
+        """A number, 0 for the failure itself; `None` if not measured."""
+        raise NotImplementedError
+
+    def meaning(self, reading):
+        """What is wrong, in words."""
+        raise NotImplementedError
+
+
+class ConstantFeatures(Failure):
+    name = "constant features"
+    shows = ("feature_std", "mean_cosine")
+    advice = (
+        "Lower the learning rate or warm it up for longer, raise the teacher's "
+        "momentum, lower the teacher's temperature, use `Sinkhorn` targets, "
+        "or add `InfoNCE` or `KoLeo`, which push texts apart"
+    )
+
+    def health(self, reading):
+        return reading.values.get("feature_std")
+
+    def meaning(self, reading):
+        text = "every text gets the same feature"
+        if reading.excess:
+            ln_k = math.log(reading.num_prototypes)
+            text += (
+                ". With a constant feature the best that the student can do "
+                "is to predict every prototype alike: a loss of exactly "
+                f"ln K = {ln_k:.4f} (K = {reading.num_prototypes}). Now: "
+                + ", ".join(
+                    f"{name} = ln K {value:+.4f}"
+                    for name, value in reading.excess.items()
+                )
+            )
+        return text
+
+
+class OnePrototype(Failure):
+    name = "one prototype"
+    shows = ("prototype_perplexity", "teacher_entropy")
+    advice = (
+        "Use `Sinkhorn` targets, or `Centering` with a lower momentum so that "
+        "the center follows; raise the teacher's temperature; lower the "
+        "learning rate"
+    )
+
+    def health(self, reading):
+        perplexity = reading.values.get("prototype_perplexity")
+        if perplexity is None or reading.entropy is None:
+            return None
+        # The student's softmax keeps a tail over the others, so its
+        # perplexity alone does not get to 1.
+        used = math.log(max(perplexity, 1.0)) / math.log(
+            reading.num_prototypes
+        )
+        return max(reading.entropy, used)
+
+    def meaning(self, reading):
+        return (
+            "the teacher gives every text to the same prototype, and the "
+            "student follows; the loss is low and says nothing"
+        )
+
+
+class UniformAssignment(Failure):
+    name = "uniform assignment"
+    shows = ("teacher_entropy", "student_entropy")
+    advice = (
+        "Lower the teacher's temperature (0.04 to 0.07 is usual), keep it "
+        "below the student's, shorten its warm-up; with few texts a batch, "
+        "use fewer prototypes"
+    )
+
+    def health(self, reading):
+        return None if reading.entropy is None else 1.0 - reading.entropy
+
+    def meaning(self, reading):
+        ln_k = math.log(reading.num_prototypes)
+        return (
+            "the teacher spreads every text over all prototypes alike "
+            f"(ln K = {ln_k:.4f}), so there is nothing to predict although "
+            "the features differ"
+        )
+
+
+class DimensionalCollapse(Failure):
+    name = "dimensional collapse"
+    shows = ("rankme", "feature_std")
+    advice = (
+        "Add `KoLeo` or raise its weight, add `InfoNCE`, use larger batches, "
+        "more prototypes, or a wider bottleneck; lower the weight decay"
+    )
+
+    def health(self, reading):
+        rankme = reading.values.get("rankme")
+        # An effective rank is at least 1.
+        return None if rankme is None else (rankme - 1.0) / reading.dim
+
+    def meaning(self, reading):
+        return (
+            "the features differ, but along very few of their "
+            f"{reading.dim} dimensions"
+        )

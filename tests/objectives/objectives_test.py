@@ -1,0 +1,251 @@
+"""Each objective on hand-made features, against float64 NumPy loops."""
+
+import keras
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+from scipy.special import softmax
+
+import keras_dinolm as kd
+from tests import tiny
+
+O = kd.objectives  # noqa: E741
+K, D = 5, 6
+ROLES = {"global": ("student", "teacher"), "local": ("student",)}
+RNG = np.random.default_rng(0)
+HEAD = RNG.normal(size=(D, K))
+
+
+class FakeModel:
+    """What objectives ask of a model when they are built."""
+
+    roles = ROLES
+    num_prototypes = K
+
+
+def make_features(batch_size=3, update=0, duplicate=False):
+    views = tiny.batch(batch_size=batch_size)
+    if duplicate:
+        for group in views.values():
+            group["token_ids"][1] = group["token_ids"][0]
+    networks = {}
+    for network in ("student", "teacher"):
+        networks[network] = {
+            group: {
+                "tokens": RNG.normal(size=(*v["token_ids"].shape, D)),
+                "sequence": RNG.normal(size=(*v["token_ids"].shape[:2], D)),
+            }
+            for group, v in views.items()
+        }
+
+    def logits(head, x):
+        return keras.ops.matmul(
+            keras.ops.convert_to_tensor(x), HEAD.astype("float32")
+        )
+
+    as_tensors = keras.tree.map_structure(
+        lambda x: keras.ops.convert_to_tensor(
+            x.astype("float32") if x.dtype == np.float64 else x
+        ),
+        {"views": views, **networks},
+    )
+    features = O.Features(
+        **as_tensors,
+        update=keras.ops.convert_to_tensor(update),
+        student_logits=logits,
+        teacher_logits=logits,
+    )
+    return features, views, networks["student"], networks["teacher"]
+
+
+def build(objective):
+    objective.build_for(FakeModel())
+    return objective
+
+
+def loss(objective, features):
+    return float(
+        keras.ops.convert_to_numpy(objective.compute(features).loss)
+    )
+
+
+def sinkhorn(logits, temperature):
+    q = np.exp(logits / temperature)
+    for _ in range(3):
+        q = q / q.sum(axis=0, keepdims=True)
+        q = q / q.sum(axis=1, keepdims=True)
+    return q
+
+
+def test_sequence_distillation_averages_pairs_of_different_views():
+    features, _, student, teacher = make_features(update=5)
+    objective = build(
+        O.SequenceDistillation(
+            teacher_temperature=kd.schedules.Linear(0.2, 0.7, steps=10)
+        )
+    )
+    t = teacher["global"]["sequence"] @ HEAD  # [B, 2, K]
+    probs = sinkhorn(
+        t.transpose(1, 0, 2).reshape(-1, K), 0.45
+    ).reshape(2, 3, K)
+    s = np.concatenate(
+        [student["global"]["sequence"], student["local"]["sequence"]], axis=1
+    )
+    predicted = log_softmax(s @ HEAD / 0.1, axis=-1)
+    terms = [
+        -np.mean(np.sum(probs[i] * predicted[:, j], axis=-1))
+        for i in range(2)
+        for j in range(6)
+        if i != j
+    ]
+    assert len(terms) == 10
+    assert loss(objective, features) == pytest.approx(np.mean(terms), rel=1e-5)
+
+
+def test_sequence_distillation_with_disjoint_roles_uses_all_pairs():
+    features, _, student, teacher = make_features()
+
+    class Disjoint(FakeModel):
+        roles = {"local": ("student",), "global": ("teacher",)}
+
+    objective = O.SequenceDistillation(targets=kd.layers.Centering())
+    objective.build_for(Disjoint())
+    probs = softmax(teacher["global"]["sequence"] @ HEAD / 0.05, axis=-1)
+    predicted = log_softmax(student["local"]["sequence"] @ HEAD / 0.1, axis=-1)
+    expected = -np.mean(
+        [
+            np.sum(probs[:, i] * predicted[:, j], axis=-1)
+            for i in range(2)
+            for j in range(4)
+        ]
+    )
+    assert loss(objective, features) == pytest.approx(expected, rel=1e-5)
+
+
+def test_sequence_metrics_are_entropies_and_perplexity():
+    features, _, student, teacher = make_features()
+    metrics = build(O.SequenceDistillation()).compute(features).metrics
+    s = np.concatenate(
+        [student["global"]["sequence"], student["local"]["sequence"]], axis=1
+    )
+    p = softmax(s @ HEAD / 0.1, axis=-1).reshape(-1, K)
+    usage = p.mean(axis=0)
+    expected = {
+        "student_entropy": -np.mean(np.sum(p * np.log(p + 1e-30), axis=-1)),
+        "prototype_perplexity": np.exp(-np.sum(usage * np.log(usage))),
+    }
+    for name, value in expected.items():
+        got = float(keras.ops.convert_to_numpy(metrics[name]))
+        assert got == pytest.approx(value, rel=1e-4), name
+
+
+def test_token_distillation_weighs_each_masked_view_the_same():
+    features, views, student, teacher = make_features(batch_size=6)
+    masked = views["global"]["masked"]
+    objective = build(O.TokenDistillation(teacher_temperature=0.4))
+    places = np.argwhere(masked)
+    t = np.stack([teacher["global"]["tokens"][tuple(p)] for p in places])
+    probs = sinkhorn(t @ HEAD, 0.4)
+    per_view = {}
+    for place, target in zip(places, probs):
+        row = student["global"]["tokens"][tuple(place)] @ HEAD / 0.1
+        per_view.setdefault(tuple(place[:2]), []).append(
+            -np.sum(target * log_softmax(row))
+        )
+    counts = {len(v) for v in per_view.values()}
+    assert len(per_view) == 6 and len(counts) > 1
+    expected = np.mean([np.mean(v) for v in per_view.values()])
+    assert loss(objective, features) == pytest.approx(expected, rel=1e-5)
+
+
+def test_koleo_takes_equal_texts_for_no_neighbours():
+    features, views, student, _ = make_features(batch_size=4, duplicate=True)
+    objective = build(O.KoLeo())
+    assert objective.weight == 0.1
+    values = []
+    for view in range(2):
+        x = student["global"]["sequence"][:, view]
+        x = x / np.linalg.norm(x, axis=-1, keepdims=True)
+        texts = views["global"]["token_ids"][:, view]
+        for i in range(4):
+            distances = [
+                np.linalg.norm(x[i] - x[j])
+                for j in range(4)
+                if not np.array_equal(texts[i], texts[j])
+            ]
+            values.append(-np.log(min(distances) + 1e-8))
+    assert loss(objective, features) == pytest.approx(np.mean(values), rel=1e-4)
+
+
+def test_info_nce_pairs_views_zero_and_one_two_and_three():
+    features, _, student, _ = make_features(batch_size=4)
+    x = student["local"]["sequence"]
+    x = x / np.linalg.norm(x, axis=-1, keepdims=True)
+    terms = []
+    for i, j in ((0, 1), (2, 3)):
+        scores = x[:, i] @ x[:, j].T / 0.05
+        terms.append(-np.mean(np.diag(log_softmax(scores, axis=1))))
+        terms.append(-np.mean(np.diag(log_softmax(scores, axis=0))))
+    assert loss(build(O.InfoNCE()), features) == pytest.approx(
+        np.mean(terms), rel=1e-5
+    )
+    one = build(O.InfoNCE(num_pairs=1))
+    assert loss(one, features) == pytest.approx(np.mean(terms[:2]), rel=1e-5)
+
+
+def test_masked_lm_predicts_the_hidden_tokens_with_the_tied_embedding():
+    model = tiny.model([O.MaskedLM()])
+    (objective,) = model.objectives
+    views = tiny.batch(batch_size=6)
+    outputs = model(views)
+    features = O.Features(views, **outputs, update=0, student_logits=None,
+                          teacher_logits=None)
+    got = loss(objective, features)
+
+    tokens = tiny.values([outputs["student"]["global"]["tokens"]])[0]
+    kernel, bias = tiny.values(objective.transform.weights)
+    embedding = tiny.values(
+        [model.student.encoder.token_embedding.embeddings]
+    )[0].astype("float64")
+    hidden = keras.ops.convert_to_numpy(
+        keras.ops.gelu(tokens @ kernel + bias, approximate=False)
+    ).astype("float64")
+    hidden = hidden - hidden.mean(axis=-1, keepdims=True)
+    hidden /= np.sqrt(np.mean(hidden**2, axis=-1, keepdims=True) + 1e-6)
+    scores = log_softmax(hidden @ embedding.T, axis=-1)
+    views = views["global"]
+    picked = np.take_along_axis(scores, views["token_ids"][..., None], -1)
+    per_view = [
+        -picked[b, v, views["masked"][b, v], 0].mean()
+        for b in range(6)
+        for v in range(2)
+        if views["masked"][b, v].any()
+    ]
+    assert got == pytest.approx(np.mean(per_view), rel=1e-4)
+    owned = {id(w) for w in objective.weights}
+    assert id(model.student.encoder.token_embedding.embeddings) not in owned
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: O.InfoNCE(temperature=0.0), "temperature=0.0"),
+        (lambda: O.InfoNCE(weight=-1.0), "weight=-1.0"),
+        (lambda: O.KoLeo(start=5, stop=5), "start=5, stop=5"),
+        (lambda: O.TokenDistillation(head="tokens"), "head='tokens'"),
+        (
+            lambda: O.SequenceDistillation(teacher_temperature=-1.0),
+            "teacher_temperature=-1.0",
+        ),
+        (lambda: build(O.InfoNCE(group="other")), "group='other'"),
+    ],
+)
+def test_refuses(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_info_nce_needs_two_views():
+    features, *_ = make_features()
+    with pytest.raises(ValueError, match="num_pairs=3"):
+        build(O.InfoNCE(num_pairs=3)).compute(features)
