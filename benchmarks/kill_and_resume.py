@@ -163,6 +163,9 @@ def fingerprints(model, history, steps):
 def worker(directory, steps, wide):
     """Trains, telling each step on stdout, then the fingerprints."""
     sys.path.insert(0, str(ROOT))
+    if os.environ["KERAS_BACKEND"] != "tensorflow":
+        # keras-hub would import it, for nothing and for long.
+        sys.modules["tensorflow"] = None
     import keras
 
     class Tell(keras.callbacks.Callback):
@@ -201,7 +204,9 @@ def lines(process):
             yield json.loads(line)
 
 
-def kill_at(backend, directory, steps, target, mode, rng, wide):
+def kill_at(
+    backend, directory, steps, target, mode="any time", rng=random, wide=False
+):
     """Starts the run and kills it at a step, or in the write after it.
 
     Returns:

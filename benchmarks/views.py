@@ -11,7 +11,7 @@ that a busy moment hits them alike; the table has medians over the rounds:
   TensorFlow);
 - `numpy`: what `view_dataset` does without TensorFlow;
 - the device: `TextViews` on backend tensors, compiled where the backend
-  compiles (torch: eager).
+  compiles (torch: eager, one thread).
 
 The reference is a plain memory copy of the bytes of the same batch, array by
 array, which no way of making views can beat. Takes about half a minute. The
@@ -96,7 +96,7 @@ def through_numpy(views, windows):
 
 
 def on_the_device(views, windows):
-    """A function that makes batches on the device of the active backend."""
+    """Its name, and a function that makes batches there."""
     windows = {
         key: keras.ops.convert_to_tensor(value)
         for key, value in windows.items()
@@ -107,6 +107,7 @@ def on_the_device(views, windows):
 
         make = jax.jit(lambda step: views(windows, seed=0, step=step))
         wait = jax.block_until_ready
+        place = jax.devices()[0].platform
     elif backend == "tensorflow":
         import tensorflow as tf
 
@@ -114,25 +115,27 @@ def on_the_device(views, windows):
             lambda step: views(windows, seed=0, step=step), jit_compile=True
         )
         wait = keras.ops.convert_to_numpy
+        place = windows["token_ids"].device.split(":")[-2].lower()
     else:
         import torch
 
         torch.set_num_threads(1)
+        place = windows["token_ids"].device.type
 
         def make(step):
             return views(windows, seed=0, step=step)
 
         def wait(array):
-            if torch.cuda.is_available():
+            if array.is_cuda:
                 torch.cuda.synchronize()
 
     def run(first, number):
         for step in range(first, first + number):
             # One array a batch is waited for: all are of one computation.
             made = make(keras.ops.convert_to_tensor(step, dtype="int32"))
-            wait(made[views.groups[0].name]["masked_indices"])
+            wait(made["global"]["masked_indices"])
 
-    return run
+    return f"{backend} on {place}", run
 
 
 def copy_of(batch):
@@ -176,9 +179,8 @@ def main():
     except ImportError:
         print("TensorFlow is not installed: no row for tf.data.")
     ways["numpy"] = through_numpy(views, windows)
-    device = "cpu" if "cpu" in _device() else _device()
-    name = f"{keras.backend.backend()} on {device}"
-    ways[name] = on_the_device(views, windows)
+    name, run = on_the_device(views, windows)
+    ways[name] = run
 
     for run in ways.values():
         run(0, 3)
@@ -192,8 +194,8 @@ def main():
     print(
         f"KERAS_BACKEND={keras.backend.backend()} python "
         f"{shlex.join(sys.argv)}\n"
-        f"{datetime.date.today()}, {_processor()}, core {CORE} alone, Python "
-        f"{platform.python_version()}, Keras {keras.__version__}\n"
+        f"{datetime.date.today()}, {processor_name()}, core {CORE} alone, "
+        f"Python {platform.python_version()}, Keras {keras.__version__}\n"
         f"batch of {args.batch_size} windows, {tokens:,.0f} view tokens, "
         f"{size / 2**20:.1f} MiB; medians of {args.rounds} interleaved rounds "
         f"of {args.batches} batches\n"
@@ -209,15 +211,7 @@ def main():
         )
 
 
-def _device():
-    return keras.distribution.list_devices()[0] if _lists_devices() else "cpu"
-
-
-def _lists_devices():
-    return keras.backend.backend() == "jax"
-
-
-def _processor():
+def processor_name():
     with open("/proc/cpuinfo") as lines:
         for line in lines:
             if line.startswith("model name"):

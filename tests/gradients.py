@@ -49,14 +49,14 @@ def value_and_grad(fn, *arrays, others=()):
         # Rows that were gathered come back as slices.
         grads = [None if g is None else tf.convert_to_tensor(g) for g in grads]
     grads = [
-        np.zeros(np.shape(array)) if grad is None else to_numpy(grad)
+        np.zeros(np.shape(array)) if grad is None else _array(grad)
         for array, grad in zip(arrays, grads, strict=True)
     ]
-    return float(to_numpy(value)), grads
+    return float(_array(value)), grads
 
 
 def evaluate(fn, *arrays, **options):
-    """The function's value as a NumPy array; on jax, of the compiled one.
+    """The function's value as NumPy array, of its dtype; on jax, compiled.
 
     jax compiles each single operation for each shape when it is not given a
     whole function, which takes most of a test run's time. So arguments that
@@ -66,7 +66,8 @@ def evaluate(fn, *arrays, **options):
     tensors = [_tensor(array) for array in arrays]
     if BACKEND == "jax":
         fn, options = _compiled(fn, tuple(sorted(options.items()))), {}
-    return to_numpy(fn(*tensors, **options))
+    value = keras.ops.stop_gradient(fn(*tensors, **options))
+    return keras.ops.convert_to_numpy(value)
 
 
 def compiled(fn):
@@ -80,13 +81,6 @@ def compiled(fn):
     if BACKEND == "tensorflow":
         return tf.function(fn, jit_compile=True)
     return fn
-
-
-def to_numpy(tensor):
-    """A tensor of any floating dtype, on any device, as a float64 array."""
-    tensor = keras.ops.stop_gradient(keras.ops.convert_to_tensor(tensor))
-    tensor = keras.ops.cast(tensor, "float32")
-    return keras.ops.convert_to_numpy(tensor).astype("float64")
 
 
 @functools.cache
@@ -105,3 +99,9 @@ def _tensor(array):
     array = np.asarray(array)
     dtype = keras.config.floatx() if array.dtype == np.float64 else None
     return keras.ops.convert_to_tensor(array, dtype=dtype)
+
+
+def _array(tensor):
+    tensor = keras.ops.stop_gradient(tensor)
+    tensor = keras.ops.cast(tensor, "float32")  # NumPy knows no bfloat16
+    return keras.ops.convert_to_numpy(tensor).astype("float64")

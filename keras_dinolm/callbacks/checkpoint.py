@@ -130,18 +130,22 @@ class Checkpoint(keras.callbacks.Callback):
                 f"own. Set KERAS_BACKEND={header['backend']}, or use another "
                 f"folder. Received: KERAS_BACKEND={backend}"
             )
+        groups = model_state.groups(model)
+        if len(groups["metrics"]) < len(stored["metrics"]):
+            # Those of `compile` are made by the first `fit`.
+            groups.pop("metrics")
         try:
-            pairs = {
-                group: model_state.pair(variables, stored[group], group)
-                for group, variables in model_state.groups(model).items()
-            }
+            pairs = [
+                pair
+                for group, variables in groups.items()
+                for pair in model_state.pair(variables, stored[group], group)
+            ]
         except CheckpointError as error:
             raise CheckpointError(f"{self.folder.path(step)}: {error}") from None
-        for group in pairs.values():
-            model_state.assign(group)
+        model_state.assign(pairs)
         self.position = Position(**header["position"])
         self._saved_step = self.position.step
-        return Restored(self.position, header, pairs["metrics"])
+        return Restored(self.position, header, stored["metrics"])
 
     def request_stop(self):
         """Asks the run to save and stop before its next batch."""
@@ -302,8 +306,8 @@ class Restored:
     Attributes:
         position: `Position`.
         header: dict, with `settings` and `history` of the run.
-        metrics: list of `(variable, array)`, to be assigned once more after
-            `fit` has reset the metrics.
+        metrics: list of `(name, array)`, for after `fit` has reset the
+            metrics.
     """
 
     position: Position

@@ -92,7 +92,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         on_failure="warn",
         checkpoint=None,
         min_feature_std=0.05,
-        min_prototype_use=0.1,
+        min_prototype_use=0.25,
         min_sharpness=0.02,
         min_rank=0.02,
     ):

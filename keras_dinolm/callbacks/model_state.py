@@ -39,7 +39,7 @@ def groups(model):
 def arrays(variables):
     """`(name, array)` of each variable, one at a time."""
     for variable in variables:
-        yield variable.path, keras.ops.convert_to_numpy(variable)
+        yield variable.path, keras.ops.convert_to_numpy(variable.value)
 
 
 def pair(variables, stored, group):
@@ -107,7 +107,7 @@ def assign(pairs):
 
 
 def _tell_of_learning_rate(variable, array):
-    now = keras.ops.convert_to_numpy(variable)
+    now = keras.ops.convert_to_numpy(variable.value)
     if not np.array_equal(now, array):
         warnings.warn(
             "The run goes on with the learning rate of the checkpoint, "

@@ -136,7 +136,9 @@ def to_documents(corpus):
 
 def read_texts(corpus, title, show_progress):
     """Yields the text of each document, below a progress bar."""
-    for document in progress(to_documents(corpus), title, show_progress, corpus):
+    for document in progress(
+        to_documents(corpus), title, show_progress, corpus
+    ):
         yield document.text
 
 

@@ -252,4 +252,3 @@ def _check_integers(**arguments):
                 f"`{name}` must be an integer of at least {least}. "
                 f"Received: {name}={value!r}"
             )
-

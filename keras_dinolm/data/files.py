@@ -132,7 +132,8 @@ def find_files(paths, endings):
         found = sorted(
             file
             for file in path.rglob("*")
-            if file.is_file() and file.name.removesuffix(".gz").endswith(endings)
+            if file.is_file()
+            and file.name.removesuffix(".gz").endswith(endings)
         )
         if not found:
             raise FileNotFoundError(

@@ -60,8 +60,7 @@ def find_near_duplicates(texts, threshold=0.5, show_progress=False):
 
     if not 0 < threshold <= 1:
         raise ValueError(
-            "`threshold` must be in (0, 1]. "
-            f"Received: threshold={threshold}"
+            f"`threshold` must be in (0, 1]. Received: threshold={threshold}"
         )
     sets = [_triples(text) for text in texts]
     bands = _band_hashes(sets)

@@ -50,8 +50,9 @@ _ACCENTS = (
     (0x20D0, 0x20FF),
     (0xFE20, 0xFE2F),
 )
-# Variation selectors, tags, and the shorthand format controls.
+# Soft hyphen, variation selectors, tags, and other format controls.
 _VANISHING = (
+    (0x00AD, 0x00AD),
     (0x200B, 0x200F),
     (0x2060, 0x206F),
     (0xFE00, 0xFE0F),

@@ -122,11 +122,15 @@ class TokenStore:
                 shard["documents"] * 4,
                 shard["sentences"] * 4,
             )
-            for path, length in zip(shard_paths(self.directory, index), expected):
+            for path, length in zip(
+                shard_paths(self.directory, index), expected
+            ):
                 actual = path.stat().st_size if path.exists() else None
                 if actual != length:
-                    state = "is missing" if actual is None else (
-                        f"has {actual:,} bytes instead of {length:,}"
+                    state = (
+                        "is missing"
+                        if actual is None
+                        else (f"has {actual:,} bytes instead of {length:,}")
                     )
                     raise FileNotFoundError(
                         f"The token store {self.directory} is damaged: "

@@ -71,9 +71,11 @@ def tokenize(
     ```
     """
     if num_workers is None:
-        num_workers = len(os.sched_getaffinity(0)) if hasattr(
-            os, "sched_getaffinity"
-        ) else (os.cpu_count() or 1)
+        num_workers = (
+            len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else (os.cpu_count() or 1)
+        )
     if num_workers < 0 or shard_characters < 1:
         raise ValueError(
             "`num_workers` must be at least 0 and `shard_characters` at least "
@@ -87,7 +89,9 @@ def tokenize(
     settings = {
         "encoder": tokenizer.encoder_config(),
         "directory": str(directory),
-        "dtype": "uint16" if tokenizer.vocabulary_size() <= 65_536 else "uint32",
+        "dtype": "uint16"
+        if tokenizer.vocabulary_size() <= 65_536
+        else "uint32",
         "fingerprint": tokenizer.fingerprint(),
     }
     texts = read_texts(corpus, "Tokenizing", show_progress)

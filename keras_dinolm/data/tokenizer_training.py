@@ -89,9 +89,7 @@ def train_tokenizer(
         limit_alphabet=len(alphabet),
         initial_alphabet=sorted(alphabet),
     )
-    model = tokenizers.Tokenizer(
-        tokenizers.models.WordPiece(unk_token=UNKNOWN)
-    )
+    model = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token=UNKNOWN))
     model.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     model.train_from_iterator(_repeat(words, alphabet), trainer)
     vocabulary = model.get_vocab(with_added_tokens=True)

@@ -10,6 +10,7 @@ from keras_dinolm.layers.poolers import get_pooler
 from keras_dinolm.layers.registers import Registers
 from keras_dinolm.layers.rotary import RotaryTables
 from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.layers.validation import check_rate
 from keras_dinolm.models.preset_files import check_preset
 
 # Heads have 64 features, the feed-forward layer is four times as wide.
@@ -109,6 +110,8 @@ class DinoLMBackbone(keras_hub.models.Backbone):
         check_positive("vocabulary_size", vocabulary_size)
         check_positive("num_layers", num_layers)
         check_positive("num_heads", num_heads)
+        check_rate("dropout", dropout)
+        check_rate("drop_path_rate", drop_path_rate)
         if hidden_dim % (2 * num_heads):
             raise ValueError(
                 "`hidden_dim / num_heads` must be an even integer: rotary "

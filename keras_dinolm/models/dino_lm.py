@@ -162,6 +162,7 @@ class DinoLM(keras.Model):
         self.skipped_steps = keras.metrics.Sum(name="skipped_steps")
         self.built = True
         self._enter_phase(0)
+        self._last_update_read = None
 
     # === What is computed ===
 

@@ -92,6 +92,8 @@ def fit(
     from keras_dinolm.callbacks.state_file import CheckpointError
 
     _check(model, steps, steps_per_epoch, kwargs)
+    # The dataset has its own order; Keras would warn that it cannot shuffle.
+    kwargs.setdefault("shuffle", False)
     if deterministic:
         enable_determinism()
 
@@ -107,8 +109,7 @@ def fit(
     for callback in callbacks:
         if getattr(callback, "checkpoint", checkpoint) is None:
             callback.checkpoint = checkpoint  # `CollapseMonitor` rolls back
-    history = keras.callbacks.History()
-    history.epoch = []
+    history = _History()
     history.set_model(model)
     checkpoint.history = history
     checkpoint.folder.lock()
@@ -117,7 +118,7 @@ def fit(
         metrics = []
         if restored is not None:
             _check_settings(checkpoint, restored, CheckpointError)
-            _restore_history(history, restored)
+            _restore_history(history, restored, steps)
             metrics = restored.metrics
             _say(verbose, _found(checkpoint, steps))
         with InterruptBetweenSteps(checkpoint.request_stop):
@@ -156,7 +157,6 @@ def _run(
             length = steps_per_epoch
             epochs = left // steps_per_epoch
         progress = _Progress(num_epochs, steps_per_epoch, position.batch)
-        seen = list(history.epoch)
         model.fit(
             make_dataset(position.step),
             initial_epoch=position.epoch,
@@ -165,7 +165,7 @@ def _run(
             # History, progress bar and checkpoint see what the others wrote
             # into the logs.
             callbacks=[
-                _AssignAtEpochBegin(metrics),
+                _MetricsAtEpochBegin(metrics if position.batch else []),
                 *callbacks,
                 history,
                 *([progress] if verbose else []),
@@ -174,8 +174,6 @@ def _run(
             verbose=verbose,
             **kwargs,
         )
-        # `History` forgets its epochs, but not its logs, at each `fit`.
-        history.epoch[:0] = seen
         metrics = []
         if model.stop_training or checkpoint.position == position:
             break
@@ -194,17 +192,32 @@ def _managed(checkpoint_class):
     return RunCheckpoint
 
 
-class _AssignAtEpochBegin(keras.callbacks.Callback):
-    """Brings the metrics back that `fit` has just reset."""
+class _History(keras.callbacks.History):
+    """The history of several calls of `fit` that are one run."""
 
-    def __init__(self, pairs):
+    def __init__(self):
         super().__init__()
-        self.pairs = pairs
+        self.epoch = []
+
+    def on_train_begin(self, logs=None):
+        pass
+
+
+class _MetricsAtEpochBegin(keras.callbacks.Callback):
+    """Brings the metrics of a begun epoch back, which `fit` has just reset."""
+
+    def __init__(self, stored):
+        super().__init__()
+        self.stored = stored
 
     def on_epoch_begin(self, epoch, logs=None):
-        for variable, array in self.pairs:
-            variable.assign(array)
-        self.pairs = []
+        from keras_dinolm.callbacks import model_state
+
+        if self.stored:
+            variables = self.model.metrics_variables
+            pairs = model_state.pair(variables, self.stored, "metrics")
+            model_state.assign(pairs)
+        self.stored = []
 
 
 class _Progress(keras.callbacks.ProgbarLogger):
@@ -275,10 +288,12 @@ def _check_settings(checkpoint, restored, error):
         )
 
 
-def _restore_history(history, restored):
-    stored = restored.header["history"] or {"epoch": [], "logs": {}}
-    # An epoch that is not finished is logged when it is.
-    keep = sum(epoch < restored.position.epoch for epoch in stored["epoch"])
+def _restore_history(history, restored, steps):
+    stored = restored.header["history"]
+    keep = len(stored["epoch"])
+    if restored.position.step < steps:
+        # An epoch that is not finished is logged when it is.
+        keep = sum(e < restored.position.epoch for e in stored["epoch"])
     history.epoch = stored["epoch"][:keep]
     history.history = {
         name: values[:keep] for name, values in stored["logs"].items()

@@ -113,7 +113,7 @@ class KerasNamespace:
 
     @staticmethod
     def searchsorted(x, values):
-        # `ops.searchsorted` compares all with all under TensorFlow's XLA,
+        # `ops.searchsorted` compares all with all under one backend's XLA,
         # which takes a second for a batch; this takes milliseconds anywhere.
         size = x.shape[0]
         found = ops.zeros_like(values)
@@ -178,18 +178,25 @@ NUMPY = NumPyNamespace()
 KERAS = KerasNamespace()
 
 
-def namespace_of(array):
-    """The namespace whose functions take `array`.
+def namespace_of(*arrays):
+    """The namespace whose functions take all of `arrays`.
 
     Args:
-        array: NumPy array (or nested lists), tensor of the active backend, or
-            tensor of another library inside its own input pipeline.
+        *arrays: NumPy arrays (or numbers, or nested lists), tensors of the
+            active backend, or tensors of another library inside its own input
+            pipeline. NumPy arrays go with any of the others.
 
     Returns:
         An object with the functions listed at the top of this file.
+
+    Raises:
+        TypeError: if an array is none of these.
     """
-    if isinstance(array, (np.ndarray, np.generic, list, tuple, int)):
+    plain = (np.ndarray, np.generic, list, tuple, int)
+    others = [array for array in arrays if not isinstance(array, plain)]
+    if not others:
         return NUMPY
+    array = others[0]
     library = sys.modules[type(array).__module__.split(".")[0]]
     if keras.ops.is_tensor(array):
         return KERAS

@@ -109,7 +109,7 @@ class TextViews:
             seed: int, or integer tensor. Same seed, same views.
             step: int, or integer tensor. Number of the batch.
             xp: namespace, see `keras_dinolm.views.namespace`. Defaults to
-                that of `windows`.
+                that of the arguments.
 
         Returns:
             `{group name: {...}}`, with `V` views of width `L`:
@@ -138,7 +138,7 @@ class TextViews:
                     "and may have 'starts'. "
                     f"Received: keys {sorted(windows)}"
                 )
-        xp = xp or namespace_of(windows["token_ids"])
+        xp = xp or namespace_of(windows["token_ids"], seed, step)
         token_ids = xp.asarray(windows["token_ids"])
         batch_size, window = self._checked_shape(xp.shape(token_ids))
         lengths = xp.asarray(windows["lengths"])

@@ -215,9 +215,7 @@ def write_package(root, modules=40):
 
 def test_held_out_documents_have_no_near_copy_in_train(tmp_path):
     root = write_package(tmp_path / "package")
-    options = dict(
-        packages=[root], held_out_fraction=0.5, show_progress=False
-    )
+    options = dict(packages=[root], held_out_fraction=0.5, show_progress=False)
     train = installed_docs("train", **options)
     held_out = installed_docs("held_out", **options)
     assert len(train) > 5 and len(held_out) > 5

@@ -6,7 +6,7 @@ import pytest
 
 from keras_dinolm import layers
 from keras_dinolm.layers.rotary import rotate
-from tests.gradients import to_numpy
+from tests.layers.arrays import to_numpy
 
 RNG = np.random.default_rng(0)
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_dinolm import layers
-from tests.gradients import to_numpy
+from tests.layers.arrays import to_numpy
 
 
 def test_samples_are_dropped_whole_and_the_mean_stays():

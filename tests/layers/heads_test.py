@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from keras_dinolm import layers
-from tests.gradients import to_numpy
 from tests.gradients import value_and_grad
+from tests.layers.arrays import to_numpy
 
 RNG = np.random.default_rng(0)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_dinolm import layers
-from tests.gradients import to_numpy
+from tests.layers.arrays import to_numpy
 
 TOKENS = np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32")
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]], "bool")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_dinolm import layers
-from tests.gradients import to_numpy
+from tests.layers.arrays import to_numpy
 
 RNG = np.random.default_rng(0)
 TOKENS = RNG.normal(size=(3, 6, 8))

@@ -8,7 +8,6 @@ import pytest
 
 from keras_dinolm.models.backbone import SIZES
 from keras_dinolm.models.backbone import DinoLMBackbone
-from tests.gradients import to_numpy
 from tests.models import tiny
 
 
@@ -17,7 +16,7 @@ def features(backbone, inputs):
     return {k: v.astype("float64") for k, v in found.items()}
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls", "attention"])
+@pytest.mark.parametrize("pooling", ["mean", "attention"])
 def test_padding_changes_no_feature(pooling):
     backbone = tiny.backbone(pooling=pooling, activation="swiglu")
     if pooling == "attention":
@@ -54,15 +53,11 @@ def test_half_precision_follows_full_precision_and_empty_rows_are_finite():
     half = tiny.backbone(dtype="mixed_bfloat16")
     half.set_weights(full.get_weights())
     assert {w.dtype for w in half.weights} == {"float32"}
-    outputs = half(inputs)
-    dtypes = {
-        keras.backend.standardize_dtype(o.dtype) for o in outputs.values()
-    }
-    assert dtypes == {"bfloat16"}
-    expected = features(full, inputs)
-    for name, found in outputs.items():
+    assert {o.dtype for o in half.output.values()} == {"bfloat16"}
+    found, expected = features(half, inputs), features(full, inputs)
+    for name in expected:
         assert np.isfinite(expected[name]).all()
-        np.testing.assert_allclose(to_numpy(found), expected[name], atol=0.15)
+        np.testing.assert_allclose(found[name], expected[name], atol=0.15)
 
 
 def test_model_file_gives_the_same_features(tmp_path):
@@ -94,7 +89,9 @@ def test_weights_load_where_nothing_is_dropped(tmp_path):
 
 
 def test_an_optimizer_can_tell_weights_apart_by_their_paths():
-    backbone = tiny.backbone(pooling="attention", activation="swiglu")
+    backbone = tiny.backbone(
+        num_layers=2, pooling="attention", activation="swiglu"
+    )
     groups = {
         r"bias$": 2 * 5,
         r"norm/(gamma|beta)$": 2 * 2 * 2 + 2,
@@ -143,8 +140,8 @@ def test_embeddings_have_the_standard_deviation_asked_for():
         ({"hidden_dim": 6, "num_heads": 2}, "even"),
         ({"num_layers": 0}, "num_layers"),
         ({"pooling": "max"}, "pooling"),
-        ({"dropout": 1.5}, "0 <= scalar <= 1|dropout"),
-        ({"drop_path_rate": 1.0}, "rate"),
+        ({"dropout": 1.5}, "dropout"),
+        ({"drop_path_rate": 1.0}, "drop_path_rate"),
     ],
 )
 def test_wrong_arguments_are_named(overrides, message):

@@ -51,6 +51,7 @@ def test_fit_on_strings_learns_and_logits_are_float32():
     model.compile(
         optimizer=keras.optimizers.Adam(0.05),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[],
     )
     history = model.fit(
         TEXTS,
@@ -80,8 +81,7 @@ def test_preset_with_a_new_head_then_with_the_trained_one(tmp_path):
     copy = keras_hub.models.TextClassifier.from_preset(
         str(tmp_path / "trained")
     )
-    np.testing.assert_allclose(
-        copy.predict(TEXTS[:4], verbose=0),
-        model.predict(TEXTS[:4], verbose=0),
-        atol=1e-6,
-    )
+    for found, expected in zip(
+        copy.get_weights(), model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)

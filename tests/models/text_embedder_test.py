@@ -13,11 +13,11 @@ WORDS = tiny.VOCABULARY[5:-2]
 
 @pytest.fixture(scope="module")
 def embedder():
-    preprocessor = DinoLMTextPreprocessor(tiny.tokenizer(), sequence_length=20)
+    preprocessor = DinoLMTextPreprocessor(tiny.tokenizer(), sequence_length=16)
     return DinoLMTextEmbedder(tiny.backbone(), preprocessor)
 
 
-def texts(count, longest=19):
+def texts(count, longest=15):
     rng = np.random.default_rng(count)
     lengths = rng.integers(0, longest + 1, size=count)
     return [" ".join(rng.choice(WORDS, size=n)) for n in lengths]
@@ -35,7 +35,7 @@ def test_a_string_gives_a_vector_and_a_list_a_matrix(embedder):
 
 
 def test_features_are_those_of_the_backbone_in_the_order_given(embedder):
-    inputs = texts(11)
+    inputs = texts(7)
     found = embedder.encode(inputs, batch_size=4)
     rows = embedder.preprocessor(inputs)
     expected = embedder.backbone.predict_on_batch(rows)["pooled_output"]
@@ -73,7 +73,7 @@ def test_token_embeddings_have_one_row_per_token_and_cls(embedder):
 
 def test_truncated_texts_are_counted_in_one_warning(embedder):
     long = " ".join(WORDS * 4)
-    with pytest.warns(UserWarning, match="2 of 3 texts.*19 tokens") as caught:
+    with pytest.warns(UserWarning, match="2 of 3 texts.*15 tokens") as caught:
         found = embedder.encode([long, "fox", long + " cat"])
     assert len(caught) == 1
     np.testing.assert_allclose(found[0], found[2], atol=1e-6)

@@ -17,7 +17,7 @@ def tokenizer():
 def backbone(**overrides):
     config = {
         "vocabulary_size": len(VOCABULARY),
-        "num_layers": 2,
+        "num_layers": 1,
         "num_heads": 2,
         "hidden_dim": 16,
         "intermediate_dim": 32,

@@ -135,8 +135,8 @@ def test_bytes_that_are_not_text_separate_words(tokenizer):
 
 def test_normalization_is_pinned():
     """Another Unicode edition must not change a single id, silently."""
-    assert normalization.table_digest(True, True) == "99431eb14a10fb87"
-    assert normalization.table_digest(False, False) == "555ae2d09f0a39de"
+    assert normalization.table_digest(True, True) == "0a1008844d9f5dc2"
+    assert normalization.table_digest(False, False) == "ef0deb20f508bead"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 import keras_dinolm as kd
 from keras_dinolm.views.namespace import KERAS
+from keras_dinolm.views.namespace import NUMPY
 from keras_dinolm.views.namespace import namespace_of
 
 BATCH_SIZE, WINDOW = 6, 30
@@ -88,6 +89,12 @@ def test_device_agrees_with_numpy():
     expected = views(make_windows(), seed=SEED, step=STEP)
     received = views(to_tensors(make_windows()), seed=SEED, step=STEP)
     assert_same_bits(received, expected, keras.ops.convert_to_numpy)
+
+
+def test_tensors_and_numpy_arrays_go_together():
+    step = keras.ops.convert_to_tensor(STEP)
+    assert namespace_of(np.zeros(3), 0, step) is KERAS
+    assert namespace_of(np.zeros(3), 0, np.int64(3)) is NUMPY
 
 
 def test_compiled_with_seed_and_step_as_tensors_agrees_with_numpy():
