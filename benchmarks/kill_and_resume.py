@@ -22,6 +22,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -148,7 +149,9 @@ def fingerprints(model, history, steps):
         ("metrics", model.metrics_variables),
     ):
         for index, variable in enumerate(variables):
-            found[f"{group} {index} {variable.path}"] = checksum(variable)
+            # A second model in a process gets numbers in its names.
+            name = re.sub(r"_\d+(?=[/_]|$)", "", variable.path)
+            found[f"{group} {index} {name}"] = checksum(variable.value)
     found["history"] = repr(
         (history.epoch, sorted(history.history.items()))
     )

@@ -8,6 +8,9 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
 
+# Tests compile much and run it little; this halves XLA's share of the time.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 if os.environ["KERAS_BACKEND"] == "torch":
     # Before TensorFlow, which keras-hub imports: the other order can crash.
     import torch  # noqa: F401

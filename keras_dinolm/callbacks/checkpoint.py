@@ -8,6 +8,7 @@ import keras
 from keras_dinolm.callbacks import model_state
 from keras_dinolm.callbacks.checkpoint_folder import CheckpointFolder
 from keras_dinolm.callbacks.state_file import CheckpointError
+from keras_dinolm.training import random_state
 from keras_dinolm.version import __version__
 
 
@@ -143,6 +144,7 @@ class Checkpoint(keras.callbacks.Callback):
         except CheckpointError as error:
             raise CheckpointError(f"{self.folder.path(step)}: {error}") from None
         model_state.assign(pairs)
+        random_state.write(stored["random"])
         self.position = Position(**header["position"])
         self._saved_step = self.position.step
         return Restored(self.position, header, stored["metrics"])
@@ -250,6 +252,7 @@ class Checkpoint(keras.callbacks.Callback):
         }
         if self._metrics is not None:
             groups["metrics"] = self._metrics
+        groups["random"] = random_state.read()
         header = {
             "library": __version__,
             "keras": keras.__version__,

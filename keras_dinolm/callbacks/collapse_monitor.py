@@ -62,8 +62,9 @@ class CollapseMonitor(keras.callbacks.Callback):
             teacher and prototype usage as a share of ln K.
         min_sharpness: float. Limit for uniform assignment, of one minus the
             teacher's entropy as a share of ln K.
-        min_rank: float. Limit for dimensional collapse, of `rankme` minus 1
-            as a share of the features' width.
+        min_rank: float. Limit for dimensional collapse, of the logarithm of
+            `rankme` as a share of the logarithm of the features' width (0.3
+            is a rank of 4 of 128, of 7 of 768).
 
     Raises:
         ValueError: for arguments out of range, or a model without feature
@@ -91,10 +92,10 @@ class CollapseMonitor(keras.callbacks.Callback):
         check_every=50,
         on_failure="warn",
         checkpoint=None,
-        min_feature_std=0.05,
+        min_feature_std=0.1,
         min_prototype_use=0.25,
         min_sharpness=0.02,
-        min_rank=0.02,
+        min_rank=0.3,
     ):
         super().__init__()
         for name, value in (

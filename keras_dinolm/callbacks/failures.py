@@ -146,8 +146,9 @@ class DimensionalCollapse(Failure):
 
     def health(self, reading):
         rankme = reading.values.get("rankme")
-        # An effective rank is at least 1.
-        return None if rankme is None else (rankme - 1.0) / reading.dim
+        if rankme is None:
+            return None
+        return math.log(max(rankme, 1.0)) / math.log(max(reading.dim, 2))
 
     def meaning(self, reading):
         return (

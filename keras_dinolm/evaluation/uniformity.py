@@ -32,7 +32,7 @@ def uniformity(features, t=2.0, batch_size=1024):
     from keras_dinolm.evaluation import uniformity
 
     x = np.random.default_rng(0).normal(size=(50, 8))
-    print(uniformity(x))  # near -4 + 1 / 4: spread
+    print(uniformity(x))  # about -3: spread
     print(uniformity(np.ones((50, 8))))  # 0: collapsed
     ```
 

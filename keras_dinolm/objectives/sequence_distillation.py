@@ -71,7 +71,8 @@ class SequenceDistillation(Objective):
 
     def build_for(self, model):
         self.roles = model.roles
-        self.targets.build((None, model.num_prototypes))
+        if not self.targets.built:  # loading builds them before
+            self.targets.build((None, model.num_prototypes))
         super().build_for(model)
 
     def compute(self, features):

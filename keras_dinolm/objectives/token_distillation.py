@@ -73,7 +73,8 @@ class TokenDistillation(Objective):
                 "read, since it compares the same view masked and whole. "
                 f"Received: roles={dict(model.roles)}"
             )
-        self.targets.build((None, model.num_prototypes))
+        if not self.targets.built:  # loading builds them before
+            self.targets.build((None, model.num_prototypes))
         super().build_for(model)
 
     def compute(self, features):

@@ -1,5 +1,6 @@
 """The training step on each backend, schedules, optimizers, resuming."""
 
+from keras_dinolm.training.resume import fit as fit
 from keras_dinolm.training.schedules import Cosine as Cosine
 from keras_dinolm.training.schedules import Linear as Linear
 from keras_dinolm.training.schedules import Warmup as Warmup

@@ -6,6 +6,17 @@ import keras
 
 
 def train_step(model, state, data):
+    """One optimizer step, or one micro-batch of it.
+
+    Args:
+        model: a model as `keras_dinolm.training.step` describes.
+        state: tuple of lists of arrays, as Keras' jax trainer passes it:
+            trainable, non-trainable, optimizer and metrics variables.
+        data: the batch.
+
+    Returns:
+        `(logs, state)`: the metrics so far, and the state after the step.
+    """
     trainable, non_trainable, optimizer, metrics = state
     x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
 

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_dinolm.training import random_state
 from keras_dinolm.training.determinism import enable_determinism
 from keras_dinolm.training.interrupt import InterruptBetweenSteps
 
@@ -165,7 +166,9 @@ def _run(
             # History, progress bar and checkpoint see what the others wrote
             # into the logs.
             callbacks=[
-                _MetricsAtEpochBegin(metrics if position.batch else []),
+                _StateAtBegin(
+                    random_state.read(), metrics if position.batch else []
+                ),
                 *callbacks,
                 history,
                 *([progress] if verbose else []),
@@ -203,21 +206,32 @@ class _History(keras.callbacks.History):
         pass
 
 
-class _MetricsAtEpochBegin(keras.callbacks.Callback):
-    """Brings the metrics of a begun epoch back, which `fit` has just reset."""
+class _StateAtBegin(keras.callbacks.Callback):
+    """Brings back what the start of a `fit` moves.
 
-    def __init__(self, stored):
+    `fit` resets the metrics, of which a begun epoch needs the old ones. It
+    also draws random numbers (torch's `DataLoader` does for a new iterator),
+    which a run that goes on does not.
+    """
+
+    def __init__(self, randomness, metrics):
         super().__init__()
-        self.stored = stored
+        self.randomness = randomness
+        self.metrics = metrics
 
     def on_epoch_begin(self, epoch, logs=None):
         from keras_dinolm.callbacks import model_state
 
-        if self.stored:
+        if self.metrics:
             variables = self.model.metrics_variables
-            pairs = model_state.pair(variables, self.stored, "metrics")
+            pairs = model_state.pair(variables, self.metrics, "metrics")
             model_state.assign(pairs)
-        self.stored = []
+        self.metrics = None
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.randomness:
+            random_state.write(self.randomness)
+        self.randomness = None
 
 
 class _Progress(keras.callbacks.ProgbarLogger):

@@ -5,6 +5,15 @@ import tensorflow as tf
 
 
 def train_step(model, data):
+    """One optimizer step, or one micro-batch of it.
+
+    Args:
+        model: a model as `keras_dinolm.training.step` describes.
+        data: the batch.
+
+    Returns:
+        The metrics so far.
+    """
     x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
     with tf.GradientTape() as tape:
         outputs = model(x, training=True)

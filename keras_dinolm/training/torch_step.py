@@ -5,6 +5,15 @@ import torch
 
 
 def train_step(model, data):
+    """One optimizer step, or one micro-batch of it.
+
+    Args:
+        model: a model as `keras_dinolm.training.step` describes.
+        data: the batch.
+
+    Returns:
+        The metrics so far.
+    """
     x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
     outputs = model(x, training=True)
     loss, aux = model.evaluate_objectives(x, outputs)

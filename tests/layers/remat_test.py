@@ -31,7 +31,10 @@ def trained(remat, policy):
     return losses, model.get_weights()
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy",
+    ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)],
+)
 def test_training_steps_are_the_same(policy):
     plain_losses, plain = trained(False, policy)
     losses, weights = trained(True, policy)

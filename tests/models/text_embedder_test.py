@@ -75,7 +75,7 @@ def test_truncated_texts_are_counted_in_one_warning(embedder):
     long = " ".join(WORDS * 4)
     with pytest.warns(UserWarning, match="2 of 3 texts.*15 tokens") as caught:
         found = embedder.encode([long, "fox", long + " cat"])
-    assert len(caught) == 1
+    assert sum("were cut" in str(w.message) for w in caught) == 1
     np.testing.assert_allclose(found[0], found[2], atol=1e-6)
 
 

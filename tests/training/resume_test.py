@@ -22,7 +22,7 @@ def build(units=4):
         [
             keras.Input((3,)),
             keras.layers.Dense(units),
-            keras.layers.Dropout(0.5, seed=1),
+            keras.layers.Dropout(0.5),
             keras.layers.Dense(1),
         ]
     )

@@ -1,0 +1,224 @@
+"""Makes training collapse in every way that `CollapseMonitor` names.
+
+    KERAS_BACKEND=jax python benchmarks/collapse.py
+
+Four runs are set up to fail, each by a mistake that users make, and the
+monitor has to name the failure; three healthy runs with other seeds must give
+no warning. Small models on synthetic texts (each of a topic with its own
+words). About three minutes on two cores. Exits with 1 if a name is wrong.
+"""
+
+import argparse
+import pathlib
+import sys
+import time
+import warnings
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+
+import keras_dinolm as kd  # noqa: E402
+
+VOCABULARY = 128
+LENGTH = 15
+STEPS_PER_EPOCH = 20
+
+
+@keras.saving.register_keras_serializable(package="collapse")
+class FixedCenter(kd.layers.Centering):
+    """A center that never moves: targets without centering."""
+
+    def after_step(self, statistics, finite, moved):
+        pass
+
+
+def texts(count=256, topics=16):
+    """Token ids of documents; a topic's words make up most of its texts."""
+    rng = np.random.default_rng(0)
+    words = rng.integers(3, VOCABULARY, (topics, 12))
+    topic = rng.integers(topics, size=(count, 1))
+    own = words[topic, rng.integers(12, size=(count, LENGTH))]
+    common = rng.integers(3, VOCABULARY, (count, LENGTH))
+    chosen = np.where(rng.random((count, LENGTH)) < 0.6, own, common)
+    return chosen.astype("int32")
+
+
+def batches(seed, batch_size=16):
+    """Endless views of random texts."""
+    documents = texts()
+    views = kd.views.TextViews(
+        kd.views.SpecialTokens(pad_token_id=0, cls_token_id=1, mask_token_id=2),
+        sequence_length=LENGTH + 1,
+    )
+    lengths = np.full((batch_size,), LENGTH, "int32")
+    step = 0
+    while True:
+        rng = np.random.default_rng((seed, step))
+        rows = rng.choice(len(documents), batch_size, replace=False)
+        windows = {"token_ids": documents[rows], "lengths": lengths}
+        yield (views(windows, seed=seed, step=step),)
+        step += 1
+
+
+def train(
+    objectives,
+    epochs,
+    seed=0,
+    learning_rate=1e-2,
+    momentum=0.5,
+    num_prototypes=32,
+    monitor=None,
+):
+    """Trains a small model under a monitor.
+
+    Returns:
+        `(monitor, messages, history)`.
+    """
+    keras.utils.set_random_seed(seed)
+    model = kd.models.DinoLM(
+        kd.models.DinoLMBackbone(
+            vocabulary_size=VOCABULARY,
+            num_layers=1,
+            num_heads=2,
+            hidden_dim=32,
+            intermediate_dim=64,
+        ),
+        objectives=objectives,
+        num_prototypes=num_prototypes,
+        head_hidden_dim=64,
+        bottleneck_dim=16,
+        momentum=momentum,
+    )
+    model.compile(
+        kd.optimizers.adamw(
+            learning_rate, warmup_steps=10, schedule="constant"
+        )
+    )
+    if monitor is None:
+        monitor = kd.callbacks.CollapseMonitor(patience=60, check_every=10)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        history = model.fit(
+            batches(seed),
+            steps_per_epoch=STEPS_PER_EPOCH,
+            epochs=epochs,
+            verbose=0,
+            callbacks=[monitor],
+        )
+    messages = [
+        str(w.message)
+        for w in caught
+        if issubclass(w.category, kd.callbacks.CollapseWarning)
+    ]
+    return monitor, messages, history.history
+
+
+def one_prototype():
+    """A cold teacher without centering: the classical collapse."""
+    return {
+        "objectives": [
+            kd.objectives.SequenceDistillation(
+                teacher_temperature=0.02, targets=FixedCenter()
+            )
+        ],
+        "epochs": 8,
+    }
+
+
+def constant_features():
+    """Centering without sharpening: teacher as warm as the student."""
+    return {
+        "objectives": [
+            kd.objectives.SequenceDistillation(
+                teacher_temperature=0.1, targets=kd.layers.Centering()
+            )
+        ],
+        "epochs": 14,
+        "learning_rate": 5e-3,
+        "momentum": 0.9,
+    }
+
+
+def uniform_assignment():
+    """A teacher so warm that it tells nothing; InfoNCE keeps texts apart."""
+    return {
+        "objectives": [
+            kd.objectives.SequenceDistillation(teacher_temperature=100.0),
+            kd.objectives.InfoNCE(),
+        ],
+        "epochs": 6,
+        "learning_rate": 1e-3,
+    }
+
+
+def dimensional_collapse():
+    """Two prototypes: one direction is enough to tell them apart."""
+    return {
+        "objectives": [kd.objectives.SequenceDistillation()],
+        "epochs": 14,
+        "num_prototypes": 2,
+        "momentum": 0.9,
+    }
+
+
+def healthy(seed):
+    """The default objectives."""
+    return {
+        "objectives": None,
+        "epochs": 10,
+        "seed": seed,
+        "learning_rate": 1e-3,
+        "momentum": 0.99,
+    }
+
+
+RUNS = {
+    "constant features": constant_features,
+    "one prototype": one_prototype,
+    "uniform assignment": uniform_assignment,
+    "dimensional collapse": dimensional_collapse,
+}
+
+
+def main():
+    argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+    good = True
+    runs = [(name, {name}, make()) for name, make in RUNS.items()]
+    runs += [(f"healthy, seed {s}", set(), healthy(s)) for s in range(3)]
+    for name, expected, arguments in runs:
+        start = time.time()
+        monitor, messages, history = train(**arguments)
+        last = {
+            key: round(float(history[key][-1]), 3)
+            for key in (
+                "feature_std",
+                "rankme",
+                "teacher_entropy",
+                "prototype_perplexity",
+                "sequence_distillation_minus_ln_k",
+            )
+        }
+        right = (
+            expected <= set(monitor.found) if expected else not monitor.found
+        )
+        good &= right
+        print(
+            f"{name:22} {'ok    ' if right else 'WRONG '} named: "
+            f"{', '.join(monitor.found) or 'nothing'} "
+            f"({time.time() - start:.0f} s)\n    at the end: {last}",
+            flush=True,
+        )
+        for message in messages:
+            print(f"    {message}")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,437 @@
+"""Pretrains a text encoder without labels, on this machine's documentation.
+
+    python examples/pretrain.py              # about 5 minutes of training
+    python examples/pretrain.py --minutes 1  # a glance
+    python examples/pretrain.py --corpus notes.txt papers.jsonl.gz
+
+Reads the documentation strings of the standard library and of the installed
+packages, trains a vocabulary, then a small encoder: first by telling apart
+short spans of different texts (InfoNCE, cheap), then also by DINO and iBOT
+self-distillation from its own moving average. Whole modules are held out; on
+them it measures, before and after,
+
+    nDCG@10   find the rest of a documentation string by its first sentence,
+              among 1,000 others;
+    k-NN      which package is a document from? by its neighbours in training.
+
+and prints both beside TF-IDF. It writes, to `--output`,
+
+    preset/        the teacher as a keras-hub preset (examples/search.py)
+    pretrain.png   loss terms and monitors over time, and a map of held-out
+                   documents
+    checkpoints/   started again, the same command goes on where it was.
+
+Results on two cores stand in README.md. The backend is chosen by
+`KERAS_BACKEND` (default here: jax).
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import time
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+import keras_dinolm as kd
+
+NUM_QUERIES = 1_000
+NUM_LABELLED = 2_000
+
+
+def main():
+    args = parse_arguments()
+    output = pathlib.Path(args.output)
+    output.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(args.seed)
+
+    # === Text ===
+    train, held_out = read_corpus(args)
+    print(train)
+    tokenizer = kd.data.train_tokenizer(train, args.vocabulary_size)
+    tokens = kd.data.tokenize(train, tokenizer, output / "tokens")
+    views = make_views(args, tokenizer)
+
+    def make_dataset(start_step):
+        return kd.data.view_dataset(
+            tokens,
+            views,
+            args.batch_size,
+            seed=args.seed,
+            start_step=start_step,
+            buckets=[args.sequence_length - 1],
+        )
+
+    # === Before ===
+    tasks = make_tasks(args, train, held_out)
+    rows = {"TF-IDF": evaluate_tfidf(tasks)}
+    rows |= evaluate_untrained(args, tokenizer, tasks)
+
+    # === Training ===
+    steps, bootstrap = plan(args, tokenizer, views, make_dataset, output)
+    model = make_model(args, tokenizer, views, steps, bootstrap)
+    print(
+        f"Training for {steps:,} steps of {args.batch_size} texts, the first "
+        f"{bootstrap:,} without the teacher."
+    )
+    start = time.monotonic()
+    history = kd.training.fit(
+        model,
+        make_dataset,
+        output / "checkpoints",
+        steps=steps,
+        steps_per_epoch=max(steps // 20, 1),
+        callbacks=[kd.callbacks.CollapseMonitor()],
+        verbose=2,
+    )
+    print(f"Trained for {time.monotonic() - start:.0f} s.")
+
+    # === After ===
+    model.export_preset(output / "preset", tokenizer)
+    embedder = kd.models.DinoLMTextEmbedder.from_preset(output / "preset")
+    features, rows["teacher"] = evaluate(embedder.encode, tasks)
+    print_table(rows, model, features["documents"])
+    plot(history.history, features["documents"], tasks, output)
+    write_results(args, output, rows, history.history, steps, bootstrap)
+    print(
+        f"\nThe encoder is in {output / 'preset'}. Try\n"
+        f"  python examples/search.py --preset {output / 'preset'}"
+    )
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--corpus", nargs="+", metavar="FILE",
+        help="text or JSONL files, may be gzipped; default: documentation")
+    add("--output", default="runs/pretrain", help="folder to write")
+    add("--minutes", type=float, default=5.0, help="of training proper")
+    add("--steps", type=int, help="train for so many steps instead")
+    add("--recipe", default="default",
+        choices=["default", "info_nce", "distillation"],
+        help="the default, or one of its halves alone")
+    add("--bootstrap", type=float, default=0.6,
+        help="share of the time without the teacher")
+    add("--size", default="nano", choices=list(kd.models.SIZES))
+    add("--pooling", default="mean", choices=["mean", "cls", "attention"])
+    add("--vocabulary-size", type=int, default=8_192)
+    add("--sequence-length", type=int, default=64, help="tokens of a window")
+    add("--evaluation-length", type=int, default=128, help="tokens of a text")
+    add("--batch-size", type=int, default=64)
+    add("--learning-rate", type=float, default=2e-3)
+    add("--weight-decay", type=float, default=0.04)
+    add("--num-prototypes", type=int, default=512)
+    add("--sequence-weight", type=float, default=0.5)
+    add("--token-weight", type=float, default=0.5)
+    add("--koleo-weight", type=float, default=0.0)
+    add("--local-span", type=float, nargs=2, default=(0.2, 0.4))
+    add("--num-local", type=int, default=2)
+    add("--word-deletion", type=float, default=0.0)
+    add("--temperature", type=float, default=0.05, help="of InfoNCE")
+    add("--momentum", type=float, nargs=2, default=(0.98, 0.998),
+        help="of the teacher, at the start and the end")
+    add("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def read_corpus(args):
+    """Documents to train on, and documents held out."""
+    if not args.corpus:
+        return (
+            kd.data.installed_docs("train"),
+            kd.data.installed_docs("held_out"),
+        )
+    jsonl = [f for f in args.corpus if re.search(r"\.jsonl?(\.gz)?$", f)]
+    plain = [f for f in args.corpus if f not in jsonl]
+    documents = []
+    if jsonl:
+        documents += kd.data.read_jsonl(jsonl, label_key="source")
+    if plain:
+        documents += kd.data.read_text(plain, split="paragraph")
+    if len(documents) < 100:
+        raise SystemExit(
+            f"--corpus holds {len(documents)} documents; at least 100 are "
+            "needed, a tenth of them to measure."
+        )
+    order = np.random.default_rng(0).permutation(len(documents))
+    cut = len(documents) // 10
+    held_out = [documents[i] for i in order[:cut]]
+    return [documents[i] for i in order[cut:]], held_out
+
+
+def make_views(args, tokenizer):
+    return kd.views.TextViews(
+        tokenizer,
+        args.sequence_length,
+        groups=[
+            kd.views.ViewGroup(
+                "global",
+                count=2,
+                span=(0.8, 1.0),
+                mask_probability=0.5,
+                mask_ratio=(0.1, 0.5),
+            ),
+            kd.views.ViewGroup(
+                "local",
+                count=args.num_local,
+                span=tuple(args.local_span),
+                roles="student",
+                word_deletion=args.word_deletion,
+            ),
+        ],
+    )
+
+
+def make_model(args, tokenizer, views, steps, bootstrap):
+    """The student, its teacher and what is learned when."""
+    temperature = kd.schedules.Linear(0.04, 0.07, max(steps // 5, 1))
+    o = kd.objectives
+    objectives = []
+    if args.recipe != "distillation":
+        objectives.append(o.InfoNCE(args.temperature))
+    if args.recipe != "info_nce":
+        objectives += [
+            o.SequenceDistillation(
+                weight=args.sequence_weight,
+                teacher_temperature=temperature,
+                start=bootstrap,
+            ),
+            o.TokenDistillation(
+                weight=args.token_weight,
+                teacher_temperature=temperature,
+                start=bootstrap,
+            ),
+        ]
+        koleo = args.koleo_weight
+        if args.recipe == "distillation":
+            koleo = koleo or 0.1
+        objectives.append(o.KoLeo(koleo, start=bootstrap))
+    model = kd.models.DinoLM(
+        kd.models.DinoLMBackbone.from_size(
+            args.size, tokenizer.vocabulary_size(), pooling=args.pooling
+        ),
+        objectives,
+        num_prototypes=args.num_prototypes,
+        momentum=kd.schedules.Cosine(*args.momentum, steps),
+        roles=views.roles,
+    )
+    model.compile(
+        kd.optimizers.adamw(
+            args.learning_rate,
+            warmup_steps=min(100, steps // 10),
+            total_steps=steps,
+            weight_decay=args.weight_decay,
+        )
+    )
+    return model
+
+
+def plan(args, tokenizer, views, make_dataset, output):
+    """How many steps fit into the time, and how many without the teacher."""
+    path = output / "plan.json"
+    if path.exists():  # a run that was begun keeps its plan
+        return json.loads(path.read_text())
+    share = {"default": args.bootstrap, "info_nce": 1.0, "distillation": 0.0}[
+        args.recipe
+    ]
+    if args.steps:
+        steps, bootstrap = args.steps, int(share * args.steps)
+    else:
+        print("Measuring the time of a step ...")
+        seconds = 60 * args.minutes
+        bootstrap, rest = (
+            int(part * seconds / step_seconds(args, tokenizer, views, start,
+                                              make_dataset))
+            if part else 0
+            for part, start in ((share, 10_000), (1 - share, 0))
+        )
+        steps = max(bootstrap + rest, 20)
+    path.write_text(json.dumps([steps, bootstrap]))
+    return steps, bootstrap
+
+
+def step_seconds(args, tokenizer, views, start, make_dataset, steps=30):
+    """Median seconds of a step with the teacher from update `start` on."""
+    recipe = "default" if args.recipe == "distillation" else args.recipe
+    model = make_model(
+        argparse.Namespace(**{**vars(args), "recipe": recipe}),
+        tokenizer, views, 10_000, start,
+    )
+    data = iter(make_dataset(0))
+    times = []
+    for _ in range(steps):
+        batch = keras.tree.map_structure(np.asarray, next(data))
+        begin = time.perf_counter()
+        model.train_on_batch(batch)
+        times.append(time.perf_counter() - begin)
+    return float(np.median(times[3:]))
+
+
+def make_tasks(args, train, held_out):
+    """Held-out queries and their documents; labelled documents to compare."""
+    rng = np.random.default_rng(0)
+    pairs = []
+    for document in held_out:
+        # The first sentence ends with a full stop, or with its paragraph.
+        first, rest = (re.split(r"(?<=\.)\s+|\n\s*\n", document.text, 1)
+                       + [""])[:2]
+        if 20 <= len(first) <= 300 and len(rest) >= 100:
+            pairs.append((first, rest, document.label))
+    chosen = rng.permutation(len(pairs))[:NUM_QUERIES]
+    pairs = [pairs[i] for i in chosen]
+    train = list(train)
+    bank = [
+        train[i] for i in rng.permutation(len(train))[:NUM_LABELLED]
+    ]
+    return {
+        "queries": [first for first, _, _ in pairs],
+        "documents": [rest for _, rest, _ in pairs],
+        "labels": [label for _, _, label in pairs],
+        "bank": [d.text for d in bank],
+        "bank_labels": [d.label for d in bank],
+    }
+
+
+def evaluate(encode, tasks):
+    features = {
+        key: encode(tasks[key]) for key in ("queries", "documents", "bank")
+    }
+    return features, score(features, tasks)
+
+
+def score(features, tasks):
+    row = {
+        "ndcg": kd.evaluation.retrieval_ndcg(
+            features["queries"],
+            features["documents"],
+            relevant=range(len(tasks["queries"])),
+        )
+    }
+    if len(set(tasks["bank_labels"])) > 1:
+        row["knn"] = kd.evaluation.knn_accuracy(
+            features["bank"],
+            tasks["bank_labels"],
+            features["documents"],
+            tasks["labels"],
+        )
+    return row
+
+
+def evaluate_untrained(args, tokenizer, tasks):
+    """The encoder as it starts, with each pooler that has no weights."""
+    rows = {}
+    for pooling in ("mean", "cls"):
+        keras.utils.set_random_seed(args.seed)
+        backbone = kd.models.DinoLMBackbone.from_size(
+            args.size, tokenizer.vocabulary_size(), pooling=pooling
+        )
+        embedder = kd.models.DinoLMTextEmbedder(
+            backbone,
+            kd.models.DinoLMTextPreprocessor(
+                tokenizer, sequence_length=args.evaluation_length
+            ),
+        )
+        _, rows[f"untrained, {pooling} pooling"] = evaluate(
+            embedder.encode, tasks
+        )
+    return rows
+
+
+def evaluate_tfidf(tasks):
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(sublinear_tf=True)
+    vectorizer.fit(tasks["bank"] + tasks["documents"])
+    features = {
+        key: vectorizer.transform(tasks[key]).toarray().astype("float32")
+        for key in ("queries", "documents", "bank")
+    }
+    return score(features, tasks)
+
+
+def print_table(rows, model, features):
+    print(f"\n{'':28}{'nDCG@10':>9}{'k-NN':>9}")
+    for name, row in rows.items():
+        cells = "".join(
+            f"{100 * row[key]:9.1f}" if key in row else f"{'-':>9}"
+            for key in ("ndcg", "knn")
+        )
+        print(f"{name:28}{cells}")
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    spread = np.sqrt(unit.var(axis=0).sum())
+    print(
+        f"\nHeld-out documents: RankMe {kd.evaluation.rankme(features):.1f} "
+        f"of {features.shape[1]}, feature std {spread:.2f} (1 is isotropic)."
+    )
+
+
+def plot(history, features, tasks, output):
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+    from sklearn.manifold import TSNE
+
+    figure, axes = plt.subplots(1, 3, figsize=(18, 5.5), layout="constrained")
+    losses = ["info_nce", "sequence_distillation", "token_distillation",
+              "koleo"]
+    monitors = ["teacher_entropy", "student_entropy", "feature_std",
+                "mean_cosine", "token_sequence_cosine"]
+    for axis, names, title in (
+        (axes[0], losses, "loss terms"),
+        (axes[1], monitors, "monitors"),
+    ):
+        for name in names:
+            # Objectives that do not act yet log 0.
+            curve = np.array(history.get(name, [0.0]), dtype=float)
+            curve[curve == 0.0] = np.nan
+            if not np.all(np.isnan(curve)):
+                axis.plot(np.arange(1, len(curve) + 1), curve, label=name)
+        axis.set(title=title, xlabel="epoch")
+        axis.legend(frameon=False)
+    labels = np.array(tasks["labels"])
+    names, counts = np.unique(labels, return_counts=True)
+    shown = names[np.argsort(-counts)][:10]
+    perplexity = min(30, (len(features) - 1) / 3)
+    places = TSNE(
+        metric="cosine", init="pca", random_state=0, perplexity=perplexity
+    ).fit_transform(features)
+    others = ~np.isin(labels, shown)
+    axes[2].scatter(*places[others].T, s=6, color="lightgray")
+    for color, name in enumerate(shown):
+        axes[2].scatter(
+            *places[labels == name].T, s=8, color=f"C{color}", label=name
+        )
+    axes[2].set(title="held-out documents (t-SNE)", xticks=[], yticks=[])
+    axes[2].legend(markerscale=2, fontsize=8, loc="upper left",
+                   bbox_to_anchor=(1.0, 1.0), frameon=False)
+    figure.savefig(output / "pretrain.png", dpi=110)
+
+
+def write_results(args, output, rows, history, steps, bootstrap):
+    last = {name: values[-1] for name, values in history.items()}
+    (output / "results.json").write_text(
+        json.dumps(
+            {
+                "arguments": vars(args),
+                "steps": steps,
+                "bootstrap": bootstrap,
+                "rows": rows,
+                "last_epoch": last,
+            },
+            indent=2,
+            default=float,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
