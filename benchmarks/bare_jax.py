@@ -105,9 +105,9 @@ def encode(p, embedded, padding_mask, settings, variant):
     x = jnp.concatenate(
         [jnp.broadcast_to(registers, (rows, prefix, dim)), embedded], axis=1
     )
-    mask = jnp.pad(
-        padding_mask, ((0, 0), (prefix, 0)), constant_values=True
-    )[:, None, None, :]
+    mask = jnp.pad(padding_mask, ((0, 0), (prefix, 0)), constant_values=True)[
+        :, None, None, :
+    ]
     cos, sin = rotary_tables(length, prefix, dim // settings.num_heads)
     for index in range(settings.num_layers):
         block = f"block_{index}"

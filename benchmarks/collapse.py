@@ -94,9 +94,7 @@ def train(
         momentum=momentum,
     )
     model.compile(
-        kd.optimizers.adamw(
-            learning_rate, warmup_steps=10, schedule="constant"
-        )
+        kd.optimizers.adamw(learning_rate, warmup_steps=10, schedule="constant")
     )
     if monitor is None:
         monitor = kd.callbacks.CollapseMonitor(patience=60, check_every=10)

@@ -64,7 +64,9 @@ def build_model(wide=False):
                 teacher_temperature=schedules.Linear(0.04, 0.07, steps=10),
                 targets=kd.layers.Centering(),
             ),
-            objectives.TokenDistillation(start=5, targets=kd.layers.Centering()),
+            objectives.TokenDistillation(
+                start=5, targets=kd.layers.Centering()
+            ),
             objectives.InfoNCE(),
         ],
         num_prototypes=32,
@@ -152,9 +154,7 @@ def fingerprints(model, history, steps):
             # A second model in a process gets numbers in its names.
             name = re.sub(r"_\d+(?=[/_]|$)", "", variable.path)
             found[f"{group} {index} {name}"] = checksum(variable.value)
-    found["history"] = repr(
-        (history.epoch, sorted(history.history.items()))
-    )
+    found["history"] = repr((history.epoch, sorted(history.history.items())))
     leaves = keras.tree.flatten(next(make_dataset(steps)))
     found["next batch"] = " ".join(checksum(leaf) for leaf in leaves)
     return found
@@ -288,9 +288,7 @@ def measure(backend, kills, steps, seed):
         rows, found, writes = [], None, 0
         for index, target in enumerate(targets):
             mode = "write" if index % 3 == 0 else "any time"
-            row = kill_at(
-                backend, directory, steps, target, mode, rng, True
-            )
+            row = kill_at(backend, directory, steps, target, mode, rng, True)
             if "next batch" in row:
                 found = row
                 break
@@ -327,9 +325,7 @@ def main():
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--wide", action="store_true", help=argparse.SUPPRESS
-    )
+    parser.add_argument("--wide", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
         worker(args.worker, args.steps, args.wide)

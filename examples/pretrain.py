@@ -52,7 +52,7 @@ def main():
 
     # === Text ===
     train, held_out = read_corpus(args)
-    print(train)
+    print(f"{train}\n{held_out}" if not args.corpus else len(train), flush=True)
     tokenizer = kd.data.train_tokenizer(train, args.vocabulary_size)
     tokens = kd.data.tokenize(train, tokenizer, output / "tokens")
     views = make_views(args, tokenizer)
@@ -68,6 +68,7 @@ def main():
         )
 
     # === Before ===
+    print("Measuring TF-IDF and the untrained encoder ...", flush=True)
     tasks = make_tasks(args, train, held_out)
     rows = {"TF-IDF": evaluate_tfidf(tasks)}
     rows |= evaluate_untrained(args, tokenizer, tasks)
@@ -92,7 +93,7 @@ def main():
     print(f"Trained for {time.monotonic() - start:.0f} s.")
 
     # === After ===
-    model.export_preset(output / "preset", tokenizer)
+    model.export_preset(output / "preset", tokenizer, args.sequence_length)
     embedder = kd.models.DinoLMTextEmbedder.from_preset(output / "preset")
     features, rows["teacher"] = evaluate(embedder.encode, tasks)
     print_table(rows, model, features["documents"])
@@ -110,21 +111,37 @@ def parse_arguments():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--corpus", nargs="+", metavar="FILE",
-        help="text or JSONL files, may be gzipped; default: documentation")
+    add(
+        "--corpus",
+        nargs="+",
+        metavar="FILE",
+        help="text or JSONL files, may be gzipped; default: documentation",
+    )
     add("--output", default="runs/pretrain", help="folder to write")
     add("--minutes", type=float, default=5.0, help="of training proper")
     add("--steps", type=int, help="train for so many steps instead")
-    add("--recipe", default="default",
+    add(
+        "--recipe",
+        default="default",
         choices=["default", "info_nce", "distillation"],
-        help="the default, or one of its halves alone")
-    add("--bootstrap", type=float, default=0.6,
-        help="share of the time without the teacher")
+        help="the default, or one of its halves alone",
+    )
+    add(
+        "--bootstrap",
+        type=float,
+        default=0.6,
+        help="share of the time without the teacher",
+    )
     add("--size", default="nano", choices=list(kd.models.SIZES))
     add("--pooling", default="mean", choices=["mean", "cls", "attention"])
     add("--vocabulary-size", type=int, default=8_192)
     add("--sequence-length", type=int, default=64, help="tokens of a window")
-    add("--evaluation-length", type=int, default=128, help="tokens of a text")
+    add(
+        "--embedding-stddev",
+        type=float,
+        default=0.05,
+        help="of the token embeddings at the start",
+    )
     add("--batch-size", type=int, default=64)
     add("--learning-rate", type=float, default=2e-3)
     add("--weight-decay", type=float, default=0.04)
@@ -136,8 +153,13 @@ def parse_arguments():
     add("--num-local", type=int, default=2)
     add("--word-deletion", type=float, default=0.0)
     add("--temperature", type=float, default=0.05, help="of InfoNCE")
-    add("--momentum", type=float, nargs=2, default=(0.98, 0.998),
-        help="of the teacher, at the start and the end")
+    add(
+        "--momentum",
+        type=float,
+        nargs=2,
+        default=(0.98, 0.998),
+        help="of the teacher, at the start and the end",
+    )
     add("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -190,6 +212,15 @@ def make_views(args, tokenizer):
     )
 
 
+def make_backbone(args, tokenizer, pooling):
+    return kd.models.DinoLMBackbone.from_size(
+        args.size,
+        tokenizer.vocabulary_size(),
+        pooling=pooling,
+        embedding_stddev=args.embedding_stddev,
+    )
+
+
 def make_model(args, tokenizer, views, steps, bootstrap):
     """The student, its teacher and what is learned when."""
     temperature = kd.schedules.Linear(0.04, 0.07, max(steps // 5, 1))
@@ -215,9 +246,7 @@ def make_model(args, tokenizer, views, steps, bootstrap):
             koleo = koleo or 0.1
         objectives.append(o.KoLeo(koleo, start=bootstrap))
     model = kd.models.DinoLM(
-        kd.models.DinoLMBackbone.from_size(
-            args.size, tokenizer.vocabulary_size(), pooling=args.pooling
-        ),
+        make_backbone(args, tokenizer, args.pooling),
         objectives,
         num_prototypes=args.num_prototypes,
         momentum=kd.schedules.Cosine(*args.momentum, steps),
@@ -245,12 +274,16 @@ def plan(args, tokenizer, views, make_dataset, output):
     if args.steps:
         steps, bootstrap = args.steps, int(share * args.steps)
     else:
-        print("Measuring the time of a step ...")
+        print("Measuring the time of a step ...", flush=True)
         seconds = 60 * args.minutes
         bootstrap, rest = (
-            int(part * seconds / step_seconds(args, tokenizer, views, start,
-                                              make_dataset))
-            if part else 0
+            int(
+                part
+                * seconds
+                / step_seconds(args, tokenizer, views, start, make_dataset)
+            )
+            if part
+            else 0
             for part, start in ((share, 10_000), (1 - share, 0))
         )
         steps = max(bootstrap + rest, 20)
@@ -263,7 +296,10 @@ def step_seconds(args, tokenizer, views, start, make_dataset, steps=30):
     recipe = "default" if args.recipe == "distillation" else args.recipe
     model = make_model(
         argparse.Namespace(**{**vars(args), "recipe": recipe}),
-        tokenizer, views, 10_000, start,
+        tokenizer,
+        views,
+        10_000,
+        start,
     )
     data = iter(make_dataset(0))
     times = []
@@ -281,16 +317,15 @@ def make_tasks(args, train, held_out):
     pairs = []
     for document in held_out:
         # The first sentence ends with a full stop, or with its paragraph.
-        first, rest = (re.split(r"(?<=\.)\s+|\n\s*\n", document.text, 1)
-                       + [""])[:2]
+        first, rest = (
+            re.split(r"(?<=\.)\s+|\n\s*\n", document.text, 1) + [""]
+        )[:2]
         if 20 <= len(first) <= 300 and len(rest) >= 100:
             pairs.append((first, rest, document.label))
     chosen = rng.permutation(len(pairs))[:NUM_QUERIES]
     pairs = [pairs[i] for i in chosen]
     train = list(train)
-    bank = [
-        train[i] for i in rng.permutation(len(train))[:NUM_LABELLED]
-    ]
+    bank = [train[i] for i in rng.permutation(len(train))[:NUM_LABELLED]]
     return {
         "queries": [first for first, _, _ in pairs],
         "documents": [rest for _, rest, _ in pairs],
@@ -330,13 +365,11 @@ def evaluate_untrained(args, tokenizer, tasks):
     rows = {}
     for pooling in ("mean", "cls"):
         keras.utils.set_random_seed(args.seed)
-        backbone = kd.models.DinoLMBackbone.from_size(
-            args.size, tokenizer.vocabulary_size(), pooling=pooling
-        )
+        backbone = make_backbone(args, tokenizer, pooling)
         embedder = kd.models.DinoLMTextEmbedder(
             backbone,
             kd.models.DinoLMTextPreprocessor(
-                tokenizer, sequence_length=args.evaluation_length
+                tokenizer, sequence_length=args.sequence_length
             ),
         )
         _, rows[f"untrained, {pooling} pooling"] = evaluate(
@@ -381,10 +414,19 @@ def plot(history, features, tasks, output):
     from sklearn.manifold import TSNE
 
     figure, axes = plt.subplots(1, 3, figsize=(18, 5.5), layout="constrained")
-    losses = ["info_nce", "sequence_distillation", "token_distillation",
-              "koleo"]
-    monitors = ["teacher_entropy", "student_entropy", "feature_std",
-                "mean_cosine", "token_sequence_cosine"]
+    losses = [
+        "info_nce",
+        "sequence_distillation",
+        "token_distillation",
+        "koleo",
+    ]
+    monitors = [
+        "teacher_entropy",
+        "student_entropy",
+        "feature_std",
+        "mean_cosine",
+        "token_sequence_cosine",
+    ]
     for axis, names, title in (
         (axes[0], losses, "loss terms"),
         (axes[1], monitors, "monitors"),
@@ -411,8 +453,13 @@ def plot(history, features, tasks, output):
             *places[labels == name].T, s=8, color=f"C{color}", label=name
         )
     axes[2].set(title="held-out documents (t-SNE)", xticks=[], yticks=[])
-    axes[2].legend(markerscale=2, fontsize=8, loc="upper left",
-                   bbox_to_anchor=(1.0, 1.0), frameon=False)
+    axes[2].legend(
+        markerscale=2,
+        fontsize=8,
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        frameon=False,
+    )
     figure.savefig(output / "pretrain.png", dpi=110)
 
 

@@ -8,6 +8,4 @@ from keras_dinolm.callbacks.collapse_monitor import (
 from keras_dinolm.callbacks.collapse_monitor import (
     CollapseWarning as CollapseWarning,
 )
-from keras_dinolm.callbacks.state_file import (
-    CheckpointError as CheckpointError,
-)
+from keras_dinolm.callbacks.state_file import CheckpointError as CheckpointError

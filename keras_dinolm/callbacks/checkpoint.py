@@ -142,7 +142,9 @@ class Checkpoint(keras.callbacks.Callback):
                 for pair in model_state.pair(variables, stored[group], group)
             ]
         except CheckpointError as error:
-            raise CheckpointError(f"{self.folder.path(step)}: {error}") from None
+            raise CheckpointError(
+                f"{self.folder.path(step)}: {error}"
+            ) from None
         model_state.assign(pairs)
         random_state.write(stored["random"])
         self.position = Position(**header["position"])

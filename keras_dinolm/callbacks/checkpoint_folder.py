@@ -193,9 +193,7 @@ class CheckpointFolder:
         last = self.path(steps[-1]) if steps else None
         if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
             free = shutil.disk_usage(self.directory).free
-            cause = (
-                f"the disk is full ({free / 2**20:.0f} MiB free). Make room"
-            )
+            cause = f"the disk is full ({free / 2**20:.0f} MiB free). Make room"
         else:
             cause = f"{error.strerror or error}. Make the folder writable"
         kept = f"The last good checkpoint, {last}, is" if last else "Nothing is"

@@ -103,9 +103,7 @@ class OnePrototype(Failure):
             return None
         # The student's softmax keeps a tail over the others, so its
         # perplexity alone does not get to 1.
-        used = math.log(max(perplexity, 1.0)) / math.log(
-            reading.num_prototypes
-        )
+        used = math.log(max(perplexity, 1.0)) / math.log(reading.num_prototypes)
         return max(reading.entropy, used)
 
     def meaning(self, reading):

@@ -423,7 +423,7 @@ class DinoLM(keras.Model):
 
     # === Saving ===
 
-    def export_preset(self, directory, tokenizer):
+    def export_preset(self, directory, tokenizer, sequence_length=None):
         """Writes the teacher's encoder and the tokenizer as a preset.
 
         After `import keras_dinolm.models`, keras-hub loads it; with a
@@ -432,8 +432,12 @@ class DinoLM(keras.Model):
         Args:
             directory: string or path. The folder to write.
             tokenizer: the tokenizer that the model was trained with.
+            sequence_length: int. Where the preset's preprocessor cuts texts;
+                `None` takes 128, or what a keras-hub backbone allows.
         """
-        export_preset(self.teacher.encoder, tokenizer, directory)
+        export_preset(
+            self.teacher.encoder, tokenizer, directory, sequence_length
+        )
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object

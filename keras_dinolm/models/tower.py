@@ -81,9 +81,7 @@ class Tower(keras.layers.Layer):
         dim = self.encoder.hidden_dim
         return {
             "tokens": ops.reshape(features["tokens"], (*shape, dim)),
-            "sequence": ops.reshape(
-                features["sequence"], (*shape[:2], dim)
-            ),
+            "sequence": ops.reshape(features["sequence"], (*shape[:2], dim)),
         }
 
     def logits(self, head, features):

@@ -36,8 +36,9 @@ class InfoNCE(Objective):
         - [SimCSE](https://arxiv.org/abs/2104.08821)
     """
 
-    def __init__(self, temperature=0.05, group="local", num_pairs=None,
-                 **kwargs):
+    def __init__(
+        self, temperature=0.05, group="local", num_pairs=None, **kwargs
+    ):
         super().__init__(**kwargs)
         if not temperature > 0:
             raise ValueError(

@@ -142,4 +142,3 @@ def check_temperatures(student, teacher):
             raise ValueError(
                 f"Argument `{name}` must be positive. Received: {name}={value}"
             )
-

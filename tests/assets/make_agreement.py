@@ -20,37 +20,40 @@ from tests import tiny
 PATH = pathlib.Path(__file__).with_name("agreement.json")
 UPDATES = 5
 PROJECTIONS = 4
-TARGETS = {"sinkhorn": kd.layers.Sinkhorn, "centering": kd.layers.Centering}
-OPTIMIZERS = {
-    "sgd": lambda: keras.optimizers.SGD(0.1),
-    # A clip that bites: the norms of these gradients are above 1.
-    "adamw": lambda: kd.optimizers.AdamW(
-        1e-2, weight_decay=0.1, global_clipnorm=0.5
-    ),
-}
-CASES = [f"{t}-{o}" for t in TARGETS for o in OPTIMIZERS]
+CASES = ("sgd", "adamw")
 
 
 def model(case):
     """The default objectives, with weights made by NumPy."""
-    targets, optimizer = case.split("-")
+    # Each kind of targets under each optimizer, once as the sequence's.
+    sequence, tokens = kd.layers.Sinkhorn(), kd.layers.Centering()
+    optimizer = kd.optimizers.AdamW(
+        # A clip that bites: the norms of these gradients are above it.
+        1e-2,
+        weight_decay=0.1,
+        global_clipnorm=0.5,
+    )
+    if case == "sgd":
+        sequence, tokens = tokens, sequence
+        optimizer = keras.optimizers.SGD(0.05)
     made = tiny.model(
         [
-            kd.objectives.SequenceDistillation(targets=TARGETS[targets]()),
-            kd.objectives.TokenDistillation(targets=TARGETS[targets]()),
+            kd.objectives.SequenceDistillation(targets=sequence),
+            kd.objectives.TokenDistillation(targets=tokens),
             kd.objectives.KoLeo(),
             kd.objectives.InfoNCE(),
         ],
         # Quick enough for the teacher to leave its first place.
         momentum=0.8,
     )
-    made.compile(OPTIMIZERS[optimizer]())
+    # XLA's compiler would take longer than all else; jax has no other.
+    jit = keras.backend.backend() == "jax"
+    made.compile(optimizer, jit_compile=jit)
     return made
 
 
-def run(case):
+def run(made):
     """Trains; returns the terms of every update and the teacher's weights."""
-    made = model(case)
     terms = {}
     for step in range(UPDATES):
         made.reset_metrics()
@@ -89,7 +92,7 @@ def main():
             "keras": keras.__version__,
             "machine": platform.machine(),
         },
-        "cases": {case: _rounded(run(case)) for case in CASES},
+        "cases": {case: _rounded(run(model(case))) for case in CASES},
     }
     PATH.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     print(f"Wrote {PATH}")

@@ -23,7 +23,7 @@ def all_objectives(**kwargs):
 
 
 def compiled(objectives=None, optimizer=None, jit_compile="auto", **overrides):
-    model = tiny.model(objectives, **overrides)
+    model = tiny.model(objectives or [O.InfoNCE()], **overrides)
     model.compile(optimizer or sgd(), jit_compile=jit_compile)
     return model
 
@@ -68,11 +68,13 @@ def test_teacher_reads_whole_views_without_dropout_or_gradient():
     model = tiny.model(backbone_overrides={"dropout": 0.5, "drop_path": 0.5})
     views = tiny.batch()
     one, two = (model(views, training=True) for _ in range(2))
-    a, b = (tiny.values([x["teacher"]["global"]["tokens"]])[0]
-            for x in (one, two))
+    a, b = (
+        tiny.values([x["teacher"]["global"]["tokens"]])[0] for x in (one, two)
+    )
     np.testing.assert_array_equal(a, b)
-    a, b = (tiny.values([x["student"]["global"]["tokens"]])[0]
-            for x in (one, two))
+    a, b = (
+        tiny.values([x["student"]["global"]["tokens"]])[0] for x in (one, two)
+    )
     assert np.abs(a - b).max() > 1e-3
     # The teacher's own text, not the masked one.
     whole = model.teacher.encoder(
@@ -210,9 +212,7 @@ def test_schedules_count_updates_not_batches():
     for step in range(4):
         model.reset_metrics()
         logs = model.train_on_batch(tiny.batch(step), return_dict=True)
-        losses.append(
-            (logs["loss"] - logs["masked_lm"]) / logs["info_nce"]
-        )
+        losses.append((logs["loss"] - logs["masked_lm"]) / logs["info_nce"])
     np.testing.assert_allclose(losses, [0.0, 0.0, 0.1, 0.1], atol=1e-5)
 
 
@@ -249,19 +249,38 @@ def test_trains_in_mixed_precision(policy):
 
 def test_compiled_smoke():
     """The whole step compiled: XLA, or torch.compile."""
-    model = compiled(all_objectives(), kd.optimizers.AdamW(1e-2),
-                     jit_compile=True)
-    twin = compiled(all_objectives(), kd.optimizers.AdamW(1e-2),
-                    jit_compile=False)
-    for step in range(2):
-        logs = model.train_on_batch(tiny.batch(step), return_dict=True)
-        expected = twin.train_on_batch(tiny.batch(step), return_dict=True)
-        for name, value in expected.items():
-            assert logs[name] == pytest.approx(value, rel=1e-3, abs=1e-3), name
+    objectives = [O.SequenceDistillation(targets=kd.layers.Centering())]
+    if keras.backend.backend() != "torch":  # whose compiler takes minutes
+        objectives = all_objectives()
+    model = compiled(objectives, kd.optimizers.AdamW(1e-2), jit_compile=True)
+    views = tiny.batch(0)
+    # The same, one operation after the other.
+    expected, aux = model.evaluate_objectives(views, model(views))
+    before = tiny.values(model.trainable_variables)
+    logs = model.train_on_batch(views, return_dict=True)
+    expected = {"loss": expected, **aux["metrics"]}
+    for name, value in expected.items():
+        (value,) = tiny.values([value])
+        assert logs[name] == pytest.approx(float(value), rel=1e-3), name
+    moved = [
+        np.abs(a - b).max()
+        for a, b in zip(tiny.values(model.trainable_variables), before)
+    ]
+    # AdamW's first step is the learning rate in every direction.
+    assert 0.009 < max(moved) < 0.011
 
 
 def test_saves_and_loads_in_the_middle_of_training(tmp_path):
-    model = compiled(all_objectives(), kd.optimizers.AdamW(1e-2))
+    model = compiled(
+        [
+            O.SequenceDistillation(
+                targets=kd.layers.Centering(),
+                teacher_temperature=kd.schedules.Linear(0.1, 0.2, 3),
+            ),
+            O.MaskedLM(),
+        ],
+        kd.optimizers.AdamW(1e-2),
+    )
     model.fit(tiny.Batches(2), verbose=0)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
@@ -293,8 +312,10 @@ def test_steps_per_execution_changes_nothing():
         with pytest.raises(ValueError, match="steps_per_execution"):
             model.fit(tiny.Batches(2), verbose=0)
         return
-    one, two = (compiled([O.InfoNCE(), O.SequenceDistillation(start=2)])
-                for _ in range(2))
+    one, two = (
+        compiled([O.InfoNCE(), O.SequenceDistillation(start=2)])
+        for _ in range(2)
+    )
     two.compile(sgd(), steps_per_execution=2)
     for model in (one, two):
         model.fit(tiny.Batches(4), verbose=0)

@@ -64,9 +64,7 @@ def build(objective):
 
 
 def loss(objective, features):
-    return float(
-        keras.ops.convert_to_numpy(objective.compute(features).loss)
-    )
+    return float(keras.ops.convert_to_numpy(objective.compute(features).loss))
 
 
 def sinkhorn(logits, temperature):
@@ -85,9 +83,7 @@ def test_sequence_distillation_averages_pairs_of_different_views():
         )
     )
     t = teacher["global"]["sequence"] @ HEAD  # [B, 2, K]
-    probs = sinkhorn(
-        t.transpose(1, 0, 2).reshape(-1, K), 0.45
-    ).reshape(2, 3, K)
+    probs = sinkhorn(t.transpose(1, 0, 2).reshape(-1, K), 0.45).reshape(2, 3, K)
     s = np.concatenate(
         [student["global"]["sequence"], student["local"]["sequence"]], axis=1
     )
@@ -198,15 +194,16 @@ def test_masked_lm_predicts_the_hidden_tokens_with_the_tied_embedding():
     (objective,) = model.objectives
     views = tiny.batch(batch_size=6)
     outputs = model(views)
-    features = O.Features(views, **outputs, update=0, student_logits=None,
-                          teacher_logits=None)
+    features = O.Features(
+        views, **outputs, update=0, student_logits=None, teacher_logits=None
+    )
     got = loss(objective, features)
 
     tokens = tiny.values([outputs["student"]["global"]["tokens"]])[0]
     kernel, bias = tiny.values(objective.transform.weights)
-    embedding = tiny.values(
-        [model.student.encoder.token_embedding.embeddings]
-    )[0].astype("float64")
+    embedding = tiny.values([model.student.encoder.token_embedding.embeddings])[
+        0
+    ].astype("float64")
     hidden = keras.ops.convert_to_numpy(
         keras.ops.gelu(tokens @ kernel + bias, approximate=False)
     ).astype("float64")
