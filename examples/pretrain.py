@@ -1,6 +1,6 @@
 """Pretrains a text encoder without labels, on this machine's documentation.
 
-    python examples/pretrain.py              # about 5 minutes of training
+    python examples/pretrain.py              # about 4 minutes of training
     python examples/pretrain.py --minutes 1  # a glance
     python examples/pretrain.py --corpus notes.txt papers.jsonl.gz
 
@@ -118,7 +118,7 @@ def parse_arguments():
         help="text or JSONL files, may be gzipped; default: documentation",
     )
     add("--output", default="runs/pretrain", help="folder to write")
-    add("--minutes", type=float, default=5.0, help="of training proper")
+    add("--minutes", type=float, default=4.0, help="of training proper")
     add("--steps", type=int, help="train for so many steps instead")
     add(
         "--recipe",
@@ -317,9 +317,10 @@ def make_tasks(args, train, held_out):
     pairs = []
     for document in held_out:
         # The first sentence ends with a full stop, or with its paragraph.
-        first, rest = (
-            re.split(r"(?<=\.)\s+|\n\s*\n", document.text, 1) + [""]
-        )[:2]
+        first, *rest = re.split(
+            r"(?<=\.)\s+|\n\s*\n", document.text, maxsplit=1
+        )
+        rest = "".join(rest)
         if 20 <= len(first) <= 300 and len(rest) >= 100:
             pairs.append((first, rest, document.label))
     chosen = rng.permutation(len(pairs))[:NUM_QUERIES]

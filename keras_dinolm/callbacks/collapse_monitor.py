@@ -63,8 +63,8 @@ class CollapseMonitor(keras.callbacks.Callback):
         min_sharpness: float. Limit for uniform assignment, of one minus the
             teacher's entropy as a share of ln K.
         min_rank: float. Limit for dimensional collapse, of the logarithm of
-            `rankme` as a share of the logarithm of the features' width (0.3
-            is a rank of 4 of 128, of 7 of 768).
+            `rankme` as a share of the logarithm of the features' width (0.4
+            is a rank of 7 of 128, of 14 of 768).
 
     Raises:
         ValueError: for arguments out of range, or a model without feature
@@ -95,7 +95,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         min_feature_std=0.1,
         min_prototype_use=0.25,
         min_sharpness=0.02,
-        min_rank=0.3,
+        min_rank=0.4,
     ):
         super().__init__()
         for name, value in (

@@ -74,16 +74,18 @@ class ConstantFeatures(Failure):
 
     def meaning(self, reading):
         text = "every text gets the same feature"
-        if reading.excess:
-            ln_k = math.log(reading.num_prototypes)
+        ln_k = math.log(reading.num_prototypes)
+        stuck = {
+            name: value
+            for name, value in reading.excess.items()
+            if abs(value) < 0.02 * ln_k
+        }
+        if stuck:
             text += (
-                ". With a constant feature the best that the student can do "
-                "is to predict every prototype alike: a loss of exactly "
-                f"ln K = {ln_k:.4f} (K = {reading.num_prototypes}). Now: "
-                + ", ".join(
-                    f"{name} = ln K {value:+.4f}"
-                    for name, value in reading.excess.items()
-                )
+                f". A constant feature gives a loss of exactly ln K = "
+                f"{ln_k:.4f} (K = {reading.num_prototypes}): nothing better "
+                "than every prototype alike can be predicted. Here: "
+                + ", ".join(f"{n} = ln K {v:+.4f}" for n, v in stuck.items())
             )
         return text
 

@@ -235,7 +235,8 @@ class DinoLMBackbone(keras_hub.models.Backbone):
     @classmethod
     def from_preset(cls, preset, load_weights=True, **kwargs):
         check_preset(preset)
-        return super().from_preset(preset, load_weights, **kwargs)
+        # keras-hub takes no `pathlib.Path`.
+        return super().from_preset(str(preset), load_weights, **kwargs)
 
     def default_lora_layer_names(self):
         return ["query_key_value"]

@@ -267,14 +267,13 @@ class DinoLM(keras.Model):
             objective.after_step(
                 aux["statistics"][objective.name], finite, moved
             )
-        share = (1.0 - value_at(self.momentum, self.updates)) * ops.cast(
-            moved, "float32"
-        )
+        share = 1.0 - value_at(self.momentum, self.updates)
         for teacher, student in zip(
             self.teacher.weights, self.student.weights, strict=True
         ):
             difference = ops.stop_gradient(student.value) - teacher.value
-            teacher.assign_add(ops.cast(share, teacher.dtype) * difference)
+            change = ops.cast(share, teacher.dtype) * difference
+            teacher.assign_add(ops.where(moved, change, 0.0))
         self.updates.assign(done)
 
         self._loss_tracker.update_state(
@@ -323,6 +322,9 @@ class DinoLM(keras.Model):
         super().compile(optimizer=optimizer, **kwargs)
         # Inside a compiled step it would be too late to create its state.
         self.optimizer.build(self.trainable_variables)
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
 
     def fit(self, x=None, callbacks=None, shuffle=False, **kwargs):
         """As `keras.Model.fit`, on batches of views.

@@ -83,7 +83,8 @@ class DinoLMTextClassifier(StringInputs, keras_hub.models.TextClassifier):
     @classmethod
     def from_preset(cls, preset, load_weights=True, **kwargs):
         check_preset(preset)
-        return super().from_preset(preset, load_weights, **kwargs)
+        # keras-hub takes no `pathlib.Path`.
+        return super().from_preset(str(preset), load_weights, **kwargs)
 
     def get_config(self):
         config = super().get_config()

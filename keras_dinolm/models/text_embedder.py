@@ -74,7 +74,8 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
     @classmethod
     def from_preset(cls, preset, load_weights=True, **kwargs):
         check_preset(preset)
-        return super().from_preset(preset, load_weights, **kwargs)
+        # keras-hub takes no `pathlib.Path`.
+        return super().from_preset(str(preset), load_weights, **kwargs)
 
     def encode(
         self,

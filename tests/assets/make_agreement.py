@@ -63,8 +63,7 @@ def run(made):
     return {
         "terms": terms,
         "teacher": {
-            # Paths begin with the model's name, which counts instances.
-            variable.path.partition("/")[2]: summary(variable)
+            variable.path: summary(variable)
             for variable in made.teacher.weights
         },
     }

@@ -1,0 +1,228 @@
+"""`CollapseMonitor`: each failure by name, and silence when all is well."""
+
+import math
+import pathlib
+import sys
+import types
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+from keras_dinolm.callbacks import CollapseMonitor
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+K = 64
+LN_K = math.log(K)
+HEALTHY = {
+    "loss": 3.0,
+    "sequence_distillation": 3.0,
+    "teacher_entropy": 0.5 * LN_K,
+    "student_entropy": 0.6 * LN_K,
+    "prototype_perplexity": 0.8 * K,
+    "feature_std": 0.7,
+    "mean_cosine": 0.5,
+}
+
+
+class Model:
+    """What the monitor looks at, without the network."""
+
+    def __init__(self):
+        self.num_prototypes = K
+        self.rank = 20.0
+        self.feature_statistics = types.SimpleNamespace(
+            dim=64, rankme=lambda: self.rank
+        )
+        self.objectives = [
+            types.SimpleNamespace(
+                name="sequence_distillation",
+                targets=None,
+                extra_metrics=(
+                    "teacher_entropy",
+                    "student_entropy",
+                    "prototype_perplexity",
+                ),
+            )
+        ]
+        self.stop_training = False
+
+
+def watch(readings, ranks=None, monitor=None, epoch_steps=10):
+    """Plays one epoch a reading; returns monitor, messages, logs."""
+    if monitor is None:
+        monitor = CollapseMonitor(patience=20, check_every=5)
+    model = Model()
+    monitor.set_model(model)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        monitor.on_train_begin()
+        for epoch, reading in enumerate(readings):
+            model.rank = ranks[epoch] if ranks else 20.0
+            monitor.on_epoch_begin(epoch)
+            for batch in range(epoch_steps):
+                monitor.on_train_batch_begin(batch)
+                monitor.on_train_batch_end(batch, {**HEALTHY, **reading})
+            logs = {**HEALTHY, **reading}
+            monitor.on_epoch_end(epoch, logs)
+            if model.stop_training:
+                break
+    return monitor, [str(w.message) for w in caught], logs
+
+
+def test_adds_rank_and_distance_to_ln_k():
+    _, messages, logs = watch([{}])
+    assert messages == []
+    assert logs["rankme"] == 20.0
+    np.testing.assert_allclose(
+        logs["sequence_distillation_minus_ln_k"], 3.0 - LN_K
+    )
+
+
+BAD = {
+    "constant features": {
+        "feature_std": 0.001,
+        "mean_cosine": 0.9999,
+        "teacher_entropy": LN_K,
+        "sequence_distillation": LN_K,
+    },
+    "one prototype": {"teacher_entropy": 0.01, "prototype_perplexity": 1.2},
+    "uniform assignment": {"teacher_entropy": 0.999 * LN_K},
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_names_one_failure_once(name):
+    monitor, messages, _ = watch([BAD[name]] * 8)
+    assert monitor.found == [name]
+    assert len(messages) == 1
+    assert f"Collapse by {name}" in messages[0]
+    assert "What to try" in messages[0]
+    if name == "constant features":
+        assert f"exactly ln K = {LN_K:.4f}" in messages[0]
+
+
+def test_dimensional_collapse():
+    monitor, messages, _ = watch([{}] * 8, ranks=[2.0] * 8)
+    assert monitor.found == ["dimensional collapse"]
+    assert "rankme = 2" in messages[0]
+
+
+def test_a_bad_start_that_gets_better_is_no_failure():
+    # As an untrained encoder: nearly constant, then ever less so.
+    stds = [0.02, 0.03, 0.04, 0.05, 0.07, 0.09, 0.12, 0.3, 0.4, 0.5]
+    _, messages, _ = watch([{"feature_std": std} for std in stds])
+    assert messages == []
+
+
+def test_a_failure_that_comes_late_is_seen():
+    bad = BAD["uniform assignment"]
+    monitor, _, _ = watch([{}] * 6 + [bad] * 6)
+    assert monitor.found == ["uniform assignment"]
+    monitor, _, _ = watch([{}] * 6 + [bad] + [{}] * 6)
+    assert monitor.found == []
+
+
+def test_an_objective_that_does_not_act_yet_is_not_judged():
+    silent = {
+        "sequence_distillation": 0.0,
+        "teacher_entropy": 0.0,
+        "student_entropy": 0.0,
+        "prototype_perplexity": 0.0,
+    }
+    monitor, messages, logs = watch([silent] * 8)
+    assert messages == []
+    assert math.isnan(logs["sequence_distillation_minus_ln_k"])
+
+
+def test_a_limit_of_0_switches_a_failure_off():
+    monitor = CollapseMonitor(patience=20, check_every=5, min_sharpness=0.0)
+    assert watch([BAD["uniform assignment"]] * 8, monitor=monitor)[1] == []
+
+
+def test_can_stop():
+    monitor = CollapseMonitor(patience=20, check_every=5, on_failure="stop")
+    monitor, _, _ = watch([BAD["one prototype"]] * 8, monitor=monitor)
+    assert monitor.model.stop_training
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"patience": 0}, "patience=0"),
+        ({"check_every": 1.5}, "check_every=1.5"),
+        ({"on_failure": "panic"}, "on_failure='panic'"),
+        ({"min_rank": 2.0}, "dimensional collapse.*Received: 2.0"),
+    ],
+)
+def test_wrong_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        CollapseMonitor(**arguments)
+
+
+def test_wants_a_dino_lm_and_a_checkpoint():
+    with pytest.raises(ValueError, match="class Sequential"):
+        CollapseMonitor().set_model(keras.Sequential())
+    monitor = CollapseMonitor(on_failure="roll_back")
+    with pytest.raises(ValueError, match="pass `checkpoint=`"):
+        monitor.on_train_begin()
+
+
+# === Real runs ===
+
+
+def script():
+    sys.path.insert(0, str(ROOT))
+    try:
+        from benchmarks import collapse
+    finally:
+        sys.path.remove(str(ROOT))
+    return collapse
+
+
+def test_one_real_collapse_is_named_and_rolled_back(tmp_path):
+    collapse = script()
+    from keras_dinolm.callbacks.checkpoint import Checkpoint
+
+    checkpoint = Checkpoint(tmp_path, save_every=5, keep=1)
+    arguments = collapse.one_prototype()
+    monitor = CollapseMonitor(
+        patience=20, check_every=5, on_failure="roll_back",
+        checkpoint=checkpoint,
+    )  # fmt: skip
+    monitor, messages, history = collapse.train(
+        **arguments, monitor=monitor, callbacks=[checkpoint]
+    )
+    assert monitor.found[0] == "one prototype"
+    assert len(history["loss"]) < arguments["epochs"]  # it stopped
+    # Either back to a checkpoint from before, or none was old enough.
+    assert "Rolled back" in messages[-1] or "Nothing to roll" in messages[-1]
+    if "Rolled back" in messages[-1]:
+        assert list(tmp_path.glob("collapsed-step-*"))
+        assert checkpoint.folder.steps() == [checkpoint.position.step]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        "constant features",
+        "one prototype",
+        "uniform assignment",
+        "dimensional collapse",
+    ],
+)
+def test_each_failure_is_induced_and_named(name):
+    collapse = script()
+    monitor, messages, _ = collapse.train(**collapse.RUNS[name]())
+    assert name in monitor.found
+    assert any(f"Collapse by {name}" in message for message in messages)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_healthy_runs_are_left_in_peace(seed):
+    collapse = script()
+    monitor, messages, _ = collapse.train(**collapse.healthy(seed))
+    assert monitor.found == [] and messages == []
