@@ -291,7 +291,7 @@ def plan(args, tokenizer, views, make_dataset, output):
     return steps, bootstrap
 
 
-def step_seconds(args, tokenizer, views, start, make_dataset, steps=30):
+def step_seconds(args, tokenizer, views, start, make_dataset, steps=12):
     """Median seconds of a step with the teacher from update `start` on."""
     recipe = "default" if args.recipe == "distillation" else args.recipe
     model = make_model(

@@ -33,8 +33,11 @@ def main():
         except Exception as error:
             # The parent raises it again; the next job may still work.
             answer = error
-        pickle.dump(answer, answers)
-        answers.flush()
+        try:
+            pickle.dump(answer, answers)
+            answers.flush()
+        except BrokenPipeError:  # the parent was killed
+            os._exit(1)  # without flushing, which would only fail again
 
 
 if __name__ == "__main__":

@@ -17,6 +17,13 @@ def train_step(model, data):
     x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
     outputs = model(x, training=True)
     loss, aux = model.evaluate_objectives(x, outputs)
+    _move(model, loss, aux)
+    return model.get_metrics_result()
+
+
+@torch.compiler.disable
+def _move(model, loss, aux):
+    """Gradients and all updates: a loop over variables, not worth tracing."""
     model.zero_grad()
     model.optimizer.scale_loss(loss).backward()
 
@@ -37,7 +44,6 @@ def train_step(model, data):
         if scales or bool(finite):
             model.optimizer.apply(gradients, variables)
         model.after_step(loss, aux, finite)
-    return model.get_metrics_result()
 
 
 def read_variable(model, variable, *_):
