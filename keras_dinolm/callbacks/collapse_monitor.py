@@ -158,6 +158,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         # What is read is a mean over the epoch; it may be bad from there on.
         if self.checkpoint is not None:
             self._epoch_start = self.checkpoint.position.step
+            self._spare()
         self._looked_at = 0
         self._rankme = None
         self._in_epoch = True
@@ -238,12 +239,7 @@ class CollapseMonitor(keras.callbacks.Callback):
                 continue
             if self._lasts(failure, failure.health(reading)):
                 self._report(failure, reading)
-        if self.checkpoint is not None:
-            folder = self.checkpoint.folder
-            folder.spared = {
-                folder.newest(until=suspicion.saved_step)
-                for suspicion in self._suspicions.values()
-            }
+        self._spare()
 
     def _suspected(self, failure, reading):
         health = failure.health(reading)
@@ -263,6 +259,16 @@ class CollapseMonitor(keras.callbacks.Callback):
             )
             return False
         return self._step - before.step >= self.patience
+
+    def _spare(self):
+        """Keeps the checkpoints to which a failure may lead back."""
+        if self.on_failure == "roll_back":
+            folder = self.checkpoint.folder
+            steps = [s.saved_step for s in self._suspicions.values()]
+            folder.spared = {
+                folder.newest(until=step)
+                for step in (self._epoch_start, *steps)
+            }
 
     def _report(self, failure, reading):
         if failure.name in self.found:

@@ -182,25 +182,28 @@ def script():
 
 
 def test_one_real_collapse_is_named_and_rolled_back(tmp_path):
-    collapse = script()
     from keras_dinolm.callbacks.checkpoint import Checkpoint
 
+    collapse = script()
     checkpoint = Checkpoint(tmp_path, save_every=5, keep=1)
-    arguments = collapse.one_prototype()
     monitor = CollapseMonitor(
-        patience=20, check_every=5, on_failure="roll_back",
+        patience=20,
+        check_every=5,
+        on_failure="roll_back",
         checkpoint=checkpoint,
-    )  # fmt: skip
-    monitor, messages, history = collapse.train(
-        **arguments, monitor=monitor, callbacks=[checkpoint]
     )
-    assert monitor.found[0] == "one prototype"
-    assert len(history["loss"]) < arguments["epochs"]  # it stopped
-    # Either back to a checkpoint from before, or none was old enough.
-    assert "Rolled back" in messages[-1] or "Nothing to roll" in messages[-1]
-    if "Rolled back" in messages[-1]:
-        assert list(tmp_path.glob("collapsed-step-*"))
-        assert checkpoint.folder.steps() == [checkpoint.position.step]
+    monitor, messages, history = collapse.train(
+        **collapse.constant_features(),
+        monitor=monitor,
+        callbacks=[checkpoint],
+    )
+    assert monitor.found == ["constant features"]
+    assert "exactly ln K" in messages[0]
+    assert len(history["loss"]) < 8  # it stopped before its end
+    assert "Rolled back" in messages[1]
+    assert list(tmp_path.glob("collapsed-step-*"))
+    [step] = checkpoint.folder.steps()
+    assert checkpoint.position.step == step < 40
 
 
 @pytest.mark.slow

@@ -247,12 +247,16 @@ def test_trains_in_mixed_precision(policy):
     )
 
 
-def test_compiled_smoke():
+# torch.compile traces all of Keras, which takes minutes.
+_COMPILED = [pytest.mark.slow] if keras.backend.backend() == "torch" else []
+
+
+@pytest.mark.parametrize("whole_step", [pytest.param(True, marks=_COMPILED)])
+def test_compiled_smoke(whole_step):
     """The whole step compiled: XLA, or torch.compile."""
-    objectives = [O.SequenceDistillation(targets=kd.layers.Centering())]
-    if keras.backend.backend() != "torch":  # whose compiler takes minutes
-        objectives = all_objectives()
-    model = compiled(objectives, kd.optimizers.AdamW(1e-2), jit_compile=True)
+    model = compiled(
+        all_objectives(), kd.optimizers.AdamW(1e-2), jit_compile=whole_step
+    )
     views = tiny.batch(0)
     # The same, one operation after the other.
     expected, aux = model.evaluate_objectives(views, model(views))
