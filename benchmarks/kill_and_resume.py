@@ -294,11 +294,12 @@ def measure(backend, kills, steps, seed):
                 break
             writes += row["within a write"]
             rows.append(row)
+            inside = "in an accumulation" * row["within accumulation"]
+            writing = "while writing" * row["within a write"]
             print(
-                f"  kill {index + 1:2d} at step {row['step']:4d}"
-                f"{'  in an accumulation' if row['within accumulation'] else '':22}"
-                f"{'  while writing' if row['within a write'] else '':16}"
-                f"  resumes from {row['resumes from']}",
+                f"  kill {index + 1:2d} at step {row['step']:4d}  "
+                f"{inside:18}  {writing:13}  resumes from "
+                f"{row['resumes from']}",
                 flush=True,
             )
         if found is None:

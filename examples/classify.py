@@ -36,13 +36,12 @@ import keras
 import keras_hub
 import numpy as np
 
-# Importing the models is what lets keras-hub read our presets.
 import keras_dinolm as kd
-import keras_dinolm.models  # noqa: F401
 
 
 def main():
     args = parse_arguments()
+    check_preset(args.preset)
     keras.utils.set_random_seed(args.seed)
     train, test = read_task(args)
     classes = sorted({label for _, label in train})
@@ -127,19 +126,24 @@ def parse_arguments():
     return args
 
 
-def load(args, num_classes):
-    if not pathlib.Path(args.preset).is_dir():
+def check_preset(preset):
+    if not pathlib.Path(preset).is_dir():
         sys.exit(
-            f"There is no preset folder '{args.preset}'. Train an encoder with "
+            f"There is no preset folder '{preset}'. Train an encoder with "
             "`python examples/pretrain.py` (its preset is in "
             "runs/pretrain/preset), or name a preset by --preset."
         )
     try:
-        classifier = keras_hub.models.TextClassifier.from_preset(
-            args.preset, num_classes=num_classes
-        )
+        kd.models.check_preset(preset)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(str(error))
+
+
+def load(args, num_classes):
+    # Touching `kd.models`, as above, is what lets keras-hub read our presets.
+    classifier = keras_hub.models.TextClassifier.from_preset(
+        args.preset, num_classes=num_classes
+    )
     classifier.preprocessor.sequence_length = args.length
     return classifier
 
@@ -147,11 +151,8 @@ def load(args, num_classes):
 def compile_and_fit(classifier, x, y, rate, epochs):
     count = sum(np.prod(w.shape) for w in classifier.trainable_weights)
     print(f"\nTraining {int(count):,} weights")
-    classifier.compile(
-        keras.optimizers.Adam(rate),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        weighted_metrics=["accuracy"],
-    )
+    # keras-hub adds the loss and the accuracy that go with the logits.
+    classifier.compile(keras.optimizers.Adam(rate))
     classifier.fit(x, y, batch_size=32, epochs=epochs, verbose=2)
 
 

@@ -146,9 +146,7 @@ def embed(embedder, documents, args):
         print(f"{len(texts):,} documents, embedded before ({path}).")
         return np.load(path)
     print(f"Embedding {len(texts):,} documents, this once ...")
-    features = embedder.encode(
-        texts, normalize_embeddings=True, show_progress_bar=True
-    )
+    features = embedder.encode(texts, normalize_embeddings=True)
     try:
         folder.mkdir(exist_ok=True)
         # Under its name only when complete.
@@ -190,7 +188,6 @@ def ask():
 def search(query, embedder, documents, features, top):
     feature = embedder.encode(query, normalize_embeddings=True)
     cosines = features @ feature
-    print(f"\n{query}")
     for index in np.argsort(-cosines, kind="stable")[:top]:
         document = documents[index]
         lines = document.text.strip().splitlines() or [""]

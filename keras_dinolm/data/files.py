@@ -12,6 +12,7 @@ from keras_dinolm.data.corpus import Corpus
 from keras_dinolm.data.corpus import Document
 
 _MAXIMUM_SHOWN = 5
+_BINARY = "binary files (convert them to UTF-8 text)"
 
 
 def read_jsonl(
@@ -222,7 +223,7 @@ class _JsonLines(_Files):
 
     def _documents(self, path, report):
         if _is_binary(path):
-            report.add("binary files", path)
+            report.add(_BINARY, path)
             return
         with _open(path) as file:
             for number, line in enumerate(file, 1):
@@ -271,7 +272,7 @@ class _TextFiles(_Files):
 
     def _documents(self, path, report):
         if _is_binary(path):
-            report.add("binary files", path)
+            report.add(_BINARY, path)
             return
         label = path.parent.name if self.label is None else self.label
         with _open(path) as file:

@@ -38,19 +38,24 @@ def train_step(model, state, data):
     gradients, (loss, aux, non_trainable) = jax.grad(
         loss_function, has_aux=True
     )(trainable, non_trainable)
-    finite = jnp.isfinite(loss) & jnp.all(
-        jnp.stack([jnp.all(jnp.isfinite(g)) for g in gradients])
+    # Clipping by the global norm takes the same sum; compiled, there is one.
+    square_norm = sum(
+        jnp.sum(jnp.square(g.astype("float32"))) for g in gradients
     )
-    moved, optimizer_moved = model.optimizer.stateless_apply(
-        optimizer, gradients, trainable
-    )
-    if not isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
+    finite = jnp.isfinite(loss) & jnp.isfinite(square_norm)
+
+    def move():
+        moved = model.optimizer.stateless_apply(optimizer, gradients, trainable)
+        return tuple(map(list, moved))
+
+    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
         # A loss scale handles overflow itself, and has to move to do so.
-        select = lambda new, old: [  # noqa: E731
-            jnp.where(finite, n, o) for n, o in zip(new, old, strict=True)
-        ]
-        moved = select(moved, trainable)
-        optimizer_moved = select(optimizer_moved, optimizer)
+        moved, optimizer_moved = move()
+    else:
+        # A branch, since selecting would read and write all state once more.
+        moved, optimizer_moved = jax.lax.cond(
+            finite, move, lambda: (list(trainable), list(optimizer))
+        )
 
     variables = [
         model.trainable_variables,

@@ -157,6 +157,11 @@ def _run(
         else:
             length = steps_per_epoch
             epochs = left // steps_per_epoch
+        randomness = random_state.read()
+        if position.batch and len(model.metrics_variables) < len(metrics):
+            # Tensorflow makes the metrics of `compile` in the first step,
+            # too late for those of a begun epoch.
+            model.evaluate(make_dataset(position.step), steps=1, verbose=0)
         progress = _Progress(num_epochs, steps_per_epoch, position.batch)
         model.fit(
             make_dataset(position.step),
@@ -166,9 +171,7 @@ def _run(
             # History, progress bar and checkpoint see what the others wrote
             # into the logs.
             callbacks=[
-                _StateAtBegin(
-                    random_state.read(), metrics if position.batch else []
-                ),
+                _StateAtBegin(randomness, metrics if position.batch else []),
                 *callbacks,
                 history,
                 *([progress] if verbose else []),

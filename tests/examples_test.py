@@ -1,0 +1,137 @@
+"""The examples, at their smallest, as a user starts them.
+
+One run of the main job, whose preset the others read; without TensorFlow,
+unless it is the backend.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+START = """
+import os, runpy, sys
+if os.environ["KERAS_BACKEND"] != "tensorflow":
+    for name in ("tensorflow", "tensorflow_text"):
+        sys.modules[name] = None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+ANIMALS = ["cat", "dog", "bird", "horse"]
+PLACES = ["house", "tree", "river", "road", "hill"]
+
+
+def run(name, *arguments, typed="", code=0):
+    """What an example prints; errors too, if `code` expects one."""
+    result = subprocess.run(
+        [sys.executable, "-c", START, str(ROOT / "examples" / name)]
+        + [str(argument) for argument in arguments],
+        env={
+            **os.environ,
+            "KERAS_BACKEND": keras.backend.backend(),
+            "PYTHONPATH": str(ROOT),
+        },
+        input=typed,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == code, result.stdout + result.stderr
+    return result.stdout + (result.stderr if code else "")
+
+
+def story(number, animal, place):
+    rest = f"Then the {animal} looked at the {place}, and went on. " * 3
+    return f"The {animal} number {number} came to a {place}. {rest}"
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    texts = [
+        story(number, animal, place)
+        for number in range(5)
+        for animal in ANIMALS
+        for place in PLACES
+    ]
+    path = tmp_path_factory.mktemp("corpus") / "stories.txt"
+    path.write_text("\n\n".join(texts), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def pretrained(corpus, tmp_path_factory):
+    """The folder that the main job fills, and what it prints."""
+    output = tmp_path_factory.mktemp("pretrain")
+    options = {
+        "corpus": corpus,
+        "output": output,
+        "steps": 4,
+        "bootstrap": 0.5,
+        "size": "nano",
+        "vocabulary-size": 120,
+        "sequence-length": 12,
+        "batch-size": 8,
+        "num-prototypes": 8,
+    }
+    flags = [x for key, value in options.items() for x in (f"--{key}", value)]
+    return output, run("pretrain.py", *flags)
+
+
+@pytest.fixture(scope="module")
+def preset(pretrained):
+    return pretrained[0] / "preset"
+
+
+def test_pretrain_prints_its_table_and_leaves_a_preset(pretrained):
+    output, printed = pretrained
+    for row in ("TF-IDF", "untrained", "teacher", "RankMe"):
+        assert row in printed
+    assert (output / "pretrain.png").stat().st_size > 10_000
+    assert (output / "preset" / "config.json").exists()
+
+
+def test_search_finds_a_document_by_its_own_words(preset, corpus):
+    query = story(3, "horse", "hill")
+    arguments = ["--preset", preset, "--corpus", corpus, "--top", 2]
+    first = run("search.py", *arguments, "--query", query)
+    assert "Embedding 100 documents" in first
+    found = [line.split() for line in first.splitlines() if "1.000" in line]
+    assert found and found[0][1].startswith("stories.txt:")
+    assert "The horse number 3 came to a hill." in first
+    # Again, typed; the features are there.
+    second = run("search.py", *arguments, typed=f"{query}\n\n")
+    assert "embedded before" in second
+    assert found[0][1] in second
+
+
+def test_classify_learns_and_saves(preset, tmp_path):
+    lines = [
+        f"{story(number, animal, place)}\t{animal}"
+        for number in range(2)
+        for animal in ANIMALS[:2]
+        for place in PLACES
+    ]
+    tasks = {"train": lines[:10] + lines[15:], "test": lines[5:15]}
+    for name, part in tasks.items():
+        (tmp_path / f"{name}.tsv").write_text("\n".join(part) + "\n")
+    saved = tmp_path / "classifier"
+    printed = run(
+        "classify.py",
+        *("--preset", preset),
+        *("--train", tmp_path / "train.tsv"),
+        *("--test", tmp_path / "test.tsv"),
+        *("--length", 16, "--head-epochs", 2, "--epochs", 1, "--save", saved),
+    )
+    for row in ("largest class", "TF-IDF", "frozen", "fine-tuned"):
+        assert row in printed
+    assert (saved / "classes.txt").read_text().split() == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("name", ["search.py", "classify.py"])
+def test_without_a_preset_they_say_how_to_make_one(name, tmp_path):
+    printed = run(name, "--preset", tmp_path / "none", code=1)
+    assert "python examples/pretrain.py" in printed
+    assert "Traceback" not in printed
