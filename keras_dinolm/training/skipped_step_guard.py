@@ -16,12 +16,15 @@ class SkippedStepGuard(keras.callbacks.Callback):
         FloatingPointError: from within `fit`.
     """
 
+    # Else Keras would wait for the device at each batch to read the logs.
+    async_safe = True
+
     def __init__(self, max_skipped_steps):
         super().__init__()
         self.max_skipped_steps = max_skipped_steps
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._seen = 0.0
+        self._seen = None
         self._in_a_row = 0
         self._pending = None
 
@@ -39,6 +42,9 @@ class SkippedStepGuard(keras.callbacks.Callback):
         if skipped is None:
             return
         skipped = float(skipped)
+        if self._seen is None:
+            # A resumed epoch brings its count along; all but the last step's.
+            self._seen = max(skipped - 1.0, 0.0)
         new = skipped - self._seen
         self._seen = skipped
         self._in_a_row = self._in_a_row + new if new > 0 else 0

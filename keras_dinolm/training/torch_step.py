@@ -24,10 +24,11 @@ def train_step(model, data):
 @torch.compiler.disable
 def _move(model, loss, aux):
     """Gradients and all updates: a loop over variables, not worth tracing."""
-    model.zero_grad()
-    model.optimizer.scale_loss(loss).backward()
-
     variables = model.trainable_variables
+    # Not `model.zero_grad()`: torch does not know all of Keras' variables.
+    for variable in variables:
+        variable.value.grad = None
+    model.optimizer.scale_loss(loss).backward()
     # A weight that no active objective reads has no gradient; 0 gives it the
     # same treatment as on the other backends.
     gradients = [
