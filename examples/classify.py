@@ -14,11 +14,17 @@ learns; many heads can share one encoder. *Fine-tuned*: from there, all weights
 learn at a small rate. Beside both stand the largest class and TF-IDF with
 logistic regression, which are what an encoder has to beat.
 
-Cost: RESULT_COST
+Cost: 82 s on two busy cores (2026-11-21, jax).
 
-Result, with the encoder of `python examples/pretrain.py`:
+Result, with the encoder of `python examples/pretrain.py --minutes 4`, 64 texts
+a class, accuracy in percent:
 
-RESULT_TABLE
+    largest class                   27.1
+    TF-IDF + logistic regression    80.1
+    frozen encoder + linear head    55.1
+    fine-tuned                      58.1
+
+TF-IDF wins: packages are told apart by their words, and the encoder is small.
 
 The backend is chosen by `KERAS_BACKEND` (default here: jax).
 """
