@@ -38,9 +38,9 @@ class DinoLM(keras.Model):
         objectives: list of `keras_dinolm.objectives.Objective`. Defaults to
             `SequenceDistillation`, `TokenDistillation`, `KoLeo` and `InfoNCE`
             at their default weights.
-        pooling: how the sequence feature is made: `"cls"`, `"mean"` or
-            `"attention"`. `None` takes the backbone's own, or `"mean"` for a
-            keras-hub backbone.
+        pooling: how a keras-hub backbone's sequence feature is made:
+            `"mean"` (also `None`) or `"cls"`. A `DinoLMBackbone` brings its
+            own pooler; leave `None`.
         num_prototypes: int, at least 2. K, for each head.
         head_hidden_dim: int. Width of the heads' hidden layers. Defaults to 4
             times the encoder's width, at most 2048.

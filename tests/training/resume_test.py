@@ -148,6 +148,15 @@ def test_crashes_leave_no_trace(alone, tmp_path):
     assert list(dict.fromkeys(dataset.starts)) == [3, 5, 10]
 
 
+@pytest.fixture
+def heeds_ctrl_c():
+    """A process started in the background may have been told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_saves_and_says_how_to_go_on(alone, tmp_path, capfd):
     interrupt = At(7, lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
