@@ -72,8 +72,9 @@ class Checkpoint(keras.callbacks.Callback):
     ```
     """
 
-    # Only `on_train_batch_end` may run beside the training step; it counts.
-    async_safe = True
+    # Counting batches must not lag behind the weights, so Keras may not call
+    # `on_train_batch_end` from another thread.
+    async_safe = False
 
     def __init__(
         self, directory, save_every=None, keep=3, monitor=None, mode="min"
