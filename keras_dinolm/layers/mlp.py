@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_dinolm.layers.gelu import gelu
 from keras_dinolm.layers.validation import check_positive
 
 ACTIVATIONS = ("gelu", "swiglu")
@@ -71,7 +72,7 @@ class FeedForward(keras.layers.Layer):
         if self.activation == "swiglu":
             hidden = ops.silu(self.gate(inputs)) * self.up(inputs)
         else:
-            hidden = ops.gelu(self.up(inputs), approximate=False)
+            hidden = gelu(self.up(inputs))
         return self.down(hidden)
 
     def compute_output_shape(self, input_shape):

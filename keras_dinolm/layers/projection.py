@@ -1,8 +1,8 @@
 """The MLP between an encoder and its prototypes."""
 
 import keras
-from keras import ops
 
+from keras_dinolm.layers.gelu import gelu
 from keras_dinolm.layers.normalize import l2_normalize
 from keras_dinolm.layers.validation import check_positive
 
@@ -75,7 +75,7 @@ class ProjectionHead(keras.layers.Layer):
     def call(self, inputs):
         x = inputs
         for layer in self.dense_layers[:-1]:
-            x = ops.gelu(layer(x), approximate=False)
+            x = gelu(layer(x))
         return l2_normalize(self.dense_layers[-1](x))
 
     def compute_output_spec(self, inputs):

@@ -68,13 +68,13 @@ def view_cross_entropy(teacher_probs, student_logits, temperature, pairs=None):
     else:
         pairs = as_float32(pairs)
         check_shape("pairs", pairs, "TS", sizes)
-    # Sum the students of each teacher first: [T, B, K] is the largest array,
-    # not [T, S, B, K]. A loop, since a matrix product may be less than
-    # float32 on accelerators.
+    # Sum the targets of each student view first: they carry no gradient, so
+    # the backward pass is that of one cross-entropy per student view, and
+    # nothing of size [T, S, B, K] is made.
+    targets = sum(
+        pairs[t, :, None, None] * teacher_probs[t] for t in range(sizes["T"])
+    )
     log_probs = ops.log_softmax(student_logits / temperature, axis=-1)
-    partners = 0.0
-    for s in range(sizes["S"]):
-        partners = partners + pairs[:, s, None, None] * log_probs[s]
-    per_text = -ops.sum(teacher_probs * partners, axis=(0, 2))
+    per_text = -ops.sum(targets * log_probs, axis=(0, 2))
     count = ops.sum(pairs)
     return ops.mean(per_text) / ops.where(count > 0, count, 1.0)
