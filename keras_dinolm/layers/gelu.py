@@ -1,0 +1,27 @@
+"""Exact GELU, by the formula that each backend computes fastest."""
+
+import keras
+from keras import ops
+
+
+def gelu(x):
+    """`x` times the probability that a standard normal is below `x`.
+
+    Exact, not the tanh approximation. `keras.ops.gelu` does the same, but
+    under jax by `erfc`, which costs XLA on a CPU several times as much as
+    `erf`: 6 % of a training step at size nano. Torch has one kernel for it.
+
+    Args:
+        x: float tensor.
+
+    Returns:
+        A tensor like `x`.
+
+    Reference:
+        [GELU](https://arxiv.org/abs/1606.08415)
+    """
+    if keras.backend.backend() != "jax":
+        return ops.gelu(x, approximate=False)
+    # In float32, since 1 + erf(x) cancels for negative x.
+    wide = ops.cast(x, "float32")
+    return ops.cast(0.5 * wide * (1.0 + ops.erf(wide * 0.5**0.5)), x.dtype)
