@@ -96,7 +96,7 @@ def main():
     model.export_preset(output / "preset", tokenizer, args.sequence_length)
     embedder = kd.models.DinoLMTextEmbedder.from_preset(output / "preset")
     features, rows["teacher"] = evaluate(embedder.encode, tasks)
-    print_table(rows, model, features["documents"])
+    print_table(rows, features["documents"], history.history)
     plot(history.history, features["documents"], tasks, output)
     write_results(args, output, rows, history.history, steps, bootstrap)
     print(
@@ -391,7 +391,7 @@ def evaluate_tfidf(tasks):
     return score(features, tasks)
 
 
-def print_table(rows, model, features):
+def print_table(rows, features, history):
     print(f"\n{'':28}{'nDCG@10':>9}{'k-NN':>9}")
     for name, row in rows.items():
         cells = "".join(
@@ -405,6 +405,9 @@ def print_table(rows, model, features):
         f"\nHeld-out documents: RankMe {kd.evaluation.rankme(features):.1f} "
         f"of {features.shape[1]}, feature std {spread:.2f} (1 is isotropic)."
     )
+    if "prototype_perplexity" in history:
+        used = history["prototype_perplexity"][-1]
+        print(f"Prototypes used in the last epoch (perplexity): {used:.0f}.")
 
 
 def plot(history, features, tasks, output):
@@ -433,10 +436,8 @@ def plot(history, features, tasks, output):
         (axes[1], monitors, "monitors"),
     ):
         for name in names:
-            # Objectives that do not act yet log 0.
-            curve = np.array(history.get(name, [0.0]), dtype=float)
-            curve[curve == 0.0] = np.nan
-            if not np.all(np.isnan(curve)):
+            if name in history:
+                curve = history[name]  # NaN before its objective acts
                 axis.plot(np.arange(1, len(curve) + 1), curve, label=name)
         axis.set(title=title, xlabel="epoch")
         axis.legend(frameon=False)

@@ -187,9 +187,8 @@ class CollapseMonitor(keras.callbacks.Callback):
         if self._rankme is None:
             self._rankme = self.model.feature_statistics.rankme()
         logs["rankme"] = self._rankme
-        excess = self._excess(logs)
-        for name in self._distillations:
-            logs[f"{name}_minus_ln_k"] = excess.get(name, math.nan)
+        for name, excess in self._excess(logs).items():
+            logs[f"{name}_minus_ln_k"] = excess
         if self._latest is not None:
             self._step = self._first + self._latest[0]
             self._judge(logs)
@@ -199,25 +198,18 @@ class CollapseMonitor(keras.callbacks.Callback):
     # === Judging ===
 
     def _excess(self, logs):
-        # A loss of exactly 0 is that of an objective that does not act.
+        """Cross-entropies above that of uniform targets and predictions."""
         ln_k = math.log(self._model.num_prototypes)
         return {
             name: logs[name] - ln_k
             for name in self._distillations
-            if logs.get(name)
+            if name in logs
         }
 
     def _reading(self, logs):
-        excess = self._excess(logs)
-        silent = {
-            name
-            for objective in self._model.objectives
-            if hasattr(objective, "targets") and objective.name not in excess
-            for name in objective.extra_metrics
-        }
         return failures.Reading(
-            values={k: float(v) for k, v in logs.items() if k not in silent},
-            excess=excess,
+            values={k: float(v) for k, v in logs.items()},
+            excess=self._excess(logs),
             num_prototypes=self._model.num_prototypes,
             dim=self._model.feature_statistics.dim,
         )

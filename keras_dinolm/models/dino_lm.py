@@ -301,6 +301,17 @@ class DinoLM(keras.Model):
             # A copy: jax may not donate one buffer twice.
             teacher.assign(ops.copy(student.value))
 
+    def get_metrics_result(self):
+        """As Keras', without the metrics of objectives that do not act."""
+        silent = {
+            name
+            for objective in self.objectives
+            if objective.name not in self._active_names
+            for name in (objective.name, *objective.extra_metrics)
+        }
+        result = super().get_metrics_result()
+        return {k: v for k, v in result.items() if k not in silent}
+
     # === Training ===
 
     def train_step(self, *args):

@@ -1,5 +1,7 @@
 """`fit` that goes on where it was, whatever stopped it."""
 
+import math
+
 import keras
 
 from keras_dinolm.training import random_state
@@ -207,6 +209,15 @@ class _History(keras.callbacks.History):
 
     def on_train_begin(self, logs=None):
         pass
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        # An objective logs while it acts. One number an epoch for each name,
+        # NaN where there is none, keeps the curves side by side.
+        for name, values in self.history.items():
+            absent = [math.nan] * (len(self.epoch) - len(values))
+            began = name in (logs or {})
+            values[:] = absent + values if began else values + absent
 
 
 class _StateAtBegin(keras.callbacks.Callback):

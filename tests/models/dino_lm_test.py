@@ -193,10 +193,13 @@ def test_objectives_act_between_start_and_stop_and_else_cost_nothing():
 
     model.call = spy
     history = model.fit(tiny.Batches(2), epochs=3, verbose=0).history
-    assert history["sequence_distillation"][0] == 0.0
-    assert history["sequence_distillation"][1] > 0.0
-    assert history["bootstrap"][1] > 0.0 and history["bootstrap"][2] == 0.0
-    assert set(history["koleo"]) == {0.0}
+    # Three epochs: what does not act, logs nothing.
+    assert len(history["info_nce"]) == 3
+    assert len(history["sequence_distillation"]) == 2
+    assert len(history["teacher_entropy"]) == 2
+    assert len(history["bootstrap"]) == 2
+    assert "koleo" not in history
+    assert min(history["sequence_distillation"] + history["bootstrap"]) > 0.0
     student = {("student", "global"), ("student", "local")}
     whole = {*student, ("teacher", "global")}
     assert passes[0] == student and passes[-1] == whole
