@@ -3,11 +3,15 @@
 import functools
 
 import keras
+import keras_hub
 from keras import ops
 
 from keras_dinolm import objectives as objectives_module
 from keras_dinolm import training
 from keras_dinolm.models.feature_statistics import FeatureStatistics
+from keras_dinolm.models.preset_files import check_preset
+from keras_dinolm.models.preset_heads import load_heads
+from keras_dinolm.models.preset_heads import read_head_sizes
 from keras_dinolm.models.presets import export_preset
 from keras_dinolm.models.text_encoder import TextEncoder
 from keras_dinolm.models.tower import Tower
@@ -436,7 +440,9 @@ class DinoLM(keras.Model):
 
     # === Saving ===
 
-    def export_preset(self, directory, tokenizer, sequence_length=None):
+    def export_preset(
+        self, directory, tokenizer, sequence_length=None, heads=False
+    ):
         """Writes the teacher's encoder and the tokenizer as a preset.
 
         After `import keras_dinolm.models`, keras-hub loads it; with a
@@ -447,10 +453,45 @@ class DinoLM(keras.Model):
             tokenizer: the tokenizer that the model was trained with.
             sequence_length: int. Where the preset's preprocessor cuts texts;
                 `None` takes 128, or what a keras-hub backbone allows.
+            heads: boolean. Whether to write the teacher's heads, too, from
+                which `DinoLM.from_preset` goes on.
         """
         export_preset(
-            self.teacher.encoder, tokenizer, directory, sequence_length
+            self.teacher.encoder,
+            tokenizer,
+            directory,
+            sequence_length,
+            heads=self.teacher if heads else None,
         )
+
+    @classmethod
+    def from_preset(cls, preset, objectives=None, **kwargs):
+        """Goes on from a preset that was exported with its heads.
+
+        Student and teacher both start as the teacher that was exported. A
+        new encoder under trained heads, or the reverse, is ruined by the
+        first large steps; together they go on where they were.
+
+        Args:
+            preset: string or path of a local preset, written by
+                `export_preset(..., heads=True)`.
+            objectives: as for `DinoLM`.
+            **kwargs: as for `DinoLM`, without `num_prototypes`,
+                `head_hidden_dim` and `bottleneck_dim`, which the heads give.
+
+        Returns:
+            A `DinoLM`.
+
+        Raises:
+            FileNotFoundError: if the preset is not whole or has no heads.
+        """
+        check_preset(preset)
+        sizes = read_head_sizes(preset)
+        backbone = keras_hub.models.Backbone.from_preset(str(preset))
+        model = cls(backbone, objectives, **sizes, **kwargs)
+        load_heads(model.student, preset)
+        model.reset_teacher()
+        return model
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_dinolm.layers.normalize import l2_normalize
+
 
 class FeatureStatistics(keras.metrics.Metric):
     """Spread of the features seen since the last reset.
@@ -48,7 +50,7 @@ class FeatureStatistics(keras.metrics.Metric):
         Returns:
             A dict of arrays for `update_state`.
         """
-        sequence = _unit(ops.stop_gradient(features["sequence"]))
+        sequence = l2_normalize(ops.stop_gradient(features["sequence"]))
         tokens = ops.cast(ops.stop_gradient(features["tokens"]), "float32")
         mask = ops.cast(padding_mask, "float32")
         # The direction of each token against that of its text, without a
@@ -110,9 +112,3 @@ class FeatureStatistics(keras.metrics.Metric):
             return 1.0
         share = singular / singular.sum() + 1e-7
         return float(np.exp(-(share * np.log(share)).sum()))
-
-
-def _unit(x):
-    x = ops.cast(x, "float32")
-    square = ops.sum(ops.square(x), axis=-1, keepdims=True)
-    return x / ops.sqrt(square + 1e-12)

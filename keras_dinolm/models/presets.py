@@ -5,9 +5,12 @@ import warnings
 from keras_dinolm.models.backbone import DinoLMBackbone
 from keras_dinolm.models.preset_files import check_preset
 from keras_dinolm.models.preset_files import replace_folder
+from keras_dinolm.models.preset_heads import save_heads
 
 
-def export_preset(encoder, tokenizer, directory, sequence_length=None):
+def export_preset(
+    encoder, tokenizer, directory, sequence_length=None, heads=None
+):
     """Writes a preset that keras-hub's `from_preset` loads.
 
     A `DinoLMBackbone` loads after `import keras_dinolm.models`, as backbone,
@@ -24,6 +27,8 @@ def export_preset(encoder, tokenizer, directory, sequence_length=None):
         sequence_length: int. What preprocessors cut and pad texts to by
             default. Defaults to that of `DinoLMTextPreprocessor`. Presets of
             stock backbones hold no preprocessor, only keras-hub's defaults.
+        heads: `Tower` whose projection heads and prototypes are written as
+            well, or `None`. Loaders of the encoder pay no attention to them.
 
     Raises:
         ValueError: if tokenizer and encoder differ in their vocabulary.
@@ -73,6 +78,8 @@ def export_preset(encoder, tokenizer, directory, sequence_length=None):
             preprocessor.save_to_preset(str(folder))
         else:
             tokenizer.save_to_preset(str(folder))
+        if heads is not None:
+            save_heads(heads, folder)
         check_preset(folder)
 
 

@@ -33,6 +33,11 @@ class Tower(keras.layers.Layer):
         super().__init__(**kwargs)
         self.encoder = encoder
         self.heads = tuple(heads)
+        self.head_sizes = {
+            "num_prototypes": num_prototypes,
+            "head_hidden_dim": head_hidden_dim,
+            "bottleneck_dim": bottleneck_dim,
+        }
         self.projections = {}
         self.prototypes = {}
         for head in self.heads:
