@@ -406,6 +406,11 @@ class DinoLM(keras.Model):
         return True
 
     @property
+    def phase(self):
+        """Names of the objectives that act now."""
+        return self._active_names
+
+    @property
     def _active(self):
         return [o for o in self.objectives if o.name in self._active_names]
 

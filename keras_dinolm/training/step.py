@@ -5,6 +5,8 @@ A model that trains through it offers
     model(x, training=True)                      the forward pass
     model.evaluate_objectives(x, outputs)        -> (loss, aux), no side effect
     model.after_step(loss, aux, finite)          all state but the weights
+    model.phase                                  hashable; while it is the same,
+                                                 so is what a step computes
 
 The step computes gradients, applies them unless one is not finite, and lets
 `after_step` move everything else. So a step either moves all or nothing.

@@ -3,7 +3,12 @@
 import keras
 import torch
 
+from keras_dinolm.training.torch_gradients import compiled_gradients
+from keras_dinolm.training.torch_gradients import eager_gradients
 
+
+# `fit` hands this to `torch.compile`; what is worth compiling compiles itself.
+@torch.compiler.disable
 def train_step(model, data):
     """One optimizer step, or one micro-batch of it.
 
@@ -15,25 +20,14 @@ def train_step(model, data):
         The metrics so far.
     """
     x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-    outputs = model(x, training=True)
-    loss, aux = model.evaluate_objectives(x, outputs)
-    _move(model, loss, aux)
-    return model.get_metrics_result()
-
-
-@torch.compiler.disable
-def _move(model, loss, aux):
-    """Gradients and all updates: a loop over variables, not worth tracing."""
+    compute = compiled_gradients if model.jit_compile else eager_gradients
+    loss, aux, gradients = compute(model, x)
     variables = model.trainable_variables
-    # Not `model.zero_grad()`: torch does not know all of Keras' variables.
-    for variable in variables:
-        variable.value.grad = None
-    model.optimizer.scale_loss(loss).backward()
     # A weight that no active objective reads has no gradient; 0 gives it the
     # same treatment as on the other backends.
     gradients = [
-        torch.zeros_like(v.value) if v.value.grad is None else v.value.grad
-        for v in variables
+        torch.zeros_like(variable.value) if gradient is None else gradient
+        for variable, gradient in zip(variables, gradients, strict=True)
     ]
     with torch.no_grad():
         norms = torch._foreach_norm(gradients, float("inf"))
@@ -45,6 +39,7 @@ def _move(model, loss, aux):
         if scales or bool(finite):
             model.optimizer.apply(gradients, variables)
         model.after_step(loss, aux, finite)
+    return model.get_metrics_result()
 
 
 def read_variable(model, variable, *_):

@@ -1,3 +1,5 @@
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -250,15 +252,10 @@ def test_trains_in_mixed_precision(policy):
     )
 
 
-# torch.compile traces all of Keras, which takes minutes.
-_COMPILED = [pytest.mark.slow] if keras.backend.backend() == "torch" else []
-
-
-@pytest.mark.parametrize("whole_step", [pytest.param(True, marks=_COMPILED)])
-def test_compiled_smoke(whole_step):
-    """The whole step compiled: XLA, or torch.compile."""
+def test_compiled_smoke():
+    """The step compiled: XLA, or Inductor."""
     model = compiled(
-        all_objectives(), kd.optimizers.AdamW(1e-2), jit_compile=whole_step
+        all_objectives(), kd.optimizers.AdamW(1e-2), jit_compile=True
     )
     views = tiny.batch(0)
     # The same, one operation after the other.
@@ -275,6 +272,22 @@ def test_compiled_smoke(whole_step):
     ]
     # AdamW's first step is the learning rate in every direction.
     assert 0.009 < max(moved) < 0.011
+
+
+def test_dropout_is_drawn_anew_in_each_compiled_step():
+    model = compiled(
+        [O.InfoNCE()],
+        sgd(0.0),
+        jit_compile=True,
+        backbone_overrides={"dropout": 0.5},
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        losses = [model.train_on_batch(tiny.batch(0)) for _ in range(2)]
+    # `train_on_batch` gives the mean so far.
+    assert losses[0] != losses[1]
+    told = any("draws random numbers" in str(w.message) for w in caught)
+    assert told == (keras.backend.backend() == "torch")
 
 
 def test_saves_and_loads_in_the_middle_of_training(tmp_path):
