@@ -164,7 +164,9 @@ def _run(
             # Tensorflow makes the metrics of `compile` in the first step,
             # too late for those of a begun epoch.
             model.evaluate(make_dataset(position.step), steps=1, verbose=0)
-        progress = _Progress(num_epochs, steps_per_epoch, position.batch)
+        progress = _Progress(
+            num_epochs, position.batch + length, position.batch
+        )
         model.fit(
             make_dataset(position.step),
             initial_epoch=position.epoch,
@@ -253,10 +255,10 @@ class _Progress(keras.callbacks.ProgbarLogger):
 
     async_safe = True
 
-    def __init__(self, num_epochs, steps_per_epoch, first_batch):
+    def __init__(self, num_epochs, num_batches, first_batch):
         super().__init__()
         self.num_epochs = num_epochs
-        self.steps_per_epoch = steps_per_epoch
+        self.num_batches = num_batches
         self.first_batch = first_batch
 
     def set_params(self, params):
@@ -264,7 +266,7 @@ class _Progress(keras.callbacks.ProgbarLogger):
             {
                 **params,
                 "epochs": self.num_epochs,
-                "steps": self.steps_per_epoch,
+                "steps": self.num_batches,
             }
         )
 
