@@ -84,7 +84,7 @@ def test_synonyms_are_read_by_lines_and_counted(tmp_path):
     for word in ("red", "car", "paris", "##ing", "[MASK]"):
         assert table[ids[word]] == []
     assert table.counts == {
-        "words": 9,
+        "words": 10,
         "not_one_token": 4,  # "very big", "scarlet", "[MASK]", "##ing"
         "without_synonym": 3,  # "red", "car", "Paris"
     }
