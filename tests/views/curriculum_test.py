@@ -11,6 +11,7 @@ import pytest
 
 import keras_dinolm as kd
 from keras_dinolm.views.namespace import NUMPY
+from tests import tiny
 
 PiecewiseLinear = kd.views.PiecewiseLinear
 SPECIAL = kd.views.SpecialTokens(0, 1, 2)
@@ -239,6 +240,46 @@ def test_a_resumed_stream_goes_on_with_the_same_bits(tmp_path):
     assert masked == [0, 0, 5, 10, 16, 16, 16, 16, 16]
     widths = {batch["token_ids"].shape for batch in whole}
     assert len(widths) <= 2  # Those of the buckets.
+
+
+# === Training ===
+
+
+def test_training_goes_through_a_curriculum_without_compiling_again():
+    ramp = kd.views.ramp
+    group = kd.views.ViewGroup(
+        "global",
+        2,
+        span=(ramp(1.0, 0.3, steps=4), 1.0),
+        mask_probability=ramp(0.0, 1.0, steps=3, begin=2),
+        mask_ratio=(0.1, ramp(0.2, 0.9, steps=6)),
+        word_deletion=ramp(0.0, 0.3, steps=3, begin=3),
+        word_swap=ramp(0.0, 0.5, steps=3, begin=4),
+    )
+    views = tiny.text_views(groups=(group,))
+    model = tiny.model([kd.objectives.TokenDistillation()], roles=views.roles)
+    model.compile(keras.optimizers.SGD(0.1))
+    calls, original = [], model.call
+
+    def spy(*args, **kwargs):
+        calls.append(1)
+        return original(*args, **kwargs)
+
+    model.call = spy
+    counts, losses = [], []
+    for step in range(8):
+        batches = tiny.Batches(1, start=step, views=views)
+        history = model.fit(batches, verbose=0).history
+        counts.append(len(calls))
+        losses += history["token_distillation"]
+    # Nothing is masked in the first three batches, so nothing is predicted.
+    assert losses[:3] == [0.0] * 3
+    assert min(losses[3:]) > 0 and np.isfinite(losses).all()
+    # Compiled backends call Python while they trace, torch at each step.
+    if keras.backend.backend() == "torch":
+        assert counts == list(range(counts[0], counts[0] + 8))
+    else:
+        assert counts[1:] == counts[1:2] * 7
 
 
 # === Arguments ===
