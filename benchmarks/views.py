@@ -16,7 +16,8 @@ that a busy moment hits them alike; the table has medians over the rounds:
 The reference is a plain memory copy of the bytes of the same batch, array by
 array, which no way of making views can beat. Takes about half a minute. The
 process pins itself to one core, of a GPU machine too; `--lengths mixed` draws
-document lengths uniformly from 1 to 127.
+document lengths uniformly from 1 to 127. `--perturbed` adds every perturbation
+and whole-word masks, each on a curriculum, to the same groups.
 """
 
 import os
@@ -35,6 +36,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # ruff: noqa: E402
 import argparse
+import dataclasses
 import datetime
 import platform
 import shlex
@@ -151,6 +153,35 @@ def copy_of(batch):
     return run
 
 
+def perturbed_views():
+    """All that can be done to views of the default spans."""
+    ids = np.arange(8192)
+    special = kd.views.SpecialTokens(
+        0, 2, 4, ids % 4 == 0, ids % 10 == 1, ids % 20 == 1
+    )
+    table = kd.views.ReplacementTable.of(
+        {i: [i + 1, i + 2, i + 3] for i in range(5, 8000)}, 8192
+    )
+    changes = {
+        name: kd.views.ramp(0.0, 0.1, steps=1_000)
+        for name in (
+            "word_deletion",
+            "punctuation_removal",
+            "word_swap",
+            "sentence_shuffle",
+            "synonym_replacement",
+            "typos",
+        )
+    }
+    groups = [
+        dataclasses.replace(group, mask_unit="word", **changes)
+        for group in kd.views.default_groups()
+    ]
+    return kd.views.TextViews(
+        special, SEQUENCE_LENGTH, groups, synonyms=table, typos=table
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -159,12 +190,15 @@ def main():
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--batches", type=int, default=20, help="a round")
     parser.add_argument("--lengths", choices=("full", "mixed"), default="full")
+    parser.add_argument("--perturbed", action="store_true")
     args = parser.parse_args()
 
     special = kd.views.SpecialTokens(
         pad_token_id=0, cls_token_id=2, mask_token_id=4
     )
     views = kd.views.TextViews(special, SEQUENCE_LENGTH)
+    if args.perturbed:
+        views = perturbed_views()
     windows = make_windows(args.batch_size, args.lengths)
     batches = [views(windows, seed=0, step=step) for step in range(8)]
     tokens = statistics.mean(

@@ -1,13 +1,17 @@
 """What the views need to know of a tokenizer."""
 
 import dataclasses
+import unicodedata
 
 import numpy as np
+
+_TABLES = ("continues", "punctuation", "sentence_ends")
+_SENTENCE_ENDS = frozenset(".!?\u2026\u3002\uff01\uff1f\u0964")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SpecialTokens:
-    """Ids of the special tokens, and which tokens go on with a word.
+    """Ids of the special tokens, and which tokens are pieces or marks.
 
     `TextViews` takes one of these in place of a tokenizer, for token ids that
     no tokenizer of this package made.
@@ -19,6 +23,10 @@ class SpecialTokens:
         continues: bool array `[vocabulary size]`, or `None`. True for tokens
             that belong to the word of the token before them, such as `##ing`.
             `None` makes each token a word of its own.
+        punctuation: bool array `[vocabulary size]`, or `None`. True for
+            punctuation marks. Needed to remove them.
+        sentence_ends: bool array `[vocabulary size]`, or `None`. True for
+            marks that end a sentence. Needed to shuffle sentences.
 
     Example:
 
@@ -36,6 +44,8 @@ class SpecialTokens:
     cls_token_id: int
     mask_token_id: int
     continues: np.ndarray | None = None
+    punctuation: np.ndarray | None = None
+    sentence_ends: np.ndarray | None = None
 
     @classmethod
     def of(cls, tokenizer):
@@ -44,7 +54,8 @@ class SpecialTokens:
         Args:
             tokenizer: `SpecialTokens`, or an object with `pad_token_id`,
                 `mask_token_id`, and `cls_token_id` or `start_token_id`. Where
-                words go on is known for keras-hub's WordPiece tokenizers.
+                words go on, and which tokens are punctuation, is known for
+                keras-hub's WordPiece tokenizers.
 
         Returns:
             `SpecialTokens`.
@@ -73,24 +84,28 @@ class SpecialTokens:
             ids[name] = int(found[0])
         prefix = getattr(tokenizer, "suffix_indicator", None)
         if prefix:
-            ids["continues"] = np.array(
-                [
-                    token.startswith(prefix)
-                    for token in tokenizer.get_vocabulary()
-                ]
+            vocabulary = tokenizer.get_vocabulary()
+            tests = (
+                lambda token: token.startswith(prefix),
+                _is_punctuation,
+                lambda token: bool(token) and set(token) <= _SENTENCE_ENDS,
             )
+            for name, test in zip(_TABLES, tests):
+                ids[name] = np.array([test(token) for token in vocabulary])
         return cls(**ids)
 
     def get_config(self):
-        """A JSON-serialisable dictionary; the table as hexadecimal bits."""
+        """A JSON-serialisable dictionary; tables as hexadecimal bits."""
         config = {
             "pad_token_id": self.pad_token_id,
             "cls_token_id": self.cls_token_id,
             "mask_token_id": self.mask_token_id,
         }
-        if self.continues is not None:
-            config["vocabulary_size"] = len(self.continues)
-            config["continues"] = np.packbits(self.continues).tobytes().hex()
+        for name in _TABLES:
+            table = getattr(self, name)
+            if table is not None:
+                config["vocabulary_size"] = len(table)
+                config[name] = np.packbits(table).tobytes().hex()
         return config
 
     @classmethod
@@ -98,9 +113,16 @@ class SpecialTokens:
         """The inverse of `get_config`."""
         config = dict(config)
         size = config.pop("vocabulary_size", None)
-        if size is not None:
-            packed = np.frombuffer(
-                bytes.fromhex(config["continues"]), dtype=np.uint8
-            )
-            config["continues"] = np.unpackbits(packed, count=size) != 0
+        for name in _TABLES:
+            if name in config:
+                packed = np.frombuffer(
+                    bytes.fromhex(config[name]), dtype=np.uint8
+                )
+                config[name] = np.unpackbits(packed, count=size) != 0
         return cls(**config)
+
+
+def _is_punctuation(token):
+    return bool(token) and all(
+        unicodedata.category(character).startswith("P") for character in token
+    )

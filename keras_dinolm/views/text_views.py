@@ -1,6 +1,5 @@
 """Views of text: the spans of a document that student and teacher see."""
 
-import dataclasses
 import warnings
 
 import keras
@@ -12,9 +11,13 @@ from keras_dinolm.views.masks import masked_indices
 from keras_dinolm.views.masks import masked_ratios
 from keras_dinolm.views.namespace import NUMPY
 from keras_dinolm.views.namespace import namespace_of
-from keras_dinolm.views.perturbations import delete_words
+from keras_dinolm.views.perturb import perturb
+from keras_dinolm.views.piecewise_linear import PiecewiseLinear
+from keras_dinolm.views.piecewise_linear import highest
+from keras_dinolm.views.piecewise_linear import units_at
 from keras_dinolm.views.random import fold
 from keras_dinolm.views.random import stream
+from keras_dinolm.views.replacement_table import ReplacementTable
 from keras_dinolm.views.spans import UNIT
 from keras_dinolm.views.spans import draw_spans
 from keras_dinolm.views.special_tokens import SpecialTokens
@@ -39,21 +42,30 @@ class TextViews:
     not depend on the other rows; only which views of a batch are masked, and
     how much, is decided for the batch as a whole.
 
+    Settings may follow a curriculum (see `ViewGroup`). Shapes do not change
+    with the step, and a step given as a tensor is never looked at by Python,
+    so that one trace, or one compiled program, serves all steps.
+
     Args:
         tokenizer: `keras_dinolm.models.DinoLMTokenizer`, `SpecialTokens`, or
             any object with `pad_token_id`, `cls_token_id`, `mask_token_id`,
-            such as a keras-hub tokenizer. For WordPiece tokenizers, words are
-            deleted whole; for others, token by token.
+            such as a keras-hub tokenizer. WordPiece tokenizers tell which
+            tokens are pieces of a word or punctuation; with others, each
+            token is a word, and punctuation is unknown.
         sequence_length: int. Longest view, `[CLS]` included; windows have one
             token less, at most. Defaults to `128`.
         groups: sequence of `ViewGroup`, or `None` for two long views
             (`"global"`, 80-100 % of the window, read by both networks, half
             of them masked for the student by 10-50 %) and four short ones
             (`"local"`, 20-40 %, read by the student).
+        synonyms: `ReplacementTable` for `ViewGroup.synonym_replacement`, see
+            `synonym_table`.
+        typos: `ReplacementTable` for `ViewGroup.typos`, see `typo_table`.
 
     Raises:
-        ValueError: if an argument is out of its range, group names repeat, or
-            student or teacher have no group.
+        ValueError: if an argument is out of its range, group names repeat,
+            student or teacher have no group, or a group needs a table that
+            is not there.
 
     Example:
 
@@ -75,12 +87,52 @@ class TextViews:
     batch["local"]["positions"].shape  # (2, 4, 5)
     ```
 
+    With a curriculum of all kinds: dropout-only views at first, then crops
+    and whole words masked, then perturbations.
+
+    ```python
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary += [".", "a", "big", "large", "form", "from", "##s"]
+    tokenizer = kd.models.DinoLMTokenizer(vocabulary)
+    ramp = kd.views.ramp
+    views = kd.views.TextViews(
+        tokenizer,
+        sequence_length=9,
+        groups=(
+            kd.views.ViewGroup(
+                "global",
+                count=2,
+                span=(ramp(1.0, 0.5, steps=1_000), 1.0),
+                mask_probability=ramp(0.0, 1.0, steps=100, begin=1_000),
+                mask_unit="word",
+                word_swap=ramp(0.0, 0.2, steps=1_000, begin=2_000),
+                punctuation_removal=ramp(0.0, 0.5, steps=1_000, begin=2_000),
+                typos=ramp(0.0, 0.1, steps=1_000, begin=2_000),
+            ),
+        ),
+        typos=kd.views.typo_table(tokenizer),
+    )
+    windows = {
+        "token_ids": np.array([tokenizer("a big form. from a large")] * 4),
+        "lengths": np.array([7] * 4),
+    }
+    views(windows, step=0)["global"]["masked"].any()  # False
+    views(windows, step=1_500)["global"]["masked"].any(-1).sum()  # 8
+    ```
+
     References:
         - [DINO](https://arxiv.org/abs/2104.14294)
         - [iBOT](https://arxiv.org/abs/2111.07832)
     """
 
-    def __init__(self, tokenizer, sequence_length=128, groups=None):
+    def __init__(
+        self,
+        tokenizer,
+        sequence_length=128,
+        groups=None,
+        synonyms=None,
+        typos=None,
+    ):
         if not 2 <= sequence_length <= _MAX_SEQUENCE_LENGTH:
             raise ValueError(
                 "`sequence_length` must be an integer in [2, "
@@ -90,6 +142,8 @@ class TextViews:
         self.special_tokens = SpecialTokens.of(tokenizer)
         self.sequence_length = int(sequence_length)
         self.groups = _checked_groups(groups)
+        self.tables = {"synonyms": synonyms, "typos": typos}
+        self._check_tables()
 
     @property
     def roles(self):
@@ -152,12 +206,18 @@ class TextViews:
         key = stream(seed, step, xp)
         return {
             group.name: self._make(
-                group, fold(key, number, xp), token_ids, lengths, starts, xp
+                group,
+                fold(key, number, xp),
+                token_ids,
+                lengths,
+                starts,
+                step,
+                xp,
             )
             for number, group in enumerate(self.groups)
         }
 
-    def _make(self, group, key, token_ids, lengths, starts, xp):
+    def _make(self, group, key, token_ids, lengths, starts, step, xp):
         special = self.special_tokens
         batch_size, window = xp.shape(token_ids)
         width = group.width(window)
@@ -166,7 +226,7 @@ class TextViews:
 
         rows = xp.arange(batch_size)[:, None]
         keys = fold(fold(key, rows, xp), xp.arange(group.count)[None, :], xp)
-        low, high = (round(fraction * UNIT) for fraction in group.span)
+        low, high = (units_at(end, UNIT, step, xp) for end in group.span)
         start, length = draw_spans(keys, lengths[:, None], low, high, xp)
         # First token of each span: in all windows laid end to end, and in its
         # document.
@@ -179,23 +239,29 @@ class TextViews:
 
         slot = xp.arange(width)[None, :]
         offset = slot - 1
-        if group.word_deletion:
-            span = xp.arange(width - 1)[None, :]
-            span_ids = xp.take(token_ids, xp.minimum(first + span, end))
-            offset, length = delete_words(
+        text = xp.take(
+            token_ids, xp.minimum(first + xp.maximum(offset, 0), end)
+        )
+        begins = None
+        if group.perturbed or (group.maskable and group.mask_unit == "word"):
+            changed, places, begins, length = perturb(
+                group,
+                special,
+                self.tables,
                 keys,
-                self._continues(span_ids, xp),
+                text[:, 1:],
                 length,
-                _per_65536(group.word_deletion),
+                step,
                 xp,
             )
-            offset = xp.concatenate([offset[:, :1], offset], 1)
+            # The column of [CLS] in front.
+            text, offset, begins = (
+                xp.concatenate([part[:, :1], part], 1)
+                for part in (changed, places, begins)
+            )
 
         is_text = (slot >= 1) & (slot <= length[:, None])
-        source = xp.minimum(xp.maximum(first + offset, 0), end)
-        ids = xp.where(
-            is_text, xp.take(token_ids, source), special.pad_token_id
-        )
+        ids = xp.where(is_text, text, special.pad_token_id)
         ids = xp.where(slot == 0, special.cls_token_id, ids)
         made = {
             "token_ids": xp.reshape(ids, shape),
@@ -207,21 +273,22 @@ class TextViews:
         if not group.maskable:
             return made
 
-        ratios = self._mask_ratios(group, batch_size)
-        if len(ratios):
+        if group.num_masked(batch_size):
             masked = mask_views(
                 fold(key, -1, xp),
                 keys,
                 length,
-                ratios,
+                self._mask_ratios_at(group, batch_size, step, xp),
+                begins if group.mask_unit == "word" else None,
                 width,
-                _per_65536(1 / group.mask_span),
+                _cut_chance(group.mask_span, step, xp),
                 xp,
             )
         else:
+            most = highest(group.mask_probability)
             warnings.warn(
                 f"No view of group '{group.name}' can be masked: "
-                f"mask_probability={group.mask_probability} of {num_views} "
+                f"mask_probability={most} of {num_views} "
                 "views is less than one view. Use a larger batch or a larger "
                 "`mask_probability`, or set it to 0.",
                 stacklevel=3,
@@ -283,7 +350,11 @@ class TextViews:
         return {
             "special_tokens": self.special_tokens.get_config(),
             "sequence_length": self.sequence_length,
-            "groups": [dataclasses.asdict(group) for group in self.groups],
+            "groups": [group.get_config() for group in self.groups],
+            **{
+                name: table and table.get_config()
+                for name, table in self.tables.items()
+            },
         }
 
     @classmethod
@@ -292,24 +363,94 @@ class TextViews:
         return cls(
             SpecialTokens.from_config(config["special_tokens"]),
             sequence_length=config["sequence_length"],
-            groups=[ViewGroup(**group) for group in config["groups"]],
+            groups=[ViewGroup.from_config(group) for group in config["groups"]],
+            **{
+                name: config.get(name)
+                and ReplacementTable.from_config(config[name])
+                for name in ("synonyms", "typos")
+            },
         )
 
-    def _continues(self, span_ids, xp):
-        table = self.special_tokens.continues
-        if table is None:
-            return span_ids != span_ids
-        return xp.take(xp.asarray(table), span_ids) != 0
+    def _mask_ratios_at(self, group, batch_size, step, xp):
+        """Ratios of the masked views of a step, 0 for those not yet masked."""
+        ends = (group.mask_probability, *group.mask_ratio)
+        if not any(isinstance(end, PiecewiseLinear) for end in ends):
+            return self._most_mask_ratios(group, batch_size)
+        most = group.num_masked(batch_size)
+        if 2 * UNIT * batch_size * group.count >= 1 << 31:
+            raise ValueError(
+                "Masks that change with the step need fewer than 107,374 views "
+                f"in a batch (products must fit into an int32). Received: "
+                f"{batch_size * group.count} views of group '{group.name}'"
+            )
+        share, low, high = (units_at(end, UNIT, step, xp) for end in ends)
+        num_masked = share * (batch_size * group.count) // UNIT
+        return masked_ratios(
+            xp.reshape(xp.asarray(num_masked), (1,)),
+            low,
+            # Rounded lines may cross by a unit.
+            xp.maximum(low, high),
+            most,
+            xp,
+        )
 
-    def _mask_ratios(self, group, batch_size):
-        low, high = (round(ratio * UNIT) for ratio in group.mask_ratio)
+    def _most_mask_ratios(self, group, batch_size):
+        """Ratios at which the most tokens are masked.
+
+        More views, and larger ratios at either end, never mask fewer: spread
+        evenly, the i-th smallest of M ratios is at most the i + 1-th of M + 1.
+        """
+        low, high = (round(highest(end) * UNIT) for end in group.mask_ratio)
         return masked_ratios(group.num_masked(batch_size), low, high)
 
     def _capacity(self, group, batch_size, window):
-        ratios = self._mask_ratios(group, batch_size)
+        ratios = self._most_mask_ratios(group, batch_size)
         longest = np.full_like(ratios, group.width(window) - 1)
         masked = int(masked_counts(ratios, longest, NUMPY).sum())
         return max(-(-masked // batch_size), 1)
+
+    def _check_tables(self):
+        special, tables = self.special_tokens, self.tables
+        for name, table in tables.items():
+            if table is not None and not isinstance(table, ReplacementTable):
+                raise ValueError(
+                    f"`{name}` must be a `keras_dinolm.views."
+                    "ReplacementTable`, as `synonym_table` and `typo_table` "
+                    f"return it. Received: {name}={table!r}"
+                )
+        for group in self.groups:
+            for argument, table, fix in (
+                (
+                    "punctuation_removal",
+                    special.punctuation,
+                    "Use a WordPiece tokenizer, or `SpecialTokens("
+                    "punctuation=...)`",
+                ),
+                (
+                    "sentence_shuffle",
+                    special.sentence_ends,
+                    "Use a WordPiece tokenizer, or `SpecialTokens("
+                    "sentence_ends=...)`",
+                ),
+                (
+                    "synonym_replacement",
+                    tables["synonyms"],
+                    "Pass `TextViews(synonyms=kd.views.synonym_table(path, "
+                    "tokenizer))`",
+                ),
+                (
+                    "typos",
+                    tables["typos"],
+                    "Pass `TextViews(typos=kd.views.typo_table(tokenizer))`",
+                ),
+            ):
+                value = getattr(group, argument)
+                if highest(value) and table is None:
+                    raise ValueError(
+                        f"`{argument}` of view group '{group.name}' needs a "
+                        f"table of tokens that is not there. {fix}, or set "
+                        f"it to 0. Received: {argument}={value!r}"
+                    )
 
     def _checked_shape(self, shape):
         longest = self.sequence_length - 1
@@ -329,8 +470,13 @@ class TextViews:
         return batch_size, window
 
 
-def _per_65536(probability):
-    return round(probability * 65536)
+def _cut_chance(mask_span, step, xp):
+    """Probability that a segment begins, in units of 2^-16."""
+    if not isinstance(mask_span, PiecewiseLinear):
+        return round(65536 / mask_span)
+    # The mean length has eight binary digits after the point.
+    units = units_at(mask_span, 256, step, xp)
+    return (65536 * 256 + units // 2) // units
 
 
 def _check_lengths(lengths, batch_size, window):

@@ -13,10 +13,13 @@ from keras_dinolm.views.namespace import namespace_of
 
 BATCH_SIZE, WINDOW = 6, 30
 SEED, STEP = 11, 3
+# Before, at, between and after the knots of the curriculum.
+STEPS = (0, 3, 4, 5, 11, 1_000_000)
 
 
 def make_views(*names):
     """Views with the groups named, or all; the last one uses every option."""
+    ramp, knots = kd.views.ramp, kd.views.PiecewiseLinear
     groups = (
         kd.views.ViewGroup("global", 2, span=(0.8, 1.0), mask_probability=0.5),
         kd.views.ViewGroup("local", 3, span=(0.2, 0.4), roles="student"),
@@ -28,11 +31,38 @@ def make_views(*names):
             mask_span=1.5,
             word_deletion=0.3,
         ),
+        kd.views.ViewGroup(
+            "moving",
+            2,
+            span=(ramp(0.9, 0.2, steps=9, begin=1), ramp(1.0, 0.8, steps=7)),
+            mask_probability=ramp(0.0, 0.8, steps=9, begin=3),
+            mask_ratio=(0.1, knots([2, 6, 12], [0.3, 0.6, 0.5])),
+            mask_span=ramp(1.0, 4.3, steps=10),
+            mask_unit="word",
+            word_deletion=ramp(0.0, 0.2, steps=7),
+            punctuation_removal=knots([4], [0.4]),
+            word_swap=ramp(0.3, 0.9, steps=100_000),
+            sentence_shuffle=ramp(0.0, 1.0, steps=5),
+            sentence_window=4,
+            synonym_replacement=ramp(0.0, 0.5, steps=4, begin=1),
+            typos=ramp(0.5, 0.0, steps=10),
+        ),
     )
     if names:
         groups = [group for group in groups if group.name in names]
-    special = kd.views.SpecialTokens(0, 1, 2, np.arange(99) % 3 == 0)
-    return kd.views.TextViews(special, WINDOW + 1, groups)
+    ids = np.arange(99)
+    special = kd.views.SpecialTokens(
+        0, 1, 2, ids % 3 == 0, ids % 5 == 1, ids % 10 == 1
+    )
+    synonyms = {i: [i + 1, i + 2, i + 3] for i in range(4, 60, 3)}
+    typos = {i: [i - 1] for i in range(5, 99, 2)}
+    return kd.views.TextViews(
+        special,
+        WINDOW + 1,
+        groups,
+        synonyms=kd.views.ReplacementTable.of(synonyms, 99),
+        typos=kd.views.ReplacementTable.of(typos, 99),
+    )
 
 
 def make_windows():
@@ -97,37 +127,55 @@ def test_tensors_and_numpy_arrays_go_together():
     assert namespace_of(np.zeros(3), 0, np.int64(3)) is NUMPY
 
 
-def test_compiled_with_seed_and_step_as_tensors_agrees_with_numpy():
+def test_compiled_once_for_all_steps_agrees_with_numpy():
     views = make_views()
-    expected = views(make_windows(), seed=SEED, step=STEP)
-    make = compiled(lambda w, seed, step: views(w, seed=seed, step=step))
-    counters = [
-        keras.ops.convert_to_tensor(value, dtype="int32")
-        for value in (SEED, STEP)
-    ]
-    received = make(to_tensors(make_windows()), *counters)
-    assert_same_bits(received, expected, keras.ops.convert_to_numpy)
+    traces = []
+
+    def make(windows, seed, step):
+        traces.append(step)
+        return views(windows, seed=seed, step=step)
+
+    make_compiled = compiled(make)
+    windows, tensors = make_windows(), to_tensors(make_windows())
+    for step in STEPS:
+        counters = [
+            keras.ops.convert_to_tensor(value, dtype="int32")
+            for value in (SEED, step)
+        ]
+        received = make_compiled(tensors, *counters)
+        expected = views(windows, seed=SEED, step=step)
+        assert_same_bits(received, expected, keras.ops.convert_to_numpy)
+    # Torch is not compiled here: it runs the function each time.
+    eager = compiled(make) is make
+    assert len(traces) == (len(STEPS) if eager else 1)
 
 
-def test_pipeline_agrees_with_numpy_and_holds_no_python():
+def test_pipeline_traced_once_agrees_with_numpy_and_holds_no_python():
     if importlib.util.find_spec("tensorflow") is None:
         return  # Nothing to agree with: `tf.data` is TensorFlow's.
     import tensorflow as tf
 
     views, windows = make_views(), make_windows()
+    traces = []
+
+    def cut_views(step, batch):
+        traces.append(step)
+        return views(batch, seed=SEED, step=step)
+
     dataset = (
-        tf.data.Dataset.from_tensor_slices(windows)
-        .batch(BATCH_SIZE, drop_remainder=True)
-        .repeat(STEP + 1)
+        tf.data.Dataset.from_tensors(windows)
+        .repeat(len(STEPS))
         .enumerate()
-        .map(lambda step, batch: views(batch, seed=SEED, step=step))
+        .map(lambda n, batch: (tf.constant(STEPS, tf.int64)[n], batch))
+        .map(cut_views)
     )
     for name, shapes in views.shapes(BATCH_SIZE, WINDOW).items():
         for key, shape in shapes.items():
             assert dataset.element_spec[name][key].shape == shape
-    received = list(dataset)[STEP]
-    expected = views(windows, seed=SEED, step=STEP)
-    assert_same_bits(received, expected, lambda array: array.numpy())
+    for step, received in zip(STEPS, dataset, strict=True):
+        expected = views(windows, seed=SEED, step=step)
+        assert_same_bits(received, expected, lambda array: array.numpy())
+    assert len(traces) == 1
 
     # The function that `map` runs is in the library of the dataset's graph.
     graph = tf.compat.v1.GraphDef()

@@ -120,6 +120,73 @@ def test_masked_spans_have_the_mean_length_asked_for(mask_span):
     assert after == pytest.approx(same + (1 - same) * 0.3, abs=0.03)
 
 
+def test_words_are_masked_whole_but_for_one():
+    """Which tokens are one word is told by the ids, as words of 1 to 5."""
+    rng = np.random.default_rng(3)
+    word = np.repeat(np.arange(200), rng.integers(1, 6, 200))[:300]
+    continues = np.r_[False, word[1:] == word[:-1]]
+    group = kd.views.ViewGroup(
+        "all",
+        4,
+        span=(0.3, 1.0),
+        mask_probability=1,
+        mask_ratio=0.3,
+        mask_span=1,
+        mask_unit="word",
+        word_swap=0.3,
+        word_deletion=0.1,
+    )
+    special = kd.views.SpecialTokens(PAD, CLS, MASK, continues)
+    windows = {
+        "token_ids": np.arange(300, dtype=np.int32).reshape(5, 60),
+        "lengths": np.full(5, 60, np.int32),
+    }
+    made = kd.views.TextViews(special, 61, (group,))(windows)["all"]
+    whole, parts = 0, []
+    for ids, text, masked in zip(
+        *(
+            made[key].reshape(20, -1)
+            for key in ("token_ids", "padding_mask", "masked")
+        ),
+        strict=True,
+    ):
+        words = word[ids[1:][text[1:]]]
+        flags = masked[1:][text[1:]]
+        # A word may be cut by the ends of its span, but that is its all.
+        shares = [flags[words == w].mean() for w in set(words)]
+        parts.append(sum(0 < share < 1 for share in shares))
+        whole += sum(share == 1 for share in shares)
+    assert max(parts) == 1 and whole > 50
+    text = made["padding_mask"].sum(-1).ravel() - 1
+    masked = made["masked"].sum(-1).ravel()
+    np.testing.assert_array_equal(masked, rounded("0.3", text))
+
+
+def test_masked_segments_of_words_have_the_mean_length_asked_for():
+    continues = np.arange(99) % 2 == 1  # Words of two tokens.
+    group = kd.views.ViewGroup(
+        "all",
+        1,
+        mask_probability=1,
+        mask_ratio=0.3,
+        mask_span=4,
+        mask_unit="word",
+    )
+    special = kd.views.SpecialTokens(PAD, CLS, MASK, continues)
+    windows = {
+        "token_ids": np.tile(np.arange(120, dtype=np.int32) % 98, (400, 1)),
+        "lengths": np.full(400, 120, np.int32),
+    }
+    made = kd.views.TextViews(special, 121, (group,))(windows)["all"]
+    masked = made["masked"][:, 0, 1:]
+    assert (masked.sum(1) == 36).all()
+    words = masked.reshape(400, 60, 2)
+    assert (words[..., 0] == words[..., 1]).all()  # 36 is even.
+    words = words[..., 0]
+    after = words[:, 1:][words[:, :-1]].mean()
+    assert after == pytest.approx(0.75 + 0.25 * 0.3, abs=0.03)
+
+
 def test_indices_list_the_masked_places():
     for probability in (0.1, 0.5, 1):
         _, made = make(mixed_lengths(), mask_probability=probability)

@@ -269,17 +269,23 @@ def test_tokenizers_are_read_by_their_attributes():
         suffix_indicator = "##"
 
         def get_vocabulary(self):
-            return ["a", "##b", "c", "##d"]
+            return ["a", "##b", ";", "!"]
 
     special = kd.views.TextViews(WordPiece(), 8).special_tokens
-    assert special.get_config() | {"continues": None} == {
+    assert special.get_config() == {
         "pad_token_id": 3,
         "cls_token_id": 4,
         "mask_token_id": 5,
         "vocabulary_size": 4,
-        "continues": None,
+        "continues": "40",  # bits, from the left
+        "punctuation": "30",
+        "sentence_ends": "10",
     }
-    assert special.continues.tolist() == [False, True, False, True]
+    assert special.continues.tolist() == [False, True, False, False]
+    assert special.punctuation.tolist() == [False, False, True, True]
+    assert special.sentence_ends.tolist() == [False, False, False, True]
+    again = kd.views.SpecialTokens.from_config(special.get_config())
+    assert again.get_config() == special.get_config()
     WordPiece.mask_token_id = None
     with pytest.raises(ValueError, match="`tokenizer` has no `mask_token_id`"):
         kd.views.TextViews(WordPiece(), 8)
@@ -306,6 +312,14 @@ def test_tokenizers_are_read_by_their_attributes():
         ("mask_ratio", (0.0, 0.5)),
         ("mask_span", 0.5),
         ("mask_span", -3),
+        ("mask_unit", "letter"),
+        ("word_swap", 1.1),
+        ("punctuation_removal", -0.1),
+        ("sentence_shuffle", None),
+        ("sentence_window", 1),
+        ("sentence_window", 17),
+        ("synonym_replacement", float("inf")),
+        ("typos", 2),
         ("word_deletion", 1.0),
         ("word_deletion", "a"),
     ],

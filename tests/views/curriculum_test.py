@@ -1,0 +1,324 @@
+"""Settings that move with the step: values, masks, shapes, resuming."""
+
+import itertools
+import json
+import math
+from fractions import Fraction
+
+import keras
+import numpy as np
+import pytest
+
+import keras_dinolm as kd
+from keras_dinolm.views.namespace import NUMPY
+from tests import tiny
+
+PiecewiseLinear = kd.views.PiecewiseLinear
+SPECIAL = kd.views.SpecialTokens(0, 1, 2)
+
+
+def make(group, step, batch_size=8, window=40):
+    """The views object, and the group of a batch of full windows."""
+    views = kd.views.TextViews(SPECIAL, window + 1, (group,))
+    token_ids = 3 + np.arange(batch_size * window, dtype=np.int32)
+    windows = {
+        "token_ids": token_ids.reshape(batch_size, window),
+        "lengths": np.full(batch_size, window, np.int32),
+    }
+    return views, views(windows, seed=0, step=step)["all"]
+
+
+# === Values ===
+
+
+def exact(steps, values, step):
+    """Linear interpolation of decimal fractions, in exact arithmetic."""
+    values = [Fraction(str(value)) for value in values]
+    if step <= steps[0]:
+        return values[0]
+    for a, b, low, high in zip(steps, steps[1:], values, values[1:]):
+        if step <= b:
+            return low + (high - low) * Fraction(step - a, b - a)
+    return values[-1]
+
+
+@pytest.mark.parametrize("scale", [10_000, 65_536])
+def test_values_are_the_line_to_a_unit(scale):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        steps = np.cumsum(rng.integers(1, 2_000, rng.integers(1, 6))).tolist()
+        values = rng.integers(0, 10_001, len(steps)) / 10_000
+        curve = PiecewiseLinear(steps, values)
+        checks = [0, *steps, *rng.integers(0, steps[-1] + 100, 20).tolist()]
+        for step in checks:
+            expected = exact(steps, values, step)
+            assert curve(step) == pytest.approx(float(expected), abs=1e-12)
+            (received,) = curve.at(step, scale, NUMPY)
+            assert abs(int(received) - expected * scale) <= 1
+        for step, value in zip(steps, values, strict=True):
+            assert curve.at(step, scale, NUMPY) == round(value * scale)
+
+
+@pytest.mark.parametrize("width", [2**16, 10**6 + 7, 2**31 - 1])
+@pytest.mark.parametrize("values", [(0.0, 1.0), (0.9, 0.1)])
+def test_long_lines_do_not_overflow(width, values):
+    curve = PiecewiseLinear((0, width), values)
+    steps = [width * i // 1_000 for i in range(1_001)]
+    received = np.array([int(curve.at(s, 65_536, NUMPY)[0]) for s in steps])
+    expected = np.interp(steps, (0, width), np.array(values) * 65_536)
+    # A stair of 2^13 at least, of which a half may be lost in its division.
+    assert np.abs(received - expected).max() <= 2 * 65_536 / 2**12
+    assert received[0] == round(values[0] * 65_536)
+    assert received[-1] == round(values[1] * 65_536)
+    assert (np.diff(received) * np.sign(values[1] - values[0]) >= 0).all()
+
+
+def test_ramps():
+    curve = kd.views.ramp(0.2, 0.6, steps=100, begin=50)
+    assert [curve(s) for s in (0, 50, 150, 999)] == [0.2, 0.2, 0.6, 0.6]
+    assert curve(75) == pytest.approx(0.3)
+
+
+def test_schedules_of_the_optimizer_are_sampled():
+    cosine = kd.schedules.Cosine(0.1, 0.5, steps=1_000)
+    curve = kd.views.sample_schedule(cosine, steps=1_000)
+    for step in range(0, 1_200, 7):
+        wave = 0.5 - 0.5 * math.cos(math.pi * min(step / 1_000, 1))
+        # Straight lines lie below an arc: h^2 / 8 times its curvature.
+        arc = 16**2 / 8 * 0.2 * (math.pi / 1_000) ** 2
+        assert abs(curve(step) - (0.1 + 0.4 * wave)) < arc + 2e-6
+    warmup = kd.schedules.Warmup(
+        10, then=kd.schedules.Linear(1.0, 0.0, steps=10)
+    )
+    curve = kd.views.sample_schedule(warmup, steps=20, points=1_000)
+    assert curve.steps == tuple(range(21))
+    for step in range(21):
+        assert curve(step) == pytest.approx(
+            min((step + 1) / 10, 1) * (1 - max(step - 10, 0) / 10), abs=2e-6
+        )
+    assert kd.views.sample_schedule(lambda step: 0.5, 9)(4) == 0.5
+
+
+# === What the views make of them ===
+
+
+def test_masks_begin_and_grow_and_never_lack_room():
+    group = kd.views.ViewGroup(
+        "all",
+        2,
+        mask_probability=kd.views.ramp(0.0, 1.0, steps=16, begin=4),
+        mask_ratio=(
+            PiecewiseLinear([0, 10, 20], [0.1, 0.5, 0.2]),
+            PiecewiseLinear([0, 12, 20], [0.1, 0.8, 0.3]),
+        ),
+    )
+    for step in range(24):
+        views, made = make(group, step)
+        counts = np.sort(made["masked"].sum(-1).ravel())[::-1]
+        share = Fraction(min(max(step - 4, 0), 16), 16)
+        number = int(share * 16)
+        assert (counts > 0).sum() == number, step
+        low, high = (
+            exact(end.steps, end.values, step) for end in group.mask_ratio
+        )
+        for i, count in enumerate(counts[:number]):
+            part = Fraction(i, number - 1) if number > 1 else Fraction(1, 2)
+            # Units of 1/10000 are rounded; the count is that of 40 tokens.
+            expected = (high - (high - low) * part) * 40
+            assert abs(count - expected) <= 0.5 + 40 * 3e-4
+        slots = views.capacity(8, 40)["all"]
+        indices = made["masked_indices"]
+        assert indices.shape == (8, slots)
+        np.testing.assert_array_equal(
+            indices[indices >= 0], np.flatnonzero(made["masked"])
+        )
+
+
+def test_a_constant_curve_gives_the_bits_of_the_number():
+    numbers = {
+        "span": (0.3, 0.9),
+        "mask_probability": 0.7,
+        "mask_ratio": (0.1, 0.6),
+        "mask_span": 2.0,
+        "word_deletion": 0.3,
+        "word_swap": 0.4,
+    }
+    curves = {
+        name: tuple(PiecewiseLinear([3], [end]) for end in value)
+        if isinstance(value, tuple)
+        else PiecewiseLinear([3], [value])
+        for name, value in numbers.items()
+    }
+    _, expected = make(kd.views.ViewGroup("all", 3, **numbers), 5)
+    _, received = make(kd.views.ViewGroup("all", 3, **curves), 5)
+    for key, value in expected.items():
+        np.testing.assert_array_equal(received[key], value, key)
+
+
+def test_spans_shrink_at_a_constant_width():
+    group = kd.views.ViewGroup(
+        "all", 64, span=(kd.views.ramp(0.5, 0.1, steps=8), 0.5)
+    )
+    for step in range(10):
+        views, made = make(group, step)
+        assert (
+            made["token_ids"].shape == views.shapes(8, 40)["all"]["token_ids"]
+        )
+        lengths = made["padding_mask"].sum(-1) - 1
+        low = 20 - 2 * min(step, 8)
+        assert set(lengths.ravel()) == set(range(low, 21))
+
+
+def test_probabilities_follow_the_step():
+    group = kd.views.ViewGroup(
+        "all", 64, word_deletion=kd.views.ramp(0.0, 0.5, steps=4, begin=2)
+    )
+    for step in (0, 2, 3, 4, 6, 60):
+        _, made = make(group, step)
+        share = 1 - (made["padding_mask"].sum() - 512) / (512 * 40)
+        # One of 40 words is spared.
+        expected = min(max(step - 2, 0), 4) / 8 * 39 / 40
+        assert share == pytest.approx(expected, abs=0.02)
+
+
+# === Resuming ===
+
+
+def text_views(tokenizer):
+    ramp = kd.views.ramp
+    group = kd.views.ViewGroup(
+        "all",
+        2,
+        span=(ramp(1.0, 0.3, steps=5), 1.0),
+        mask_probability=ramp(0.0, 1.0, steps=3, begin=1),
+        mask_unit="word",
+        word_deletion=ramp(0.0, 0.3, steps=4, begin=2),
+        word_swap=ramp(0.0, 0.5, steps=3, begin=3),
+    )
+    return kd.views.TextViews(tokenizer, 17, (group,))
+
+
+def test_a_resumed_stream_goes_on_with_the_same_bits(tmp_path):
+    texts = [f"text number {i} of a small corpus of words" for i in range(60)]
+    tokenizer = kd.data.train_tokenizer(texts, vocabulary_size=80)
+    tokens = kd.data.tokenize(texts, tokenizer, tmp_path, num_workers=1)
+
+    def read(start_step, stop, views=None, **kwargs):
+        dataset = kd.data.view_dataset(
+            tokens,
+            views or text_views(tokenizer),
+            batch_size=8,
+            start_step=start_step,
+            num_epochs=2,
+            **kwargs,
+        )
+        batches = itertools.islice(iter(dataset), stop - start_step)
+        return [
+            {k: np.asarray(v) for k, v in batch["all"].items()}
+            for batch in batches
+        ]
+
+    whole = read(0, 9)
+    # A saved object goes on as well as the one that was saved.
+    config = keras.saving.serialize_keras_object(text_views(tokenizer))
+    again = keras.saving.deserialize_keras_object(
+        json.loads(json.dumps(config))
+    )
+    assert again.groups == text_views(tokenizer).groups
+    streams = [
+        (4, read(4, 9)),
+        (4, read(4, 9, again)),
+        (0, read(0, 9, use_tf_data=False)),
+        (6, read(6, 9, again, use_tf_data=False)),
+    ]
+    for start, stream in streams:
+        for received, expected in zip(stream, whole[start:], strict=True):
+            assert received.keys() == expected.keys()
+            for key, value in expected.items():
+                np.testing.assert_array_equal(received[key], value, key)
+    masked = [int(batch["masked"].any(-1).sum()) for batch in whole]
+    assert masked == [0, 0, 5, 10, 16, 16, 16, 16, 16]
+    widths = {batch["token_ids"].shape for batch in whole}
+    assert len(widths) <= 2  # Those of the buckets.
+
+
+# === Training ===
+
+
+def test_training_goes_through_a_curriculum_without_compiling_again():
+    ramp = kd.views.ramp
+    group = kd.views.ViewGroup(
+        "global",
+        2,
+        span=(ramp(1.0, 0.3, steps=4), 1.0),
+        mask_probability=ramp(0.0, 1.0, steps=3, begin=2),
+        mask_ratio=(0.1, ramp(0.2, 0.9, steps=6)),
+        word_deletion=ramp(0.0, 0.3, steps=3, begin=3),
+        word_swap=ramp(0.0, 0.5, steps=3, begin=4),
+    )
+    views = tiny.text_views(groups=(group,))
+    model = tiny.model([kd.objectives.TokenDistillation()], roles=views.roles)
+    model.compile(keras.optimizers.SGD(0.1))
+    calls, original = [], model.call
+
+    def spy(*args, **kwargs):
+        calls.append(1)
+        return original(*args, **kwargs)
+
+    model.call = spy
+    counts, losses = [], []
+    for step in range(8):
+        batches = tiny.Batches(1, start=step, views=views)
+        history = model.fit(batches, verbose=0).history
+        counts.append(len(calls))
+        losses += history["token_distillation"]
+    # Nothing is masked in the first three batches, so nothing is predicted.
+    assert losses[:3] == [0.0] * 3
+    assert min(losses[3:]) > 0 and np.isfinite(losses).all()
+    # Compiled backends call Python while they trace, torch at each step.
+    if keras.backend.backend() == "torch":
+        assert counts == list(range(counts[0], counts[0] + 8))
+    else:
+        assert counts[1:] == counts[1:2] * 7
+
+
+# === Arguments ===
+
+
+@pytest.mark.parametrize(
+    "steps, values, message",
+    [
+        ([3, 3], [0, 1], "`steps` must be ascending"),
+        ([5, 3], [0, 1], "`steps` must be ascending"),
+        ([-1, 3], [0, 1], "`steps` must be ascending"),
+        ([0, 2**31], [0, 1], "`steps` must be ascending"),
+        ([0.5, 1], [0, 1], "`steps` must be ascending"),
+        ([0, 1], [0], "`values` must hold one"),
+        ([0], [math.nan], "`values` must hold one"),
+        ([], [], "`values` must hold one"),
+    ],
+)
+def test_knots_out_of_order_are_named(steps, values, message):
+    with pytest.raises(ValueError, match=message):
+        PiecewiseLinear(steps, values)
+
+
+def test_other_arguments_out_of_range_are_named():
+    with pytest.raises(ValueError, match="Received: steps=0"):
+        kd.views.ramp(0, 1, steps=0)
+    with pytest.raises(ValueError, match="Received: points=1"):
+        kd.views.sample_schedule(lambda step: 0, 10, points=1)
+    with pytest.raises(ValueError, match="Received: mask_probability="):
+        kd.views.ViewGroup("a", 1, mask_probability=kd.views.ramp(0, 1.5, 9))
+    # 0.3 to 0.6 and 0.5 at all times: they cross.
+    with pytest.raises(ValueError, match="low <= high"):
+        kd.views.ViewGroup("a", 1, span=(kd.views.ramp(0.3, 0.6, 9), 0.5))
+    schedule = kd.schedules.Linear(0.0, 0.5, steps=9)
+    for arguments in ({"word_deletion": schedule}, {"span": schedule}):
+        with pytest.raises(ValueError, match="kd.views.sample_schedule"):
+            kd.views.ViewGroup("a", 1, **arguments)
+    group = kd.views.ViewGroup(
+        "all", 1, mask_probability=kd.views.ramp(0.1, 0.2, 9)
+    )
+    with pytest.raises(ValueError, match="fewer than 107,374 views"):
+        make(group, 0, batch_size=107_375, window=1)
