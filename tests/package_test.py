@@ -30,6 +30,8 @@ MAY_IMPORT = {
     # order of documents is drawn by the views' hash.
     "data": {"models", "views"},
     "evaluation": {"models", "data"},
+    # Texts come as `data` has them, neighbours as `evaluation` finds them.
+    "curation": {"data", "evaluation"},
     "callbacks": {"models", "data", "evaluation", "training", "losses"},
 }
 
