@@ -8,7 +8,7 @@ from sklearn.metrics import adjusted_rand_score
 
 import keras_dinolm as kd
 from keras_dinolm.curation import balance
-from keras_dinolm.curation import hierarchical_kmeans as module
+from keras_dinolm.curation import clusters as module
 
 
 def blobs(sizes, generator, spread=0.01):
@@ -20,11 +20,11 @@ def blobs(sizes, generator, spread=0.01):
     return (centers[labels] + spread * noise)[order], labels[order]
 
 
-def long_tail(count, generator):
-    """Points of the plane, dense at the origin: a long tail of topics."""
-    radius = generator.exponential(size=(count, 1)) ** 2
-    direction = generator.normal(size=(count, 2))
-    return radius * direction / np.linalg.norm(direction, axis=1)[:, None]
+def lopsided(count, generator):
+    """Points of a rectangle, ten times as dense on the left as on the right."""
+    side = np.where(generator.random(count) < 10 / 11, -1.0, 1.0)
+    x = side * generator.random(count)
+    return np.stack([x, generator.random(count)], axis=1)
 
 
 # === Hierarchical k-means ===
@@ -57,18 +57,20 @@ def test_blobs_are_found_and_levels_nest():
     assert "level 1: 6 clusters of 40 to 40" in str(clusters)
 
 
-def test_resampling_spreads_centroids_into_the_tail():
-    generator = np.random.default_rng(1)
-    features = long_tail(3_000, generator)
-    plain = KMeans(10, n_init=1, random_state=0).fit(features)
-    options = {"normalize": False, "num_resampling": 5}
-    clusters = kd.curation.hierarchical_kmeans(features, [200, 10], **options)
+def test_resampling_spreads_centroids_evenly_over_the_support():
+    features = lopsided(4_000, np.random.default_rng(1))
 
-    def radius(centroids):
-        return np.median(np.linalg.norm(centroids, axis=1))
+    def share_on_the_right(centroids):
+        return np.mean(centroids[:, 0] > 0)
 
-    # Uniform in the support, rather than where the points are.
-    assert radius(clusters.centroids[1]) > 1.5 * radius(plain.cluster_centers_)
+    # In two dimensions, k-means gives the square root of the density, so
+    # 1 / (1 + sqrt(10)) = 0.24 of its centroids to the right half.
+    plain = KMeans(40, n_init=1, random_state=0).fit(features)
+    assert share_on_the_right(plain.cluster_centers_) < 0.32
+    clusters = kd.curation.hierarchical_kmeans(
+        features, [400, 40], num_resampling=4, normalize=False
+    )
+    assert abs(share_on_the_right(clusters.centroids[1]) - 0.5) < 0.1
 
 
 def test_the_nearest_points_are_those_of_each_cluster():
