@@ -6,9 +6,9 @@ returns a `Report`: which documents a rule removes, how many, and why.
 """
 
 from keras_dinolm.curation.balance import balanced_sample
-from keras_dinolm.curation.duplicates import find_duplicates
 from keras_dinolm.curation.clusters import Clusters
 from keras_dinolm.curation.clusters import hierarchical_kmeans
+from keras_dinolm.curation.duplicates import find_duplicates
 from keras_dinolm.curation.leaks import find_leaks
 from keras_dinolm.curation.quality import filter_quality
 from keras_dinolm.curation.report import Report
