@@ -110,8 +110,8 @@ def hierarchical_kmeans(
 
     Plain k-means spends its centroids where documents are dense: a topic with
     ten times the documents gets several times the clusters. Two remedies work
-    together here. Centroids are denser nowhere than documents, so clusters of
-    *centroids* are more even; and *resampling* repeats each k-means on the
+    together here. Centroids have a flatter density than documents, so clusters
+    of *centroids* are more even; and *resampling* repeats each k-means on the
     few points nearest to each centroid, which flattens the density further.
     `balanced_sample` then draws from the tree.
 
@@ -180,48 +180,36 @@ def hierarchical_kmeans(
         max_iterations=int(max_iterations),
         seed=int(seed),
     )
-    steps = iter(
-        progress(
-            range(len(num_clusters) * (num_resampling + 1)),
-            "k-means",
-            show_progress,
-            unit="step",
-        )
-    )
+    plan = [
+        (level, step)
+        for level in range(len(num_clusters))
+        for step in range(num_resampling + 1)
+    ]
     all_centroids, parents = [], []
-    for level, k in enumerate(num_clusters):
-        nearest = points_per_cluster[level]
-        if nearest is None:
-            nearest = -(-len(points) // (2 * k))
-        centroids = labels = None
-        for step in range(num_resampling + 1):
-            next(steps, None)
-            found = saved.read(level, step)
-            if found is None:
-                sample = points
-                if step:
-                    places = _nearest(points, centroids, labels, nearest)
-                    sample = points[places]
-                state = np.random.SeedSequence([seed, level, step])
-                found = _assign(
-                    points,
-                    _kmeans(
-                        sample,
-                        k,
-                        max_iterations,
-                        int(state.generate_state(1)[0]),
-                    ),
-                )
-                saved.write(level, step, *found)
-            centroids, labels = found
-        all_centroids.append(centroids)
-        parents.append(labels)
-        points = centroids
-    next(steps, None)  # closes the bar
+    for level, step in progress(plan, "k-means", show_progress, plan, "step"):
+        k = num_clusters[level]
+        if step == 0:
+            if level:
+                points = centroids
+            sample = points
+        else:
+            count = points_per_cluster[level]
+            if count is None:
+                count = -(-len(points) // (2 * k))
+            sample = points[_nearest(points, centroids, labels, count)]
+        found = saved.read(level, step)
+        if found is None:
+            state = np.random.SeedSequence([seed, level, step])
+            found = _assign(points, _kmeans(sample, k, max_iterations, state))
+            saved.write(level, step, *found)
+        centroids, labels = found
+        if step == num_resampling:
+            all_centroids.append(centroids)
+            parents.append(labels)
     return Clusters(tuple(all_centroids), tuple(parents))
 
 
-def _kmeans(points, k, max_iterations, seed):
+def _kmeans(points, k, max_iterations, state):
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
 
@@ -229,7 +217,7 @@ def _kmeans(points, k, max_iterations, seed):
         min(k, len(points)),
         n_init=1,
         max_iter=max_iterations,
-        random_state=seed,
+        random_state=int(state.generate_state(1)[0]),
     )
     with warnings.catch_warnings():
         # Equal points make fewer clusters, which is no error here.
@@ -297,9 +285,8 @@ def _check_clusters(num_clusters, num_points):
     numbers = np.atleast_1d(num_clusters).tolist()
     for number in numbers:
         check_integer("num_clusters", number)
-    chain = [num_points, *numbers]
     falls = all(a > b for a, b in zip(numbers, numbers[1:]))
-    if not numbers or not falls or chain[0] < chain[1]:
+    if not numbers or not falls or numbers[0] > num_points:
         raise ValueError(
             "`num_clusters` must descend from level to level, from at most "
             f"the number of documents, {num_points}. "
