@@ -186,6 +186,7 @@ def hierarchical_kmeans(
         for step in range(num_resampling + 1)
     ]
     all_centroids, parents = [], []
+    centroids = labels = None
     for level, step in progress(plan, "k-means", show_progress, plan, "step"):
         k = num_clusters[level]
         if step == 0:
