@@ -22,7 +22,25 @@ It writes, to `--output`,
 
 Your own files (`--corpus`) are cleaned in the same way, with nothing planted.
 
-RESULT
+Cost: half a minute without a preset. Result, on the default documentation
+(21,291 documents with what was planted, 401 of each kind), 2026-11-21, 2
+virtual cores of an AMD EPYC:
+
+    exact copies    recall 100.0 %, precision  94.8 %
+    near copies     recall  93.8 %, precision  79.0 %
+    gibberish       recall 100.0 %, precision   8.2 %
+    leaked lines    recall  99.5 %, precision 100.0 %
+
+    entropy of 32 clusters: 3.12 before balancing, 3.39 after, of 3.47 nats
+
+Of the planted near copies, 22 count as exact ones, since no word happened to
+change, and 3 were missed. The other 100 near copies are gibberish: texts of
+symbols, which without a word are all the same. The rules of Gopher also remove
+3,387 documents (17 %) that nobody planted, most because they repeat runs of
+words, as lists of arguments do: these rules are made for web pages, each limit
+is an argument, and the table tells what each rule does alone. The 326 small
+clusters below were even before (entropy 5.66 of 5.79 nats) and are a little
+less so after (5.55), since the 32 large ones divide first.
 """
 
 import argparse

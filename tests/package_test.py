@@ -117,7 +117,8 @@ def test_every_room_loads_without_tensorflow():
 
 
 def test_unknown_room_lists_the_rooms():
-    with pytest.raises(AttributeError, match="'no_room'.*callbacks, curation, data"):
+    rooms = "'no_room'.*callbacks, curation, data"
+    with pytest.raises(AttributeError, match=rooms):
         keras_dinolm.no_room  # noqa: B018
 
 

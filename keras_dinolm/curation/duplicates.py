@@ -23,9 +23,11 @@ def find_duplicates(corpus, threshold=0.5, show_progress=True):
     finds the candidates (a pair at 0.5 with probability 0.986, at 0.6 with
     0.9996), and the exact similarity decides, so that nothing is removed by
     chance. Documents are taken in order, and each is compared with those that
-    stay: put first what is to be kept.
+    stay: put first what is to be kept. Texts without a word (symbols alone)
+    are all the same.
 
-    All is done in memory, at about 5,000 short documents a second.
+    All is done in memory: 21,000 documentation strings in 3 seconds on two
+    slow cores.
 
     Args:
         corpus: iterable of `str`, `Document`, or mappings with `"text"`.
