@@ -6,6 +6,7 @@ and imports neither Keras, keras-hub nor TensorFlow by itself:
     import keras_dinolm as kd
 
     kd.data        corpora, tokenizer training, token store, `view_dataset`
+    kd.curation    copies, junk and leaks out; clusters, balance, neighbours
     kd.views       `TextViews`: spans, masks, perturbations
     kd.models      `DinoLM`, `DinoLMBackbone`, keras-hub tasks and presets
     kd.objectives  what the student learns from
@@ -24,6 +25,7 @@ from keras_dinolm.version import __version__ as __version__
 
 _ROOMS = {
     "callbacks": "keras_dinolm.callbacks",
+    "curation": "keras_dinolm.curation",
     "data": "keras_dinolm.data",
     "evaluation": "keras_dinolm.evaluation",
     "layers": "keras_dinolm.layers",

@@ -4,12 +4,15 @@ One run of the main job, whose preset the others read; without TensorFlow,
 unless it is the backend.
 """
 
+import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -128,6 +131,34 @@ def test_classify_learns_and_saves(preset, tmp_path):
     for row in ("largest class", "TF-IDF", "frozen", "fine-tuned"):
         assert row in printed
     assert (saved / "classes.txt").read_text().split() == ["cat", "dog"]
+
+
+def test_curate_finds_what_it_planted(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_DINOLM_HOME", str(tmp_path))
+    printed = run(
+        "curate.py",
+        *("--packages", "json", "email", "logging", "argparse", "unittest"),
+        *("--cluster-size", 4, "--resampling", 1, "--output", tmp_path),
+    )
+    for kind in ("exact copy", "near copy", "gibberish", "leak"):
+        found = re.search(rf"  {kind}: .*recall ([\d.]+) %", printed)
+        assert float(found[1]) >= 75
+    before, after = map(
+        float,
+        re.search(r"level 1: ([\d.]+) before, ([\d.]+)", printed).groups(),
+    )
+    assert after > before
+    lines = (tmp_path / "curated.jsonl").read_text().splitlines()
+    assert len(lines) == len(np.load(tmp_path / "clusters.npy")) > 20
+    # Files of one's own, with a test set of one's own.
+    (tmp_path / "test.txt").write_text(json.loads(lines[0])["text"])
+    printed = run(
+        "curate.py",
+        *("--corpus", tmp_path / "curated.jsonl"),
+        *("--tests", tmp_path / "test.txt"),
+        *("--cluster-size", 4, "--resampling", 0, "--output", tmp_path),
+    )
+    assert "precision" not in printed and "Leaks of test texts" in printed
 
 
 @pytest.mark.parametrize("name", ["search.py", "classify.py"])

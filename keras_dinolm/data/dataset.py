@@ -1,5 +1,9 @@
 """`view_dataset`: batches of views for `fit`."""
 
+import warnings
+
+import numpy as np
+
 from keras_dinolm.data.token_store import TokenStore
 
 
@@ -16,6 +20,8 @@ def view_dataset(
     use_tf_data=None,
     tokenizer=None,
     shuffle_buffer=10_000,
+    clusters=None,
+    homogeneous=0.1,
 ):
     """Batches of views of a corpus, shuffled, endless, and reproducible.
 
@@ -56,6 +62,16 @@ def view_dataset(
         tokenizer: `DinoLMTokenizer`. Needed for texts. With a store, it is
             compared with the one that built it, if given.
         shuffle_buffer: int. Windows among which texts are shuffled.
+        clusters: integers, one for each document of the store, e.g.
+            `keras_dinolm.curation.Clusters.labels()`. With them, some batches
+            hold documents of one cluster alone: their negatives are hard, and
+            what tells them apart is fine detail. Documents with a negative
+            number are in mixed batches only. Defaults to `None`: all batches
+            are mixed.
+        homogeneous: float in [0, 1]. With `clusters`, the probability that a
+            batch is of one cluster, as far as clusters have enough windows
+            of like length to fill batches. An epoch still has each window
+            once. Defaults to `0.1`, the share of DINOv3.
 
     Returns:
         A `tf.data.Dataset`, or a `keras.utils.PyDataset` with the same
@@ -91,6 +107,13 @@ def view_dataset(
     if num_epochs is not None:
         _check_integers(num_epochs=(num_epochs, 1))
     if not isinstance(tokens, TokenStore):
+        if clusters is not None:
+            raise ValueError(
+                "`clusters` need a `TokenStore`, whose documents they number. "
+                f"Received: clusters, and tokens of type "
+                f"{type(tokens).__name__}. Tokenize to disk first: "
+                "`keras_dinolm.data.tokenize`."
+            )
         return _stream(
             tokens,
             views,
@@ -106,6 +129,8 @@ def view_dataset(
     layout = _layout(
         tokens, views, batch_size, buckets, drop_remainder, block_tokens
     )
+    if clusters is not None:
+        layout = _with_clusters(layout, tokens, clusters, homogeneous)
     num_steps = None
     if num_epochs is not None:
         num_steps = num_epochs * layout.steps_per_epoch - start_step
@@ -205,6 +230,36 @@ def _layout(tokens, views, batch_size, buckets, drop_remainder, block_tokens):
             f"make a batch, and the corpus has {layout.windows} windows of up "
             f"to {longest} tokens, from {tokens.num_documents} documents, in "
             f"{len(layout.blocks)} blocks. {fix}"
+        )
+    return layout
+
+
+def _with_clusters(layout, tokens, clusters, homogeneous):
+    from keras_dinolm.data.plan import add_clusters
+
+    labels = np.asarray(clusters)
+    if labels.shape != (tokens.num_documents,) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            "`clusters` must be integers, one for each of the "
+            f"{tokens.num_documents} documents of the store. "
+            f"Received: clusters of shape {labels.shape} and dtype "
+            f"{labels.dtype}"
+        )
+    if not 0 <= homogeneous <= 1:
+        raise ValueError(
+            "`homogeneous` must be a probability, in [0, 1]. "
+            f"Received: homogeneous={homogeneous}"
+        )
+    layout, possible = add_clusters(layout, tokens, labels, homogeneous)
+    wanted = homogeneous * layout.steps_per_epoch
+    if possible < wanted:
+        warnings.warn(
+            f"About {possible:,} of {layout.steps_per_epoch:,} batches can be "
+            f"of one cluster, and `homogeneous` asks for {wanted:,.0f}: few "
+            f"clusters have {layout.batch_size} windows of like length. Use "
+            "larger clusters (a higher level of the tree), a smaller "
+            "`batch_size`, or a single width in `buckets`.",
+            stacklevel=3,
         )
     return layout
 

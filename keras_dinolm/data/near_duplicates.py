@@ -13,13 +13,13 @@ Reference:
     [Broder, 1997](https://ieeexplore.ieee.org/document/666900)
 """
 
-import functools
-import re
 import zlib
 
 import numpy as np
 
-_WORD = re.compile(r"[^\W_]+")
+from keras_dinolm.data.ngrams import hash_ngrams
+from keras_dinolm.data.ngrams import split_words
+
 _TRIPLE = 3
 # 32 bands of 3 rows: a pair of similarity 0.5 becomes a candidate with
 # probability 0.986, one of 0.6 with 0.9996, one of 0.1 with 0.03.
@@ -85,25 +85,13 @@ def find_near_duplicates(texts, threshold=0.5, show_progress=False):
     return original
 
 
-@functools.lru_cache(maxsize=1 << 18)
-def _hash_word(word):
-    return zlib.crc32(word.encode("utf-8", "replace"))
-
-
 def _triples(text):
     """Sorted distinct hashes of the word triples of a text."""
-    words = _WORD.findall(text.lower())
-    hashes = np.array([_hash_word(word) for word in words], dtype="uint64")
+    words = split_words(text)
     if len(words) < _TRIPLE:
         # Too short for a triple: equal only to the very same words.
         return np.array([zlib.crc32(repr(words).encode())], dtype="uint64")
-    n = len(words) - _TRIPLE + 1
-    mixed = np.zeros(n, dtype="uint64")
-    for offset in range(_TRIPLE):
-        mixed = mixed * np.uint64(0x9E3779B97F4A7C15)
-        mixed += hashes[offset : offset + n]
-        mixed ^= mixed >> np.uint64(29)
-    return np.unique(mixed * np.uint64(0xBF58476D1CE4E5B9))
+    return np.unique(hash_ngrams(words, _TRIPLE))
 
 
 def _jaccard(a, b):

@@ -20,12 +20,14 @@ import numpy as np
 
 from keras_dinolm.views.namespace import NUMPY
 from keras_dinolm.views.random import fold
+from keras_dinolm.views.random import happens
 from keras_dinolm.views.random import logical_right_shift
 from keras_dinolm.views.random import permutation
 from keras_dinolm.views.random import stream
 
 # One tag for each purpose, so that no two draws share their numbers.
 _BLOCK_ORDER, _PHASE, _WINDOW_ORDER, _BATCH_ORDER = range(1001, 1005)
+_RUN_ORDER, _HOMOGENEOUS = range(1005, 1007)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Layout:
         blocks: tuple of tuples of shard numbers.
         batches: int64 [K], the number of batches in each block.
         windows: int, windows of the corpus.
+        clusters: `Homogeneity`, or `None`.
     """
 
     batch_size: int
@@ -47,6 +50,7 @@ class Layout:
     blocks: tuple
     batches: np.ndarray
     windows: int
+    clusters: "Homogeneity | None" = None
 
     @property
     def steps_per_epoch(self):
@@ -63,6 +67,24 @@ class Layout:
         place = int(np.searchsorted(ends, rest, side="right"))
         begin = int(ends[place] - self.batches[order[place]])
         return epoch * len(self.blocks) + place, rest - begin
+
+
+@dataclasses.dataclass(frozen=True)
+class Homogeneity:
+    """Which batches are of one cluster.
+
+    Attributes:
+        labels: int32 [documents], in the order of the blocks: 0 to
+            `num_clusters - 1`, or `num_clusters` for none.
+        first_document: int32 [K], where each block begins in `labels`.
+        num_clusters: int.
+        probability: int, in units of 2^-16.
+    """
+
+    labels: np.ndarray
+    first_document: np.ndarray
+    num_clusters: int
+    probability: int
 
 
 def make_layout(store, batch_size, buckets, drop_remainder, block_tokens):
@@ -102,12 +124,59 @@ def make_layout(store, batch_size, buckets, drop_remainder, block_tokens):
 
 
 def _windows_per_bucket(lengths, buckets):
-    longest = buckets[-1]
-    lengths = np.asarray(lengths)
-    lengths = lengths[lengths > 0]
-    windows = -(-lengths // longest)
-    bucket = np.searchsorted(buckets, np.minimum(lengths, longest))
+    windows, bucket = _windows(lengths, buckets)
     return np.bincount(bucket, windows, len(buckets)).astype("int64")
+
+
+def _windows(lengths, buckets):
+    """How many windows each document gives, and of which bucket."""
+    lengths = np.asarray(lengths)
+    windows = -(-lengths // buckets[-1])
+    return windows, np.searchsorted(buckets, np.minimum(lengths, buckets[-1]))
+
+
+def add_clusters(layout, store, labels, probability):
+    """The same layout with homogeneous batches.
+
+    Args:
+        layout: `Layout`.
+        store: `TokenStore`.
+        labels: integers [documents]; negative ones stand for no cluster.
+        probability: float, of a batch to be of one cluster.
+
+    Returns:
+        A `Layout`, and how many batches of an epoch can be of one cluster.
+    """
+    names = np.unique(labels[labels >= 0])
+    labels = np.where(
+        labels < 0, len(names), np.searchsorted(names, labels)
+    ).astype("int32")
+    first = np.cumsum([0] + [shard["documents"] for shard in store.shards])
+    parts, starts, possible = [], [0], 0
+    for block in layout.blocks:
+        part = np.concatenate([labels[first[i] : first[i + 1]] for i in block])
+        lengths = np.concatenate([store.shard(i)[1] for i in block])
+        windows, bucket = _windows(lengths, layout.buckets)
+        groups = np.bincount(bucket * (len(names) + 1) + part, windows)
+        if windows.sum() * len(layout.buckets) * (len(names) + 1) >= 1 << 31:
+            raise ValueError(
+                f"`clusters` are too many, {len(names):,}, for a block of "
+                f"{int(windows.sum()):,} windows: their product must be below "
+                "2^31. Use a higher level of clusters, or lower "
+                "`block_tokens`."
+            )
+        whole = groups.astype("int64") // layout.batch_size
+        ours = np.arange(len(whole)) % (len(names) + 1) < len(names)
+        possible += int(whole[ours].sum())
+        parts.append(part)
+        starts.append(starts[-1] + len(part))
+    clusters = Homogeneity(
+        np.concatenate(parts),
+        np.array(starts[:-1], dtype="int32"),
+        len(names),
+        round(probability * (1 << 16)),
+    )
+    return dataclasses.replace(layout, clusters=clusters), possible
 
 
 def block_order(seed, epoch, num_blocks, xp=NUMPY):
@@ -175,8 +244,18 @@ def plan_block(lengths, seed, epoch, block, layout, xp=NUMPY):
         else:
             done = done + (total + size - 1) // size
         batch_ends.append(xp.reshape(xp.asarray(done), (1,)))
-    # Stable by construction: the keys are distinct.
-    order = xp.take(order, xp.argsort(bucket * count + window))
+    batch_ends = xp.concatenate(batch_ends, 0)
+    if layout.clusters is None:
+        # Stable by construction: the keys are distinct.
+        dealt = xp.argsort(bucket * count + window)
+    else:
+        block_start = xp.take(xp.asarray(layout.clusters.first_document), block)
+        document = block_start + xp.take(document, order)
+        cluster = xp.take(xp.asarray(layout.clusters.labels), document)
+        dealt = _deal_clusters(
+            key, bucket, cluster, count, batch_ends, layout, xp
+        )
+    order = xp.take(order, dealt)
     batch_order = permutation(fold(key, _BATCH_ORDER, xp), done, xp)
     return {
         "count": xp.reshape(xp.asarray(count), (1,)),
@@ -184,10 +263,59 @@ def plan_block(lengths, seed, epoch, block, layout, xp=NUMPY):
         "length": xp.take(length, order),
         "start": xp.take(start, order),
         "rows": batch_order * size,
-        "bucket": xp.searchsorted(
-            xp.concatenate(batch_ends, 0), batch_order + 1
-        ),
+        "bucket": xp.searchsorted(batch_ends, batch_order + 1),
     }
+
+
+def _deal_clusters(key, bucket, cluster, count, batch_ends, layout, xp):
+    """An order by bucket, in which some batches have one cluster each.
+
+    Each batch is to be of one cluster with the given probability. In each
+    bucket, the windows of a cluster, which come shuffled, are cut into *runs*
+    of a whole batch. As many runs as are wanted (or there are) come first,
+    drawn from all runs alike; everything else follows, mixed.
+
+    Args:
+        key: int32 [1].
+        bucket, cluster: int32 [n], of the shuffled windows.
+        count: n.
+        batch_ends: int32, the number of batches up to each bucket's end.
+        layout: `Layout` with clusters.
+        xp: array namespace.
+
+    Returns:
+        int32 [n], places in the shuffled windows.
+    """
+    size = layout.batch_size
+    none = layout.clusters.num_clusters
+    place = xp.arange(count)
+
+    # How many homogeneous batches each bucket wants.
+    bits = fold(fold(key, _HOMOGENEOUS, xp), place, xp)
+    drawn = xp.cumsum(happens(bits, layout.clusters.probability, xp))
+    zero = xp.asarray(np.zeros(1))
+    upto = xp.take(xp.concatenate([zero, drawn], 0), batch_ends)
+    wanted = upto - xp.concatenate([zero, upto[:-1]], 0)
+
+    # Runs: `rank` counts through the windows of one bucket and cluster.
+    group = bucket * (none + 1) + cluster
+    by_group = xp.argsort(group * count + place)
+    group = xp.take(group, by_group)
+    start = xp.searchsorted(group, group)
+    length = xp.searchsorted(group, group + 1) - start
+    rank = place - start
+    bucket = group // (none + 1)
+    in_run = (rank < length // size * size) & (group % (none + 1) < none)
+    first = in_run & (rank % size == 0)
+
+    # The runs of a bucket in random order, before its other windows.
+    draw = permutation(fold(key, _RUN_ORDER, xp), count, xp)
+    line = xp.argsort((bucket * 2 + xp.where(first, 0, 1)) * count + draw)
+    number = xp.argsort(line) - xp.searchsorted(bucket, bucket)
+    chosen = first & (number < xp.take(wanted, bucket))
+    chosen = xp.take(xp.asarray(chosen), place - rank % size)
+    rest = xp.where(in_run & (chosen > 0), place, count + by_group)
+    return xp.take(by_group, xp.argsort(bucket * 2 * count + rest))
 
 
 def gather_batch(ids, plan, row, layout, pad_token_id, xp=NUMPY):

@@ -1,0 +1,60 @@
+"""One pass over a corpus, which goes on where it was stopped."""
+
+import itertools
+import json
+import pathlib
+
+from keras_dinolm.data.corpus import read_texts
+from keras_dinolm.data.paths import write_atomically
+from keras_dinolm.data.shard import digest_texts
+
+CHUNK = 2_048
+
+
+def map_texts(function, corpus, settings, directory, title, show_progress):
+    """Yields `function(text)` for each text of a corpus, in order.
+
+    With a directory, results are written down in parts, each of which appears
+    whole or not at all. The same call again reads the corpus to compare, and
+    takes from there what is there.
+
+    Args:
+        function: from a text to something that JSON can hold.
+        corpus: iterable of `str`, `Document` or mappings with `"text"`.
+        settings: list of str, all that `function` depends on.
+        directory: path of a folder for this pass alone, or `None`.
+        title: str. The name of the progress bar.
+        show_progress: bool. Whether to show it.
+
+    Raises:
+        ValueError: if the directory holds the results of another corpus or of
+            other settings.
+    """
+    texts = read_texts(corpus, title, show_progress)
+    settings = digest_texts(settings)
+    for index in itertools.count():
+        # Without a directory nothing has to be compared, nor held.
+        if directory is None:
+            yield from map(function, texts)
+            return
+        path = pathlib.Path(directory) / f"part-{index:05d}.json"
+        chunk = list(itertools.islice(texts, CHUNK))
+        part = json.loads(path.read_text()) if path.exists() else None
+        digest = digest_texts(chunk)
+        if part is None and chunk:
+            results = [function(text) for text in chunk]
+            part = {"settings": settings, "texts": digest, "results": results}
+            with write_atomically(path) as file:
+                file.write(json.dumps(part, separators=(",", ":")).encode())
+        elif part is not None:
+            for key, value in ("settings", settings), ("texts", digest):
+                if part[key] != value:
+                    raise ValueError(
+                        f"`directory` {directory} holds the results of "
+                        f"another pass: {path.name} was made with other {key}. "
+                        "Choose another directory, or remove this one to "
+                        "begin anew."
+                    )
+        if not chunk:
+            return
+        yield from part["results"]

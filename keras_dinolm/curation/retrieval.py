@@ -1,0 +1,79 @@
+"""More of what a small set is about."""
+
+import numpy as np
+
+from keras_dinolm.curation.report import Report
+from keras_dinolm.evaluation.arguments import as_features
+from keras_dinolm.evaluation.arguments import check_integer
+from keras_dinolm.evaluation.nearest import nearest
+
+
+def retrieve_near(features, seed_features, k=4, batch_size=256):
+    """Finds the documents that are nearest to a seed set, by cosine.
+
+    A few good documents of a kind (a domain, a style, a curated set) choose
+    more of their kind from a large corpus: the `k` nearest of each seed, all
+    together. The search is exact. Remove copies first (`find_duplicates`), or
+    the nearest documents are copies of one another; a seed that is in the
+    corpus finds itself.
+
+    Args:
+        features: array `[N, D]`, of the documents to choose from.
+        seed_features: array `[S, D]`, of the seed set, of the same encoder.
+        k: int. Neighbours of each seed. Defaults to `4`, as for DINOv2.
+        batch_size: int. Seeds at a time; it does not change the result.
+
+    Returns:
+        A `Report` with one rule, `"near no seed"`.
+        `details["times"]` int64 `[N]` counts the seeds that retrieved a
+        document, `details["neighbors"]` int64 `[S, k]` are the documents of
+        each seed, nearest first, and `details["cosines"]` float64 `[S, k]`
+        how near they are.
+
+    Raises:
+        ValueError: if features are not finite, differ in width, or `k` is
+            more than N.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import keras_dinolm as kd
+
+    features = np.random.default_rng(0).normal(size=(50, 8))
+    report = kd.curation.retrieve_near(features, features[:3] + 0.1, k=2)
+    print(report)
+    report.details["neighbors"][:, 0]  # array([0, 1, 2])
+    ```
+
+    Reference:
+
+    - [Oquab et al., 2024](https://arxiv.org/abs/2304.07193), section 3
+    """
+    features = as_features("features", features)
+    seeds = as_features("seed_features", seed_features, features.shape[1])
+    check_integer("k", k)
+    check_integer("batch_size", batch_size)
+    if k > len(features):
+        raise ValueError(
+            "`k` must be at most the number of documents, "
+            f"{len(features)}. Received: k={k}"
+        )
+    batches = list(nearest(seeds, features, int(k), int(batch_size)))
+    cosines = np.concatenate([cosines for cosines, _ in batches])
+    neighbors = np.concatenate([indices for _, indices in batches])
+    times = np.bincount(neighbors.reshape(-1), minlength=len(features))
+    found = int((times > 0).sum())
+    return Report(
+        "Neighbours of a seed set",
+        len(features),
+        {"near no seed": np.flatnonzero(times == 0)},
+        notes=(
+            f"{len(seeds):,} seeds with {k} neighbours each: {found:,} "
+            f"distinct documents of {neighbors.size:,}, at most "
+            f"{int(times.max()):,} times the same",
+            f"cosine {cosines[:, 0].mean():.2f} of the nearest and "
+            f"{cosines[:, -1].mean():.2f} of the last neighbour, on average",
+        ),
+        details={"times": times, "neighbors": neighbors, "cosines": cosines},
+    )
