@@ -1,5 +1,8 @@
 """What the student learns from: each a loss, a weight and its own metrics."""
 
+from keras_dinolm.objectives.cross_view_token_distillation import (
+    CrossViewTokenDistillation as CrossViewTokenDistillation,
+)
 from keras_dinolm.objectives.feature_regression import (
     FeatureRegression as FeatureRegression,
 )

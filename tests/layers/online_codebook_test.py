@@ -191,7 +191,8 @@ def test_more_dead_codes_than_features_wait_for_the_next_update():
 def test_revival_depends_on_state_alone():
     rng = np.random.default_rng(9)
     batches = unit(rng, 3, 7, 3)
-    codes = 50 * unit(rng, 3, 3)
+    # Features are all nearest to the first.
+    codes = np.array([[50], [60], [70]]) * unit(rng, 3, 3)
     one = made(codes, momentum=0.5, revive_below=0.9)
     for batch in batches[:2]:
         step(one, batch)
