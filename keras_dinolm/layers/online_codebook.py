@@ -33,8 +33,8 @@ class OnlineCodebook(keras.layers.Layer):
 
     Args:
         num_codes: int, at least 2. K, the model's `num_prototypes`.
-        momentum: float in [0, 1). Of the moving averages. DinoSR takes 0.9
-            at some ten times as many features per code and update.
+        momentum: float in [0, 1). Of the moving averages. The fewer features
+            an update brings to a code, the higher; DinoSR takes 0.9.
         hard: boolean. Whether a target is the nearest code alone; else it is
             the softmax of `-distance^2 / 2` over the temperature, which for
             codes of unit length is that of the cosine.

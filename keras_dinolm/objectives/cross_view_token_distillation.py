@@ -97,21 +97,26 @@ class CrossViewTokenDistillation(Objective):
         rows = features.teacher_rows(
             self.targets, self.head, ops.concatenate(rows)
         )
-        valid = [ops.reshape(place >= 0, (-1,)) for place in places]
-        valid = ops.cast(ops.concatenate(valid), "float32")
+        valid = [
+            ops.cast(ops.reshape(place >= 0, (-1,)), "float32")
+            for place in places
+        ]
+        weight = ops.concatenate(valid)
         probs = self.targets(
             rows,
             temperature=features.at(self.teacher_temperature),
-            sample_weight=valid,
+            sample_weight=weight,
         )
         by_view = ops.split(probs, len(teacher_views), axis=0)
 
         # === The same tokens in the student's other views ===
-        students, targets, found = [], [], []
+        students, targets, found, wanted = [], [], [], []
         for group, view in self._views(features, "student"):
             tokens = features.student[group]["tokens"]
             positions = features.views[group]["positions"][:, view]
-            for other, place, target in zip(teacher_views, places, by_view):
+            for other, place, target, real in zip(
+                teacher_views, places, by_view, valid
+            ):
                 if other == (group, view):
                     continue
                 equal = place[:, :, None] == positions[:, None, :]
@@ -119,6 +124,7 @@ class CrossViewTokenDistillation(Objective):
                 slots = ops.argmax(ops.cast(equal, "int32"), axis=-1)
                 students.append(rows_at(tokens, _flat(slots, tokens, view)))
                 targets.append(target)
+                wanted.append(real)
                 found.append(ops.reshape(ops.any(equal, axis=-1), (-1,)))
         if not students:
             raise ValueError(
@@ -135,12 +141,11 @@ class CrossViewTokenDistillation(Objective):
             sample_weight=found,
         )
         aligned = ops.sum(found)
-        wanted = ops.sum(valid) * (len(students) / len(teacher_views))
         metrics = {
             "aligned_token_pairs": aligned,
-            "skipped_token_pairs": wanted - aligned,
+            "skipped_token_pairs": ops.sum(ops.concatenate(wanted)) - aligned,
         }
-        return Result(loss, metrics, self.targets.statistics(rows, valid))
+        return Result(loss, metrics, self.targets.statistics(rows, weight))
 
     def after_step(self, statistics, finite, moved):
         self.targets.after_step(statistics, finite, moved)

@@ -14,7 +14,19 @@ from tests.objectives import features as made
 K = made.Model.num_prototypes
 HEAD = np.random.default_rng(5).normal(size=(made.WIDTH, K)).astype("float32")
 VIEWS = tiny.batch(batch_size=4)
-ALL = [("global", 0), ("global", 1), *(("local", i) for i in range(4))]
+
+
+class Teaching(made.Model):
+    roles = {"global": ("student", "teacher"), "local": ("teacher",)}
+
+
+def views_of(role, roles):
+    return [
+        (group, view)
+        for group in roles
+        if role in roles[group]
+        for view in range({"global": 2, "local": 4}[group])
+    ]
 
 
 def logits(head, x):
@@ -49,21 +61,21 @@ def sampled(positions, num_tokens):
     return slots[[j * len(slots) // num_tokens for j in range(num_tokens)]]
 
 
-def expected(views, student, teacher, num_tokens):
+def expected(views, student, teacher, num_tokens, roles=made.Model.roles):
     """`(loss, aligned, skipped)`, each pair of tokens by itself."""
     rows, owners = [], []
-    for view in range(2):
-        for b in range(len(views["global"]["positions"])):
-            positions = views["global"]["positions"][b, view]
+    for group, view in views_of("teacher", roles):
+        for b in range(len(views[group]["positions"])):
+            positions = views[group]["positions"][b, view]
             for slot in sampled(positions, num_tokens):
-                rows.append(teacher["global"]["tokens"][b, view, slot])
-                owners.append((view, b, positions[slot]))
+                rows.append(teacher[group]["tokens"][b, view, slot])
+                owners.append(((group, view), b, positions[slot]))
     scores = reference.array(rows) @ reference.array(HEAD)
     probs = reference.sinkhorn_textbook(scores, 0.5)
     terms, skipped = [], 0
-    for (view, b, place), target in zip(owners, probs):
-        for group, index in ALL:
-            if (group, index) == ("global", view):
+    for (owner, b, place), target in zip(owners, probs):
+        for group, index in views_of("student", roles):
+            if (group, index) == owner:
                 continue
             slot = np.flatnonzero(views[group]["positions"][b, index] == place)
             if not len(slot):
@@ -115,6 +127,15 @@ def test_value_gradient_and_counts(num_tokens):
         "aligned_token_pairs": aligned,
         "skipped_token_pairs": skipped,
     }
+
+
+def test_views_of_the_teacher_alone_teach_all_of_the_students():
+    objective = build(Teaching, num_tokens=5)
+    student, teacher = made.draw(VIEWS, seed=0), made.draw(VIEWS, seed=1)
+    found = objective.compute(features(VIEWS, student, teacher))
+    wanted = expected(VIEWS, student, teacher, 5, Teaching.roles)
+    got = tiny.values([found.loss, *found.metrics.values()])
+    np.testing.assert_allclose(got, wanted, rtol=1e-5)
 
 
 def test_special_tokens_and_padding_never_align():

@@ -138,6 +138,18 @@ def test_layers_are_those_of_a_shorter_encoder():
         np.testing.assert_allclose(*tiny.values([a, b]), atol=1e-5)
 
 
+def test_dropout_acts_on_layers_in_training_alone():
+    encoder = kd.models.TextEncoder(tiny.backbone(dropout=0.5))
+    views = VIEWS["global"]
+    inputs = {k: views[k][:, 0] for k in ("token_ids", "padding_mask")}
+    for training in (False, True):
+        a, b = tiny.values(
+            encoder(inputs, training=training, num_layers=1)["layers"][0]
+            for _ in range(2)
+        )
+        assert np.array_equal(a, b) != training
+
+
 def test_declared_layers_are_those_computed():
     encoder = kd.models.TextEncoder(tiny.backbone(num_layers=2))
     inputs = {
