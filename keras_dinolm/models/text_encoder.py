@@ -108,6 +108,7 @@ class TextEncoder(keras.layers.Layer):
             if hasattr(backbone, "pooled_dense"):
                 backbone.pooled_dense.trainable = False
         self._takes_segments = "segment_ids" in backbone.input
+        # A function, lest Keras count what it returns as another part.
         self._with_layers = functools.cache(
             functools.partial(_with_layers, backbone)
         )
@@ -149,6 +150,7 @@ class TextEncoder(keras.layers.Layer):
                 f"backbone's layers, {self.backbone.num_layers}. "
                 f"Received: num_layers={num_layers}"
             )
+        self._with_layers(num_layers)  # outside of any compiled step
 
     def call(self, inputs, training=None, num_layers=0):
         token_ids = inputs["token_ids"]
@@ -159,7 +161,7 @@ class TextEncoder(keras.layers.Layer):
             features["segment_ids"] = ops.zeros_like(token_ids)
         if num_layers:
             self.check_num_layers(num_layers)
-            return self._with_layers(num_layers)(features)
+            return self._with_layers(num_layers)(features, training=training)
         outputs = self.backbone(features, training=training)
         if self.pooler is None:
             return {
@@ -237,13 +239,17 @@ class TextEncoder(keras.layers.Layer):
 
 
 def _with_layers(backbone, num_layers):
-    """The backbone as a function that also returns its last layers."""
+    """The backbone as a model that also returns its last layers.
+
+    Not a `keras.Function`, which would run dropout as it was when the graph
+    was made, whatever `training` is.
+    """
     outputs = {
         "tokens": backbone.output["sequence_output"],
         "sequence": backbone.output["pooled_output"],
         "layers": backbone.layer_outputs[-num_layers:],
     }
-    return keras.Function(backbone.input, outputs)
+    return keras.Model(backbone.input, outputs, name="layers")
 
 
 def _check_backbone(backbone):

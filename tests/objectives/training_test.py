@@ -21,7 +21,7 @@ def objectives():
         O.FeatureRegression(num_layers=2),
         O.CrossViewTokenDistillation(targets=kd.layers.Centering()),
         O.VICReg(weight=0.04, expander_dim=8),
-        O.GramAnchoring(start=1, refresh_every=1, max_refreshes=2),
+        O.GramAnchoring(refresh_every=1, max_refreshes=2),
         O.GramAnchoring(
             teacher=kd.models.TextEncoder(tiny.backbone(hidden_dim=8)),
             name="anchor",
@@ -29,11 +29,15 @@ def objectives():
     ]
 
 
-def compiled(**kwargs):
+# XLA takes most of the time under tensorflow; one test of two is enough.
+GRAPH = False if keras.backend.backend() == "tensorflow" else "auto"
+
+
+def compiled(jit_compile="auto", **kwargs):
     model = tiny.model(
         objectives(), backbone_overrides={"num_layers": 2}, momentum=0.5
     )
-    model.compile(kd.optimizers.AdamW(1e-2, **kwargs))
+    model.compile(kd.optimizers.AdamW(1e-2, **kwargs), jit_compile=jit_compile)
     return model
 
 
@@ -48,7 +52,7 @@ def everything(model):
 
 
 def test_saved_within_an_update_it_goes_on_with_the_same_bits(tmp_path):
-    model = compiled(gradient_accumulation_steps=2)
+    model = compiled(GRAPH, gradient_accumulation_steps=2)
     codes = model.objectives[1].targets.codes
     before = tiny.values([codes])[0]
     # One and a half updates: sums over micro-batches are under way.
@@ -59,7 +63,7 @@ def test_saved_within_an_update_it_goes_on_with_the_same_bits(tmp_path):
     moved = tiny.values([codes])[0]
     assert np.abs(moved - before).max() > 0.1
     assert np.linalg.norm(moved, axis=-1).max() < 1 + 1e-5
-    assert int(tiny.values([model.objectives[5].copies])[0]) == 1
+    assert int(tiny.values([model.objectives[5].copies])[0]) == 2
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     configs = [
