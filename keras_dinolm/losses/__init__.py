@@ -15,6 +15,7 @@ from keras_dinolm.losses.gram import gram
 from keras_dinolm.losses.info_nce import info_nce
 from keras_dinolm.losses.koleo import koleo
 from keras_dinolm.losses.sinkhorn_knopp import sinkhorn_knopp
+from keras_dinolm.losses.smooth_l1 import smooth_l1
 from keras_dinolm.losses.token_cross_entropy import token_cross_entropy
 from keras_dinolm.losses.vicreg import vicreg
 from keras_dinolm.losses.view_cross_entropy import view_cross_entropy
@@ -26,6 +27,7 @@ __all__ = [
     "info_nce",
     "koleo",
     "sinkhorn_knopp",
+    "smooth_l1",
     "token_cross_entropy",
     "vicreg",
     "view_cross_entropy",

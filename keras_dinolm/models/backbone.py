@@ -172,9 +172,11 @@ class DinoLMBackbone(keras_hub.models.Backbone):
         x = self.embedding_dropout(self.token_embedding(token_ids))
         x, attention_mask = self.registers(x, padding_mask)
         cos, sin = self.rotary_tables(x)
+        layer_outputs = []
         for block in self.blocks:
             x = block(x, attention_mask=attention_mask, cos=cos, sin=sin)
-        tokens = self.output_norm(x[:, num_registers:])
+            layer_outputs.append(x[:, num_registers:])
+        tokens = self.output_norm(layer_outputs[-1])
         super().__init__(
             inputs={"token_ids": token_ids, "padding_mask": padding_mask},
             outputs={
@@ -184,6 +186,9 @@ class DinoLMBackbone(keras_hub.models.Backbone):
             dtype=dtype,
             **kwargs,
         )
+
+        # A function, lest Keras look for state in a list of tensors.
+        self._layer_outputs = lambda: list(layer_outputs)
 
         # === Config ===
         self.vocabulary_size = vocabulary_size
@@ -200,6 +205,23 @@ class DinoLMBackbone(keras_hub.models.Backbone):
         self.embedding_stddev = embedding_stddev
         self.max_wavelength = max_wavelength
         self.remat = remat
+
+    @property
+    def layer_outputs(self):
+        """Symbolic features of the tokens after each block, first to last.
+
+        The residual stream, before the norm of the output and without
+        registers. As with any Keras model, they make one that gives them:
+
+        ```python
+        import keras
+        import keras_dinolm as kd
+
+        backbone = kd.models.DinoLMBackbone.from_size("nano", 100)
+        layers = keras.Model(backbone.input, backbone.layer_outputs)
+        ```
+        """
+        return self._layer_outputs()
 
     @classmethod
     def from_size(cls, name, vocabulary_size, **overrides):

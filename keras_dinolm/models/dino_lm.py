@@ -195,7 +195,11 @@ class DinoLM(keras.Model):
                     views[group], masked=True, training=training
                 )
             else:
-                features = self.teacher(views[group], training=False)
+                features = self.teacher(
+                    views[group],
+                    training=False,
+                    num_layers=self._num_teacher_layers,
+                )
                 teacher[group] = keras.tree.map_structure(
                     ops.stop_gradient, features
                 )
@@ -219,6 +223,9 @@ class DinoLM(keras.Model):
             student_logits=self.student.logits,
             teacher_logits=lambda head, x: ops.stop_gradient(
                 self.teacher.logits(head, x)
+            ),
+            teacher_projections=lambda head, x: ops.stop_gradient(
+                self.teacher.project(head, x)
             ),
         )
         total = ops.cast(sum(self.losses, start=0.0), "float32")
@@ -435,6 +442,7 @@ class DinoLM(keras.Model):
             for group in self.roles
             if (network, group) in reads
         ]
+        self._num_teacher_layers = max(o.num_teacher_layers for o in active)
         boundaries = [
             b
             for o in self.objectives

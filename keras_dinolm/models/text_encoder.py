@@ -1,5 +1,7 @@
 """One face for every encoder that can be trained."""
 
+import functools
+
 import keras
 import keras_hub
 from keras import ops
@@ -38,10 +40,14 @@ class TextEncoder(keras.layers.Layer):
         inputs: dictionary of `"token_ids"`, int `[batch, length]`, and
             `"padding_mask"`, bool `[batch, length]`, `True` at real tokens.
         training: bool.
+        num_layers: int. How many of the last blocks' features to return too;
+            a `DinoLMBackbone` alone can.
 
     Returns:
         A dictionary of `"tokens"`, float `[batch, length, hidden_dim]`, and
-        `"sequence"`, float `[batch, hidden_dim]`.
+        `"sequence"`, float `[batch, hidden_dim]`. With `num_layers`, also
+        `"layers"`, a list of as many tensors like `"tokens"`: what comes out
+        of the last blocks, before the final norm, the very last at the end.
 
     Raises:
         ValueError: if `backbone` is of another class, or `pooling` does not
@@ -102,6 +108,10 @@ class TextEncoder(keras.layers.Layer):
             if hasattr(backbone, "pooled_dense"):
                 backbone.pooled_dense.trainable = False
         self._takes_segments = "segment_ids" in backbone.input
+        # A function, lest Keras count what it returns as another part.
+        self._with_layers = functools.cache(
+            functools.partial(_with_layers, backbone)
+        )
         self.built = True
 
     @property
@@ -124,13 +134,34 @@ class TextEncoder(keras.layers.Layer):
         """The longest row the backbone takes, or `None` for any length."""
         return getattr(self.backbone, "max_sequence_length", None)
 
-    def call(self, inputs, training=None):
+    def check_num_layers(self, num_layers):
+        """Raises unless `call` can return features of so many layers."""
+        if not isinstance(self.backbone, DinoLMBackbone):
+            raise ValueError(
+                "Only a `DinoLMBackbone` gives the features of its layers; "
+                f"`{type(self.backbone).__name__}` gives those of the last. "
+                "Train a `DinoLMBackbone`, or compare the last layer "
+                "(`TokenDistillation`). Received: "
+                f"num_layers={num_layers}"
+            )
+        if num_layers > self.backbone.num_layers:
+            raise ValueError(
+                "Argument `num_layers` must be at most the number of the "
+                f"backbone's layers, {self.backbone.num_layers}. "
+                f"Received: num_layers={num_layers}"
+            )
+        self._with_layers(num_layers)  # outside of any compiled step
+
+    def call(self, inputs, training=None, num_layers=0):
         token_ids = inputs["token_ids"]
         padding_mask = inputs["padding_mask"]
         self._check_length(token_ids.shape[1])
         features = {"token_ids": token_ids, "padding_mask": padding_mask}
         if self._takes_segments:
             features["segment_ids"] = ops.zeros_like(token_ids)
+        if num_layers:
+            self.check_num_layers(num_layers)
+            return self._with_layers(num_layers)(features, training=training)
         outputs = self.backbone(features, training=training)
         if self.pooler is None:
             return {
@@ -155,18 +186,19 @@ class TextEncoder(keras.layers.Layer):
                 f"token_ids with {length} tokens a row"
             )
 
-    def compute_output_spec(self, inputs, training=None):
+    def compute_output_spec(self, inputs, training=None, num_layers=0):
         batch, length = inputs["token_ids"].shape
         self._check_length(length)
         dtype = self.compute_dtype
-        return {
-            "tokens": keras.KerasTensor(
-                (batch, length, self.hidden_dim), dtype=dtype
-            ),
-            "sequence": keras.KerasTensor(
-                (batch, self.hidden_dim), dtype=dtype
-            ),
-        }
+        tokens = keras.KerasTensor(
+            (batch, length, self.hidden_dim), dtype=dtype
+        )
+        sequence = keras.KerasTensor((batch, self.hidden_dim), dtype=dtype)
+        outputs = {"tokens": tokens, "sequence": sequence}
+        if num_layers:
+            self.check_num_layers(num_layers)
+            outputs["layers"] = [tokens] * num_layers
+        return outputs
 
     def clone(self, **kwargs):
         """Makes an independent encoder with equal weights.
@@ -204,6 +236,20 @@ class TextEncoder(keras.layers.Layer):
                 config["backbone"]
             )
         return cls(**config)
+
+
+def _with_layers(backbone, num_layers):
+    """The backbone as a model that also returns its last layers.
+
+    Not a `keras.Function`, which would run dropout as it was when the graph
+    was made, whatever `training` is.
+    """
+    outputs = {
+        "tokens": backbone.output["sequence_output"],
+        "sequence": backbone.output["pooled_output"],
+        "layers": backbone.layer_outputs[-num_layers:],
+    }
+    return keras.Model(backbone.input, outputs, name="layers")
 
 
 def _check_backbone(backbone):

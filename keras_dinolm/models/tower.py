@@ -58,7 +58,7 @@ class Tower(keras.layers.Layer):
                 self.prototypes[head].build((None, bottleneck_dim))
         self.built = True
 
-    def call(self, views, masked=False, training=None):
+    def call(self, views, masked=False, training=None, num_layers=0):
         """Features of one view group.
 
         Args:
@@ -66,9 +66,11 @@ class Tower(keras.layers.Layer):
             masked: boolean. Whether to read the masked text where there is
                 one.
             training: boolean.
+            num_layers: int. How many of the encoder's last layers to return.
 
         Returns:
-            `{"tokens": [B, V, L, D], "sequence": [B, V, D]}`.
+            `{"tokens": [B, V, L, D], "sequence": [B, V, D]}`, and with
+            `num_layers` `"layers"`, a list of as many like `"tokens"`.
         """
         ids = views["token_ids"]
         if masked:
@@ -82,13 +84,24 @@ class Tower(keras.layers.Layer):
                 ),
             },
             training=training,
+            num_layers=num_layers,
         )
         dim = self.encoder.hidden_dim
-        return {
+        outputs = {
             "tokens": ops.reshape(features["tokens"], (*shape, dim)),
             "sequence": ops.reshape(features["sequence"], (*shape[:2], dim)),
         }
+        if num_layers:
+            outputs["layers"] = [
+                ops.reshape(layer, (*shape, dim))
+                for layer in features["layers"]
+            ]
+        return outputs
+
+    def project(self, head, features):
+        """Float32 unit vectors `[..., bottleneck_dim]` of features."""
+        return self.projections[head](features)
 
     def logits(self, head, features):
         """Float32 scores `[..., K]` of features `[..., D]`."""
-        return self.prototypes[head](self.projections[head](features))
+        return self.prototypes[head](self.project(head, features))

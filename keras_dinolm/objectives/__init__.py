@@ -1,5 +1,14 @@
 """What the student learns from: each a loss, a weight and its own metrics."""
 
+from keras_dinolm.objectives.cross_view_token_distillation import (
+    CrossViewTokenDistillation as CrossViewTokenDistillation,
+)
+from keras_dinolm.objectives.feature_regression import (
+    FeatureRegression as FeatureRegression,
+)
+from keras_dinolm.objectives.gram_anchoring import (
+    GramAnchoring as GramAnchoring,
+)
 from keras_dinolm.objectives.info_nce import InfoNCE as InfoNCE
 from keras_dinolm.objectives.koleo import KoLeo as KoLeo
 from keras_dinolm.objectives.masked_lm import MaskedLM as MaskedLM
@@ -12,3 +21,4 @@ from keras_dinolm.objectives.sequence_distillation import (
 from keras_dinolm.objectives.token_distillation import (
     TokenDistillation as TokenDistillation,
 )
+from keras_dinolm.objectives.vicreg import VICReg as VICReg

@@ -17,11 +17,15 @@ class Features:
             them.
         student: dict of group name to `{"tokens": [B, V, L, D],
             "sequence": [B, V, D]}`.
-        teacher: the same for the teacher, without gradient.
+        teacher: the same for the teacher, without gradient; and `"layers"`,
+            a list of the last layers' tokens `[B, V, L, D]`, if an active
+            objective asks for them by `num_teacher_layers`.
         update: scalar tensor, the number of optimizer updates done.
         student_logits: callable `(head, features) -> logits`, through the
             student's projection head and prototypes of that name.
         teacher_logits: the same through the teacher's.
+        teacher_projections: callable `(head, features) -> projections`, unit
+            vectors: the teacher's head without its prototypes.
     """
 
     views: dict
@@ -30,12 +34,19 @@ class Features:
     update: object
     student_logits: object
     teacher_logits: object
+    teacher_projections: object = None
 
     def at(self, value):
         """A number, or the value of a schedule at this optimizer update."""
         if callable(value):
             return ops.cast(value(self.update), "float32")
         return value
+
+    def teacher_rows(self, targets, head, features):
+        """What `targets` assign: the teacher's logits or projections."""
+        if getattr(targets, "reads_projections", False):
+            return self.teacher_projections(head, features)
+        return self.teacher_logits(head, features)
 
     def masked_tokens(self, group):
         """The masked tokens of a group as flat indices.
@@ -118,6 +129,8 @@ class Objective(keras.layers.Layer):
     heads = ()
     # Names of the metrics that it logs beside its loss.
     extra_metrics = ()
+    # How many of the teacher's last layers it reads, beside the output.
+    num_teacher_layers = 0
 
     def __init__(self, weight=1.0, start=0, stop=None, **kwargs):
         # Keras would number the names of a second model, and with them the
@@ -200,3 +213,15 @@ class Objective(keras.layers.Layer):
             for key, value in config.items()
         }
         return cls(**config)
+
+
+def read_by_both(roles):
+    """The view groups that student and teacher read."""
+    return tuple(g for g in roles if {"student", "teacher"} <= set(roles[g]))
+
+
+def rows_at(tokens, indices):
+    """The rows of `[..., D]` at flat indices `[M]`, as `[M, D]`."""
+    return ops.take(
+        ops.reshape(tokens, (-1, tokens.shape[-1])), indices, axis=0
+    )

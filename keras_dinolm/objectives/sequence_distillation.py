@@ -28,7 +28,8 @@ class SequenceDistillation(Objective):
         student_temperature: float.
         teacher_temperature: float or schedule; lower is sharper. DINO warms
             it up linearly from 0.04 to 0.07.
-        targets: `keras_dinolm.layers.Sinkhorn` (the default) or `Centering`.
+        targets: `keras_dinolm.layers.Sinkhorn` (the default), `Centering` or
+            `OnlineCodebook`.
         **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.
 
     Example:
@@ -71,8 +72,7 @@ class SequenceDistillation(Objective):
 
     def build_for(self, model):
         self.roles = model.roles
-        if not self.targets.built:  # loading builds them before
-            self.targets.build((None, model.num_prototypes))
+        build_targets(self.targets, model)
         super().build_for(model)
 
     def compute(self, features):
@@ -80,14 +80,14 @@ class SequenceDistillation(Objective):
         student, student_ids = self._views(features.student, "student")
         pairs = teacher_ids[:, None] != student_ids[None, :]
 
-        teacher = features.teacher_logits("sequence", teacher)
+        teacher = features.teacher_rows(self.targets, "sequence", teacher)
         student = features.student_logits("sequence", student)
-        num_prototypes = teacher.shape[-1]
-        rows = ops.reshape(teacher, (-1, num_prototypes))
+        num_prototypes = student.shape[-1]
+        rows = ops.reshape(teacher, (-1, teacher.shape[-1]))
         temperature = features.at(self.teacher_temperature)
         probs = self.targets(rows, temperature=temperature)
         loss = losses.view_cross_entropy(
-            ops.reshape(probs, ops.shape(teacher)),
+            ops.reshape(probs, (*ops.shape(teacher)[:2], num_prototypes)),
             student,
             self.student_temperature,
             pairs=pairs.astype("float32"),
@@ -130,6 +130,23 @@ class SequenceDistillation(Objective):
             "teacher_temperature": serialize(self.teacher_temperature),
             "targets": serialize(self.targets),
         }
+
+
+def build_targets(targets, model):
+    """Builds targets for the rows that they read."""
+    num_codes = getattr(targets, "num_codes", model.num_prototypes)
+    if num_codes != model.num_prototypes:
+        raise ValueError(
+            "The student names a code by its prototypes, so there must be as "
+            f"many: pass `num_codes={model.num_prototypes}` to "
+            f"`{type(targets).__name__}`, or `num_prototypes={num_codes}` to "
+            f"`DinoLM`. Received: num_codes={num_codes}, "
+            f"num_prototypes={model.num_prototypes}"
+        )
+    if not targets.built:  # loading builds them before
+        projections = getattr(targets, "reads_projections", False)
+        width = model.bottleneck_dim if projections else model.num_prototypes
+        targets.build((None, width))
 
 
 def check_temperatures(student, teacher):

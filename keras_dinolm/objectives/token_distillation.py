@@ -7,6 +7,9 @@ from keras_dinolm import losses
 from keras_dinolm.layers.targets import Sinkhorn
 from keras_dinolm.objectives.objective import Objective
 from keras_dinolm.objectives.objective import Result
+from keras_dinolm.objectives.objective import read_by_both
+from keras_dinolm.objectives.objective import rows_at
+from keras_dinolm.objectives.sequence_distillation import build_targets
 from keras_dinolm.objectives.sequence_distillation import check_temperatures
 
 
@@ -22,7 +25,8 @@ class TokenDistillation(Objective):
     Args:
         student_temperature: float.
         teacher_temperature: float or schedule.
-        targets: `keras_dinolm.layers.Sinkhorn` (the default) or `Centering`.
+        targets: `keras_dinolm.layers.Sinkhorn` (the default), `Centering` or
+            `OnlineCodebook`.
         head: `"token"`, a head of its own, or `"sequence"` to share that of
             `SequenceDistillation` (iBOT's tied heads).
         **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.
@@ -63,18 +67,17 @@ class TokenDistillation(Objective):
         self.heads = (head,)
 
     def reads(self, roles):
-        return {(role, g) for g in _whole(roles) for role in roles[g]}
+        return {(role, g) for g in read_by_both(roles) for role in roles[g]}
 
     def build_for(self, model):
-        self.groups = _whole(model.roles)
+        self.groups = read_by_both(model.roles)
         if not self.groups:
             raise ValueError(
                 "`TokenDistillation` needs a view group that both networks "
                 "read, since it compares the same view masked and whole. "
                 f"Received: roles={dict(model.roles)}"
             )
-        if not self.targets.built:  # loading builds them before
-            self.targets.build((None, model.num_prototypes))
+        build_targets(self.targets, model)
         super().build_for(model)
 
     def compute(self, features):
@@ -89,9 +92,7 @@ class TokenDistillation(Objective):
                 (student, features.student),
                 (teacher, features.teacher),
             ):
-                tokens = network[group]["tokens"]
-                rows = ops.reshape(tokens, (-1, tokens.shape[-1]))
-                parts.append(ops.take(rows, indices, axis=0))
+                parts.append(rows_at(network[group]["tokens"], indices))
         if not valid:
             raise ValueError(
                 "`TokenDistillation` found no masked view: no group of "
@@ -99,7 +100,9 @@ class TokenDistillation(Objective):
                 "`mask_probability` above 0, or remove the objective."
             )
         valid = ops.concatenate(valid)
-        teacher = features.teacher_logits(self.head, ops.concatenate(teacher))
+        teacher = features.teacher_rows(
+            self.targets, self.head, ops.concatenate(teacher)
+        )
         student = features.student_logits(self.head, ops.concatenate(student))
         probs = self.targets(
             teacher,
@@ -129,8 +132,3 @@ class TokenDistillation(Objective):
             "targets": serialize(self.targets),
             "head": self.head,
         }
-
-
-def _whole(roles):
-    """The groups that both networks read."""
-    return tuple(g for g in roles if {"student", "teacher"} <= set(roles[g]))

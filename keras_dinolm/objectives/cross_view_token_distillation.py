@@ -1,0 +1,199 @@
+"""Tokens agree across views: each predicts itself in another context."""
+
+import keras
+from keras import ops
+
+from keras_dinolm import losses
+from keras_dinolm.layers.targets import Sinkhorn
+from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.objectives.objective import Objective
+from keras_dinolm.objectives.objective import Result
+from keras_dinolm.objectives.objective import rows_at
+from keras_dinolm.objectives.sequence_distillation import build_targets
+from keras_dinolm.objectives.sequence_distillation import check_temperatures
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class CrossViewTokenDistillation(Objective):
+    """Cross-entropy between the assignments of one token in two views.
+
+    Where two views of a text overlap, they show the same tokens in different
+    contexts. From each of the teacher's views, up to `num_tokens` tokens are
+    taken, evenly spaced; in every other view that the student reads, the token
+    at the same place of the document (`positions`) predicts the teacher's
+    assignment. `[CLS]` and padding have no place and never align. A pair
+    whose token the student's view does not hold is skipped; all others weigh
+    the same.
+
+    Metrics: `aligned_token_pairs` and `skipped_token_pairs`, how many pairs of
+    a batch had a partner and how many had none.
+
+    Args:
+        student_temperature: float.
+        teacher_temperature: float or schedule.
+        targets: `keras_dinolm.layers.Sinkhorn` (the default), `Centering` or
+            `OnlineCodebook`.
+        head: `"token"` or `"sequence"`, the head to share with
+            `TokenDistillation` or `SequenceDistillation`.
+        num_tokens: int. Tokens of a teacher's view; cost grows with it.
+        **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    objective = kd.objectives.CrossViewTokenDistillation(num_tokens=8)
+    ```
+
+    References:
+        - [DenseCL](https://arxiv.org/abs/2011.09157) (pairs of places)
+        - [PixPro](https://arxiv.org/abs/2011.10043) (aligned by place)
+        - [iBOT](https://arxiv.org/abs/2111.07832) (the loss)
+    """
+
+    extra_metrics = ("aligned_token_pairs", "skipped_token_pairs")
+
+    def __init__(
+        self,
+        student_temperature=0.1,
+        teacher_temperature=0.05,
+        targets=None,
+        head="token",
+        num_tokens=16,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_temperatures(student_temperature, teacher_temperature)
+        if head not in ("token", "sequence"):
+            raise ValueError(
+                "Argument `head` must be 'token' or 'sequence'. "
+                f"Received: head={head!r}"
+            )
+        self.student_temperature = student_temperature
+        self.teacher_temperature = teacher_temperature
+        self.targets = Sinkhorn() if targets is None else targets
+        self.head = head
+        self.heads = (head,)
+        self.num_tokens = check_positive("num_tokens", num_tokens)
+
+    def reads(self, roles):
+        return {(role, group) for group in roles for role in roles[group]}
+
+    def build_for(self, model):
+        self.roles = model.roles
+        build_targets(self.targets, model)
+        super().build_for(model)
+
+    def compute(self, features):
+        # === The teacher's tokens, each with its place in the document ===
+        teacher_views, rows, places = [], [], []
+        for group, view in self._views(features, "teacher"):
+            slots, place = self._sample(features, group, view)
+            tokens = features.teacher[group]["tokens"]
+            teacher_views.append((group, view))
+            places.append(place)
+            rows.append(rows_at(tokens, _flat(slots, tokens, view)))
+        rows = features.teacher_rows(
+            self.targets, self.head, ops.concatenate(rows)
+        )
+        valid = [
+            ops.cast(ops.reshape(place >= 0, (-1,)), "float32")
+            for place in places
+        ]
+        weight = ops.concatenate(valid)
+        probs = self.targets(
+            rows,
+            temperature=features.at(self.teacher_temperature),
+            sample_weight=weight,
+        )
+        by_view = ops.split(probs, len(teacher_views), axis=0)
+
+        # === The same tokens in the student's other views ===
+        students, targets, found, wanted = [], [], [], []
+        for group, view in self._views(features, "student"):
+            tokens = features.student[group]["tokens"]
+            positions = features.views[group]["positions"][:, view]
+            for other, place, target, real in zip(
+                teacher_views, places, by_view, valid
+            ):
+                if other == (group, view):
+                    continue
+                equal = place[:, :, None] == positions[:, None, :]
+                equal = ops.logical_and(equal, place[:, :, None] >= 0)
+                slots = ops.argmax(ops.cast(equal, "int32"), axis=-1)
+                students.append(rows_at(tokens, _flat(slots, tokens, view)))
+                targets.append(target)
+                wanted.append(real)
+                found.append(ops.reshape(ops.any(equal, axis=-1), (-1,)))
+        if not students:
+            raise ValueError(
+                "`CrossViewTokenDistillation` needs two different views, one "
+                "of the teacher's and another of the student's. Raise the "
+                "`count` of a group, or add a group. Received: "
+                f"roles={dict(self.roles)}, a single view of each"
+            )
+        found = ops.cast(ops.concatenate(found), "float32")
+        loss = losses.token_cross_entropy(
+            ops.concatenate(targets),
+            features.student_logits(self.head, ops.concatenate(students)),
+            self.student_temperature,
+            sample_weight=found,
+        )
+        aligned = ops.sum(found)
+        metrics = {
+            "aligned_token_pairs": aligned,
+            "skipped_token_pairs": ops.sum(ops.concatenate(wanted)) - aligned,
+        }
+        return Result(loss, metrics, self.targets.statistics(rows, weight))
+
+    def after_step(self, statistics, finite, moved):
+        self.targets.after_step(statistics, finite, moved)
+
+    def _views(self, features, role):
+        """`(group, index)` of each view that a network reads."""
+        return [
+            (group, view)
+            for group, roles in self.roles.items()
+            if role in roles
+            for view in range(features.views[group]["token_ids"].shape[1])
+        ]
+
+    def _sample(self, features, group, view):
+        """Slots of evenly spaced tokens of a view, and their places.
+
+        Both `[B, num_tokens]`; the place is -1 where a view has no more.
+        """
+        positions = features.views[group]["positions"][:, view]
+        length = ops.shape(positions)[1]
+        real = positions >= 0
+        count = ops.sum(ops.cast(real, "int32"), axis=1)[:, None]
+        # Real tokens first; the keys differ, so that no sort has to be stable.
+        slot = ops.arange(length, dtype="int32")
+        order = ops.argsort(ops.where(real, slot, slot + length), axis=1)
+        index = ops.arange(self.num_tokens, dtype="int32")[None, :]
+        spaced = index * count // self.num_tokens
+        rank = ops.where(count >= self.num_tokens, spaced, index)
+        slots = ops.take_along_axis(
+            order, ops.minimum(rank, length - 1), axis=1
+        )
+        place = ops.take_along_axis(positions, slots, axis=1)
+        return slots, ops.where(rank < count, place, -1)
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "student_temperature": self.student_temperature,
+            "teacher_temperature": serialize(self.teacher_temperature),
+            "targets": serialize(self.targets),
+            "head": self.head,
+            "num_tokens": self.num_tokens,
+        }
+
+
+def _flat(slots, tokens, view):
+    """Slots `[B, N]` of one view as indices into `[B * V * L]` tokens."""
+    batch_size, num_views, length, _ = ops.shape(tokens)
+    row = ops.arange(batch_size, dtype="int32")[:, None] * num_views + view
+    return ops.reshape(row * length + ops.cast(slots, "int32"), (-1,))

@@ -1,0 +1,140 @@
+"""data2vec's loss: predict the teacher's features of a masked token."""
+
+import keras
+from keras import ops
+
+from keras_dinolm import losses
+from keras_dinolm.layers.mlp import FeedForward
+from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.objectives.objective import Objective
+from keras_dinolm.objectives.objective import Result
+from keras_dinolm.objectives.objective import read_by_both
+from keras_dinolm.objectives.objective import rows_at
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class FeatureRegression(Objective):
+    """Distance between a student's token and the teacher's last layers.
+
+    The student reads a view with tokens masked, the teacher the same view
+    whole. For each masked token, the student's feature goes through a head of
+    its own (one hidden layer of twice the width) and should meet the mean of
+    the teacher's features after each of its last `num_layers` blocks, each
+    normalised to mean 0 and variance 1 first. The normalisation is what keeps
+    targets from shrinking to a point. Each masked view weighs the same,
+    whatever its number of masked tokens.
+
+    (The paper takes the output of the feed-forward layers of a post-norm
+    encoder; here it is the residual stream of a pre-norm one.)
+
+    Metrics: `regression_target_std` and `regression_prediction_std`, the
+    standard deviation over the masked tokens of a batch, a mean over the
+    features; near 0, all tokens are the same to the teacher or the student.
+
+    Args:
+        num_layers: int. How many of the teacher's last layers make a target.
+            Only a `DinoLMBackbone` gives them.
+        beta: float, where the smooth L1 distance goes over from square to
+            linear, or `None` for the squared error.
+        **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    objective = kd.objectives.FeatureRegression(num_layers=2)
+    ```
+
+    Reference:
+        [data2vec](https://arxiv.org/abs/2202.03555)
+    """
+
+    extra_metrics = ("regression_target_std", "regression_prediction_std")
+
+    def __init__(self, num_layers=3, beta=4.0, **kwargs):
+        super().__init__(**kwargs)
+        if beta is not None and not beta > 0:
+            raise ValueError(
+                "Argument `beta` must be positive, or `None` for the squared "
+                f"error. Received: beta={beta}"
+            )
+        self.num_layers = check_positive("num_layers", num_layers)
+        self.num_teacher_layers = self.num_layers
+        self.beta = beta
+
+    def reads(self, roles):
+        return {(role, g) for g in read_by_both(roles) for role in roles[g]}
+
+    def build_for(self, model):
+        self.groups = read_by_both(model.roles)
+        if not self.groups:
+            raise ValueError(
+                "`FeatureRegression` needs a view group that both networks "
+                "read, since it compares the same view masked and whole. "
+                f"Received: roles={dict(model.roles)}"
+            )
+        model.teacher.encoder.check_num_layers(self.num_layers)
+        width = model.student.encoder.hidden_dim
+        self.head = FeedForward(2 * width, dtype=self.dtype_policy, name="head")
+        self.head.build((None, width))
+        super().build_for(model)
+
+    def compute(self, features):
+        students, targets, valid, weight = [], [], [], []
+        for group in self.groups:
+            if "masked_indices" not in features.views[group]:
+                continue
+            indices, used, per_token = features.masked_tokens(group)
+            valid.append(used)
+            weight.append(per_token)
+            tokens = features.student[group]["tokens"]
+            students.append(rows_at(tokens, indices))
+            layers = features.teacher[group]["layers"][-self.num_layers :]
+            normed = [_standardize(rows_at(x, indices)) for x in layers]
+            targets.append(sum(normed) / self.num_layers)
+        if not valid:
+            raise ValueError(
+                "`FeatureRegression` found no masked view: no group of "
+                f"{list(self.groups)} has masks. Give one of them a "
+                "`mask_probability` above 0, or remove the objective."
+            )
+        targets = ops.concatenate(targets)
+        predictions = ops.cast(self.head(ops.concatenate(students)), "float32")
+        loss = losses.smooth_l1(
+            predictions,
+            targets,
+            self.beta,
+            sample_weight=ops.concatenate(weight),
+        )
+        valid = ops.concatenate(valid)
+        metrics = {
+            "regression_target_std": _spread(targets, valid),
+            "regression_prediction_std": _spread(
+                ops.stop_gradient(predictions), valid
+            ),
+        }
+        return Result(loss, metrics)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_layers": self.num_layers,
+            "beta": self.beta,
+        }
+
+
+def _standardize(x, epsilon=1e-6):
+    """Mean 0 and variance 1 over the features of each row, in float32."""
+    x = ops.cast(x, "float32")
+    x = x - ops.mean(x, axis=-1, keepdims=True)
+    variance = ops.mean(ops.square(x), axis=-1, keepdims=True)
+    return x * ops.rsqrt(variance + epsilon)
+
+
+def _spread(x, valid):
+    """Standard deviation of each feature over the valid rows, their mean."""
+    count = ops.maximum(ops.sum(valid), 1.0)
+    center = ops.matmul(valid, x) / count
+    variance = ops.matmul(valid, ops.square(x - center)) / count
+    return ops.mean(ops.sqrt(variance))

@@ -1,0 +1,117 @@
+"""Objectives with state, in one run: accumulated, saved, loaded, resumed."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import keras_dinolm as kd
+from tests import tiny
+
+O = kd.objectives  # noqa: E741
+
+
+def objectives():
+    return [
+        O.SequenceDistillation(
+            targets=kd.layers.OnlineCodebook(12, momentum=0.5, hard=False)
+        ),
+        O.TokenDistillation(targets=kd.layers.OnlineCodebook(12, momentum=0.5)),
+        O.FeatureRegression(num_layers=2),
+        O.CrossViewTokenDistillation(targets=kd.layers.Centering()),
+        O.VICReg(weight=0.04, expander_dim=8),
+        O.GramAnchoring(refresh_every=1, max_refreshes=2),
+        O.GramAnchoring(
+            teacher=kd.models.TextEncoder(tiny.backbone(hidden_dim=8)),
+            name="anchor",
+        ),
+    ]
+
+
+# XLA takes most of the time under tensorflow; one test of two is enough.
+GRAPH = False if keras.backend.backend() == "tensorflow" else "auto"
+
+
+def compiled(jit_compile="auto", **kwargs):
+    model = tiny.model(
+        objectives(), backbone_overrides={"num_layers": 2}, momentum=0.5
+    )
+    model.compile(kd.optimizers.AdamW(1e-2, **kwargs), jit_compile=jit_compile)
+    return model
+
+
+def everything(model):
+    """All state but that of the random layers, by name."""
+    metrics = {id(v) for v in model.metrics_variables}
+    return [
+        (v.path, tiny.values([v])[0])
+        for v in [*model.variables, *model.optimizer.variables]
+        if id(v) not in metrics
+    ]
+
+
+def test_saved_within_an_update_it_goes_on_with_the_same_bits(tmp_path):
+    model = compiled(GRAPH, gradient_accumulation_steps=2)
+    codes = model.objectives[1].targets.codes
+    before = tiny.values([codes])[0]
+    # One and a half updates: sums over micro-batches are under way.
+    model.fit(tiny.Batches(3), verbose=0)
+    assert int(tiny.values([model.updates])[0]) == 1
+    assert int(tiny.values([model.objectives[1].targets.updates])[0]) == 1
+    assert tiny.values([model.objectives[1].targets.count])[0].sum() > 0
+    moved = tiny.values([codes])[0]
+    assert np.abs(moved - before).max() > 0.1
+    assert np.linalg.norm(moved, axis=-1).max() < 1 + 1e-5
+    assert int(tiny.values([model.objectives[5].copies])[0]) == 2
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    configs = [
+        json.dumps([o.get_config() for o in one.objectives], sort_keys=True)
+        for one in (model, again)
+    ]
+    assert configs[0] == configs[1]
+    logs = []
+    for one in (model, again):
+        history = one.fit(tiny.Batches(4, start=3), verbose=0).history
+        logs.append({k: v[-1] for k, v in history.items()})
+    for (path, a), (_, b) in zip(
+        everything(model), everything(again), strict=True
+    ):
+        np.testing.assert_array_equal(a, b, err_msg=path)
+    assert logs[0] == logs[1]
+    assert set(logs[0]) >= {
+        "sequence_distillation",
+        "token_distillation",
+        "feature_regression",
+        "regression_target_std",
+        "cross_view_token_distillation",
+        "aligned_token_pairs",
+        "vicreg",
+        "gram_anchoring",
+        "anchor",
+    }
+    assert np.all(np.isfinite(list(logs[0].values())))
+    assert int(tiny.values([again.objectives[5].copies])[0]) == 3
+    # One-hot targets have no entropy.
+    assert logs[0]["token_teacher_entropy"] == 0.0
+    assert logs[0]["teacher_entropy"] > 0.0
+
+
+def test_trains_in_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = compiled()
+    for step in range(2):
+        logs = model.train_on_batch(tiny.batch(step), return_dict=True)
+    assert all(np.isfinite(v) for v in logs.values()), logs
+    assert logs["skipped_steps"] == 0
+    for objective in model.objectives[:2]:
+        for variable in objective.targets.weights:
+            dtype = keras.backend.standardize_dtype(variable.dtype)
+            assert dtype in ("float32", "int32")
+
+
+def test_a_codebook_has_as_many_codes_as_the_model_prototypes():
+    targets = kd.layers.OnlineCodebook(num_codes=7)
+    with pytest.raises(ValueError, match="num_codes=7, num_prototypes=12"):
+        tiny.model([O.TokenDistillation(targets=targets)])
