@@ -216,6 +216,10 @@ class DinoLM(keras.Model):
             teacher_logits=lambda head, x: ops.stop_gradient(
                 self.teacher.logits(head, x)
             ),
+            student_factors=self.student.factors,
+            teacher_factors=lambda head, x: keras.tree.map_structure(
+                ops.stop_gradient, self.teacher.factors(head, x)
+            ),
         )
         total = ops.cast(sum(self.losses, start=0.0), "float32")
         metrics, statistics = {}, {}

@@ -87,3 +87,17 @@ class Tower(keras.layers.Layer):
     def logits(self, head, features):
         """Float32 scores `[..., K]` of features `[..., D]`."""
         return self.prototypes[head](self.projections[head](features))
+
+    def factors(self, head, features):
+        """What the logits are the product of, for those too large to hold.
+
+        Args:
+            head: string.
+            features: `[..., D]`.
+
+        Returns:
+            `(projected, prototypes)`, float32 of shapes `[..., d]` and
+            `[d, K]`.
+        """
+        projected = ops.cast(self.projections[head](features), "float32")
+        return projected, self.prototypes[head].directions()

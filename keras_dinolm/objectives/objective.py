@@ -22,6 +22,10 @@ class Features:
         student_logits: callable `(head, features) -> logits`, through the
             student's projection head and prototypes of that name.
         teacher_logits: the same through the teacher's.
+        student_factors: callable `(head, features) -> (projected,
+            prototypes)`, whose product are the student's logits, for losses
+            that never hold them whole.
+        teacher_factors: the same of the teacher's logits.
     """
 
     views: dict
@@ -30,6 +34,8 @@ class Features:
     update: object
     student_logits: object
     teacher_logits: object
+    student_factors: object = None
+    teacher_factors: object = None
 
     def at(self, value):
         """A number, or the value of a schedule at this optimizer update."""
