@@ -160,49 +160,59 @@ def chunked_cross_entropy(
     weights = split_rows(weights, count, size)
     used = split_rows(used[None], count, size)
 
-    def log_probs(features, prototypes, bias=None):
-        rows = ops.reshape(features, (-1, features.shape[-1]))
-        logits = ops.matmul(rows, prototypes)
-        if bias is not None:
-            logits = logits + bias
-        shape = (*features.shape[:-1], num_prototypes)
-        return ops.reshape(ops.log_softmax(logits, axis=-1), shape)
+    # Large arrays have two axes, views one after the other: XLA computes an
+    # exponential over three of them four times as slowly on a CPU.
+    def flat(x):
+        return ops.reshape(x, (-1, *x.shape[2:]))
+
+    def entropy(probs, log_probs, used, num_views):
+        by_row = ops.sum(probs * log_probs, axis=-1)
+        return -ops.sum(ops.tile(used[0], (num_views,)) * by_row) / num_views
+
+    def mix_views(targets):
+        if num_students == 1 and num_teachers == 1:
+            return targets
+        if num_teachers == 1:
+            return ops.concatenate([targets] * num_students)
+        views = [
+            targets[t * size : (t + 1) * size] for t in range(num_teachers)
+        ]
+        return ops.concatenate(
+            [
+                sum(mix[t, s] * view for t, view in enumerate(views))
+                for s in range(num_students)
+            ]
+        )
 
     def add_chunk(i, carry):
         loss, entropies, usage, feature_grads, prototype_grads = carry
-        log_targets = log_probs(teachers[i], from_prototypes, bias)
+        logits = ops.matmul(flat(teachers[i]), from_prototypes) + bias
+        log_targets = ops.log_softmax(logits, axis=-1)
         targets = ops.exp(log_targets)
-        log_predicted = log_probs(students[i], to_prototypes)
+        rows = flat(students[i])
+        logits = ops.matmul(rows, to_prototypes)
+        log_predicted = ops.log_softmax(logits, axis=-1)
         predicted = ops.exp(log_predicted)
-
-        def entropy(probs, log_probs):
-            return -ops.sum(used[i] * ops.sum(probs * log_probs, axis=-1))
 
         entropies = entropies + ops.stack(
             [
-                entropy(targets, log_targets) / num_teachers,
-                entropy(predicted, log_predicted) / num_students,
+                entropy(targets, log_targets, used[i], num_teachers),
+                entropy(predicted, log_predicted, used[i], num_students),
             ]
         )
-        by_view = ops.reshape(predicted, (-1, num_prototypes))
-        shares = ops.repeat(used[i] / num_students, num_students, axis=0)
-        usage = usage + ops.matmul(ops.reshape(shares, (1, -1)), by_view)
+        shares = ops.tile(used[i] / num_students, (1, num_students))
+        usage = usage + ops.matmul(shares, predicted)
 
-        if num_teachers > 1:
-            targets = sum(
-                mix[t, :, None, None] * targets[t] for t in range(num_teachers)
-            )
+        targets = mix_views(targets)
+        weight = flat(weights[i])
         errors = ops.sum(targets * log_predicted, axis=-1)
-        loss = loss - ops.sum(weights[i] * errors)
-        slopes = weights[i][:, :, None] * (predicted - targets)
-        slopes = ops.reshape(slopes, (-1, num_prototypes))
-        rows = ops.reshape(students[i], (-1, dim))
+        loss = loss - ops.sum(weight * errors)
+        slopes = weight[:, None] * (predicted - targets)
         prototype_grads = prototype_grads + ops.matmul(
             ops.transpose(rows), slopes
         )
-        row_grads = ops.reshape(
-            ops.matmul(slopes, to_features), (1, *students[i].shape)
-        )
+        row_grads = ops.matmul(slopes, to_features)
+        row_grads = ops.reshape(row_grads, (1, *students.shape[1:]))
         feature_grads = ops.slice_update(feature_grads, (i, 0, 0, 0), row_grads)
         return loss, entropies, usage, feature_grads, prototype_grads
 
