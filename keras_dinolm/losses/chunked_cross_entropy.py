@@ -10,6 +10,7 @@ from keras_dinolm.losses.chunks import check_static
 from keras_dinolm.losses.chunks import chunk_sizes
 from keras_dinolm.losses.chunks import merge_rows
 from keras_dinolm.losses.chunks import split_rows
+from keras_dinolm.losses.chunks import wait_for
 
 
 def chunked_cross_entropy(
@@ -186,12 +187,16 @@ def chunked_cross_entropy(
 
     def add_chunk(i, carry):
         loss, entropies, usage, feature_grads, prototype_grads = carry
-        logits = ops.matmul(flat(teachers[i]), from_prototypes) + bias
-        log_targets = ops.log_softmax(logits, axis=-1)
+        before = (prototype_grads[0, 0], feature_grads[0, 0, 0, 0])
+        rows = wait_for(flat(teachers[i]), *before)
+        log_targets = ops.log_softmax(
+            ops.matmul(rows, from_prototypes) + bias, axis=-1
+        )
         targets = ops.exp(log_targets)
-        rows = flat(students[i])
-        logits = ops.matmul(rows, to_prototypes)
-        log_predicted = ops.log_softmax(logits, axis=-1)
+        rows = wait_for(flat(students[i]), *before)
+        log_predicted = ops.log_softmax(
+            ops.matmul(rows, to_prototypes), axis=-1
+        )
         predicted = ops.exp(log_predicted)
 
         entropies = entropies + ops.stack(

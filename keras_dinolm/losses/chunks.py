@@ -59,3 +59,13 @@ def merge_rows(chunks, num_rows):
     count, views, size, *rest = chunks.shape
     x = ops.reshape(ops.moveaxis(chunks, 0, 1), (views, count * size, *rest))
     return x[:, :num_rows]
+
+
+def wait_for(x, *scalars):
+    """`x`, computed after the scalars are.
+
+    A graph without XLA may run several turns of a loop at once, and hold the
+    logits of all of them. So the input of a turn depends on what the turn
+    before has added up, by a zero that no optimizer recognises as one.
+    """
+    return x + sum(ops.minimum(0.0, ops.abs(scalar)) for scalar in scalars)

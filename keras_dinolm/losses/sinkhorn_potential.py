@@ -9,6 +9,7 @@ from keras_dinolm.losses.chunks import MAX_LOGITS
 from keras_dinolm.losses.chunks import check_static
 from keras_dinolm.losses.chunks import chunk_sizes
 from keras_dinolm.losses.chunks import split_rows
+from keras_dinolm.losses.chunks import wait_for
 
 
 def sinkhorn_potential(
@@ -97,14 +98,15 @@ def sinkhorn_potential(
     # Rows that fill the last chunk are not present either.
     presents = split_rows(ops.cast(present, "float32")[None], count, size)
 
-    def scores(i):
-        return ops.matmul(chunks[i][0], prototypes)
+    def scores(i, before):
+        return ops.matmul(wait_for(chunks[i][0], before), prototypes)
 
     # The logarithm of a column's sum, with the largest entry so far as the
     # unit, for logits of any size.
     def first_pass(i, carry):
         largest, total = carry
-        score = ops.where(presents[i][0][:, None] > 0, scores(i), -float("inf"))
+        present = presents[i][0][:, None] > 0
+        score = ops.where(present, scores(i, total[0]), -float("inf"))
         grown = ops.maximum(largest, ops.max(score, axis=0))
         unit = ops.where(grown == -float("inf"), 0.0, grown)
         total = total * ops.exp(largest - unit)
@@ -121,8 +123,9 @@ def sinkhorn_potential(
     for _ in range(int(num_iterations) - 1):
 
         def later_pass(i, carry, potential=potential):
-            probs = ops.softmax(scores(i) + potential, axis=-1)
-            return (carry[0] + ops.matmul(presents[i], probs)[0],)
+            (total,) = carry
+            probs = ops.softmax(scores(i, total[0]) + potential, axis=-1)
+            return (total + ops.matmul(presents[i], probs)[0],)
 
         (total,) = ops.fori_loop(0, count, later_pass, (zeros,))
         potential = potential - ops.log(ops.where(total > 0, total, 1.0))

@@ -120,7 +120,7 @@ def test_factored_forms_are_those_of_the_product(layer, weight):
     probs = softmax(array(logits) / 0.5 + array(bias), axis=-1)
     if weight is not None:
         probs = probs * array(weight)[:, None]
-    expected = array(targets(logits, 0.5, sample_weight=weight))
+    expected = array(targets(logits, temperature=0.5, sample_weight=weight))
     np.testing.assert_allclose(probs, expected, atol=1e-5)
     found = targets.factored_statistics(features, prototypes, weight)
     expected = targets.statistics(logits, weight)

@@ -214,7 +214,10 @@ def test_compiled_and_not_are_the_same():
         ({"student_features": np.ones((1, 4, 2))}, "`student_features`.*N=3"),
         ({"student_prototypes": np.ones((2, 4))}, "`student_prototypes`.*K=5"),
         ({"teacher_bias": np.ones(4)}, "`teacher_bias`.*K=5"),
-        ({"pairs": np.ones((1, 2))}, r"`pairs`.*T=1"),
+        (
+            {"pairs": np.ones((1, 2))},
+            r"`pairs` must have shape \[T, S\] with S=1",
+        ),
         ({"sample_weight": np.ones(2)}, "`sample_weight`.*N=3"),
         ({"student_temperature": 0.0}, "`temperature` must be greater than 0"),
         ({"max_logits": 0}, "`max_logits`.*max_logits=0"),
