@@ -124,7 +124,7 @@ class DinoLM(keras.Model):
         super().__init__(**kwargs)
         self.teacher_is_fixed = teacher is not None
         if isinstance(teacher, DinoLM):
-            teacher = teacher.learned
+            teacher = teacher.learned()
         if self.teacher_is_fixed and not isinstance(teacher, Tower):
             raise ValueError(
                 "Argument `teacher` must be a trained `DinoLM`: its heads and "
@@ -519,11 +519,13 @@ class DinoLM(keras.Model):
 
     # === Saving ===
 
-    @property
+    # Not a property, which Keras would save as one more layer.
     def learned(self):
         """The network that training is for: the teacher, unless it is fixed.
 
-        An encoder with its heads; `learned.encoder` is what is exported.
+        Returns:
+            A tower: an encoder with its heads. Its `encoder` is what is
+            exported.
         """
         return self.student if self.teacher_is_fixed else self.teacher
 
@@ -542,7 +544,7 @@ class DinoLM(keras.Model):
                 `None` takes 128, or what a keras-hub backbone allows.
         """
         export_preset(
-            self.learned.encoder, tokenizer, directory, sequence_length
+            self.learned().encoder, tokenizer, directory, sequence_length
         )
 
     def get_config(self):

@@ -98,7 +98,7 @@ def test_statistics_and_export_are_of_the_student(tmp_path):
     )
     model = distillation(teacher, backbone_overrides=size)
     assert model.feature_statistics.dim == 16
-    assert model.learned is model.student
+    assert model.learned() is model.student
     model.export_preset(tmp_path / "preset", tokenizer())
     backbone = keras_hub.models.Backbone.from_preset(str(tmp_path / "preset"))
     assert_equal(backbone.weights, model.student.encoder.backbone.weights)
