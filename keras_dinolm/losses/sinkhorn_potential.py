@@ -64,9 +64,10 @@ def sinkhorn_potential(
 
     rng = np.random.default_rng(0)
     features, prototypes = rng.normal(size=(8, 3)), rng.normal(size=(3, 4))
+    logits = (features @ prototypes).astype("float32")
     potential = sinkhorn_potential(features, prototypes, temperature=0.5)
-    print(ops.softmax(features @ prototypes / 0.5 + potential))
-    print(sinkhorn_knopp(features @ prototypes, temperature=0.5))  # the same
+    print(ops.softmax(ops.add(logits / 0.5, potential)))
+    print(sinkhorn_knopp(logits, temperature=0.5))  # the same
     ```
 
     References:
