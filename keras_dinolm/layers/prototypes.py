@@ -65,9 +65,12 @@ class Prototypes(keras.layers.Layer):
             name="prototypes",
         )
 
+    def directions(self):
+        """The prototypes, float32 `[dim, num_prototypes]`, of unit length."""
+        return l2_normalize(self.kernel, axis=0)
+
     def call(self, inputs):
-        directions = l2_normalize(self.kernel, axis=0)
-        return ops.matmul(ops.cast(inputs, "float32"), directions)
+        return ops.matmul(ops.cast(inputs, "float32"), self.directions())
 
     def compute_output_spec(self, inputs):
         shape = (*inputs.shape[:-1], self.num_prototypes)

@@ -49,7 +49,40 @@ class Sinkhorn(keras.layers.Layer):
             logits, temperature, self.num_iterations, sample_weight
         )
 
+    def prototype_bias(
+        self,
+        features,
+        prototypes,
+        temperature,
+        sample_weight=None,
+        max_logits=losses.MAX_LOGITS,
+    ):
+        """The targets of very many prototypes, without their logits.
+
+        Args:
+            features: float tensor `[N, D]`.
+            prototypes: float tensor `[D, K]`. The logits are the product.
+            temperature: float or scalar tensor.
+            sample_weight: float tensor `[N]` of 0 and 1, or `None`.
+            max_logits: int. How many logits may be held at a time.
+
+        Returns:
+            float32 tensor `[K]`: the targets are
+            `softmax(logits / temperature + bias)`.
+        """
+        return losses.sinkhorn_potential(
+            features,
+            prototypes,
+            temperature,
+            self.num_iterations,
+            sample_weight,
+            max_logits,
+        )
+
     def statistics(self, logits, sample_weight=None):
+        return {}
+
+    def factored_statistics(self, features, prototypes, sample_weight=None):
         return {}
 
     def after_step(self, statistics, finite, moved):
@@ -116,6 +149,17 @@ class Centering(keras.layers.Layer):
             return probs
         return probs * ops.cast(sample_weight, probs.dtype)[:, None]
 
+    def prototype_bias(
+        self,
+        features,
+        prototypes,
+        temperature,
+        sample_weight=None,
+        max_logits=None,
+    ):
+        """As `Sinkhorn.prototype_bias`; here it depends on no feature."""
+        return -ops.convert_to_tensor(self.center) / temperature
+
     def statistics(self, logits, sample_weight=None):
         """Sums over this micro-batch, for `after_step`."""
         logits = ops.cast(ops.stop_gradient(logits), "float32")
@@ -127,6 +171,15 @@ class Centering(keras.layers.Layer):
             "total": ops.matmul(weight, logits),
             "count": ops.sum(weight),
         }
+
+    def factored_statistics(self, features, prototypes, sample_weight=None):
+        """As `statistics`, of the logits `features @ prototypes`.
+
+        A sum of logits is the logit of a sum.
+        """
+        sums = self.statistics(features, sample_weight)
+        prototypes = ops.cast(ops.stop_gradient(prototypes), "float32")
+        return {**sums, "total": ops.matmul(sums["total"][None], prototypes)[0]}
 
     def after_step(self, statistics, finite, moved):
         """Adds a micro-batch; moves the center if the optimizer moved."""

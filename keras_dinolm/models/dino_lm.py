@@ -1,4 +1,4 @@
-"""The model that learns: a student, its moving-average teacher, objectives."""
+"""The model that learns: a student, its teacher, objectives."""
 
 import functools
 
@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_dinolm import objectives as objectives_module
 from keras_dinolm import training
+from keras_dinolm.models.backbone import DinoLMBackbone
 from keras_dinolm.models.feature_statistics import FeatureStatistics
 from keras_dinolm.models.preset_files import check_preset
 from keras_dinolm.models.preset_heads import load_heads
@@ -32,6 +33,13 @@ class DinoLM(keras.Model):
     `fit` on a `keras_dinolm.data.view_dataset`; what comes out is the
     teacher's encoder.
 
+    With `teacher=`, the student learns from a network that was trained before
+    and never moves, usually a larger one; what comes out is then the student.
+    Such a teacher has its own width and depth: the two meet at the
+    prototypes, of which the student's heads have as many. The student reads
+    whole views; their masks only choose the tokens that `TokenDistillation`
+    compares.
+
     Teacher, centers, counters and schedules move once per optimizer update,
     also under gradient accumulation. A step with a gradient that is not
     finite moves nothing and is counted in the metric `skipped_steps`.
@@ -45,22 +53,30 @@ class DinoLM(keras.Model):
         pooling: how a keras-hub backbone's sequence feature is made:
             `"mean"` (also `None`) or `"cls"`. A `DinoLMBackbone` brings its
             own pooler; leave `None`.
-        num_prototypes: int, at least 2. K, for each head.
+        num_prototypes: int, at least 2. K, for each head. Defaults to that of
+            a fixed teacher, else to 1024.
         head_hidden_dim: int. Width of the heads' hidden layers. Defaults to 4
             times the encoder's width, at most 2048.
         bottleneck_dim: int. Width of the feature compared with the
             prototypes. Defaults to the encoder's width, at most 256.
         momentum: float or schedule of the optimizer update. Of the teacher's
-            moving average.
+            moving average. Defaults to a cosine from 0.99 to 0.9995 over
+            20,000 updates; a fixed teacher has none.
         roles: dict of view group to the networks that read it, as
             `TextViews.roles`. Defaults to the roles of the default views.
         max_skipped_steps: int. Training stops with an error after this many
             steps in a row whose gradients were not finite.
+        teacher: a `DinoLM` that was trained with the same tokenizer, to learn
+            from a copy of what came out of it, heads included. `None` makes
+            the teacher from the student.
+        mask_student: boolean. Whether the student reads masked views where
+            there are some. `None`: unless the teacher is fixed.
         **kwargs: as for `keras.Model`.
 
     Raises:
-        ValueError: for fewer than two prototypes, objectives of one name, or
-            roles without a student.
+        ValueError: for fewer than two prototypes, objectives of one name,
+            roles without a student, or a `teacher` that lacks a head, has
+            another number of prototypes or another vocabulary.
 
     Example:
 
@@ -70,6 +86,22 @@ class DinoLM(keras.Model):
     backbone = kd.models.DinoLMBackbone.from_size("nano", 1_000)
     model = kd.models.DinoLM(backbone, num_prototypes=256)
     model.compile(optimizer=kd.optimizers.adamw(1e-3, schedule="constant"))
+    ```
+
+    A smaller student of that model, once it is trained:
+
+    ```python
+    backbone = kd.models.DinoLMBackbone(
+        1_000, num_layers=1, num_heads=2, hidden_dim=32, intermediate_dim=64
+    )
+    small = kd.models.DinoLM(
+        backbone,
+        [
+            kd.objectives.SequenceDistillation(),
+            kd.objectives.TokenDistillation(),
+        ],
+        teacher=model,
+    )
     ```
 
     References:
@@ -83,15 +115,32 @@ class DinoLM(keras.Model):
         backbone,
         objectives=None,
         pooling=None,
-        num_prototypes=1024,
+        num_prototypes=None,
         head_hidden_dim=None,
         bottleneck_dim=None,
         momentum=None,
         roles=None,
         max_skipped_steps=20,
+        teacher=None,
+        mask_student=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.teacher_is_fixed = teacher is not None
+        if isinstance(teacher, DinoLM):
+            teacher = teacher.learned()
+        if self.teacher_is_fixed and not isinstance(teacher, Tower):
+            raise ValueError(
+                "Argument `teacher` must be a trained `DinoLM`: its heads and "
+                "prototypes are needed beside its encoder. Load one by "
+                "`keras.saving.load_model`, or by `DinoLM.from_preset` from a "
+                "preset exported with `heads=True`. Received: "
+                f"teacher={teacher!r}"
+            )
+        if num_prototypes is None:
+            num_prototypes = (
+                teacher.num_prototypes if self.teacher_is_fixed else 1024
+            )
         if num_prototypes < 2:
             raise ValueError(
                 "Argument `num_prototypes` must be at least 2: with one "
@@ -133,17 +182,33 @@ class DinoLM(keras.Model):
             "bottleneck_dim": self.bottleneck_dim,
         }
         self.student = Tower(backbone, **towers, name="student")
-        self.teacher = Tower(backbone.clone(), **towers, name="teacher")
+        if self.teacher_is_fixed:
+            _check_teacher(teacher, self.student)
+            self.teacher = teacher.clone(name="teacher")
+        else:
+            self.teacher = Tower(backbone.clone(), **towers, name="teacher")
         self.teacher.trainable = False
-        self.reset_teacher()
+        if not self.teacher_is_fixed:
+            self.reset_teacher()
+        self.mask_student = (
+            not self.teacher_is_fixed if mask_student is None else mask_student
+        )
 
         # === Objectives ===
         self.objectives = list(objectives)
+        if not self.mask_student:
+            _check_nothing_is_masked(self.objectives)
         for objective in self.objectives:
             objective.build_for(self)
-        self.momentum = (
-            Cosine(0.99, 0.9995, steps=20_000) if momentum is None else momentum
-        )
+        if self.teacher_is_fixed:
+            if momentum is not None:
+                raise ValueError(
+                    "A fixed `teacher` does not move: leave `momentum=None`. "
+                    f"Received: momentum={momentum}"
+                )
+        elif momentum is None:
+            momentum = Cosine(0.99, 0.9995, steps=20_000)
+        self.momentum = momentum
         self.max_skipped_steps = max_skipped_steps
 
         # === State ===
@@ -192,7 +257,7 @@ class DinoLM(keras.Model):
         for network, group in self._passes:
             if network == "student":
                 student[group] = self.student(
-                    views[group], masked=True, training=training
+                    views[group], masked=self.mask_student, training=training
                 )
             else:
                 features = self.teacher(
@@ -227,6 +292,10 @@ class DinoLM(keras.Model):
             teacher_projections=lambda head, x: ops.stop_gradient(
                 self.teacher.project(head, x)
             ),
+            student_factors=self.student.factors,
+            teacher_factors=lambda head, x: keras.tree.map_structure(
+                ops.stop_gradient, self.teacher.factors(head, x)
+            ),
         )
         total = ops.cast(sum(self.losses, start=0.0), "float32")
         metrics, statistics = {}, {}
@@ -237,8 +306,9 @@ class DinoLM(keras.Model):
             metrics[objective.name] = ops.stop_gradient(result.loss)
             metrics.update(result.metrics)
             statistics[objective.name] = result.statistics
-        # The teacher is what users get; before it is read, the student.
-        network = "teacher" if outputs["teacher"] else "student"
+        # What users get; before the teacher is read, the student.
+        moving = outputs["teacher"] and not self.teacher_is_fixed
+        network = "teacher" if moving else "student"
         group = next(iter(outputs[network]))
         spread = self.feature_statistics.sums(
             outputs[network][group], views[group]["padding_mask"]
@@ -278,13 +348,8 @@ class DinoLM(keras.Model):
             objective.after_step(
                 aux["statistics"][objective.name], finite, moved
             )
-        share = 1.0 - value_at(self.momentum, self.updates)
-        for teacher, student in zip(
-            self.teacher.weights, self.student.weights, strict=True
-        ):
-            difference = ops.stop_gradient(student.value) - teacher.value
-            change = ops.cast(share, teacher.dtype) * difference
-            teacher.assign_add(ops.where(moved, change, 0.0))
+        if not self.teacher_is_fixed:
+            self._move_teacher(moved)
         self.updates.assign(done)
 
         self._loss_tracker.update_state(
@@ -293,6 +358,15 @@ class DinoLM(keras.Model):
         )
         self._track(aux, finite)
         self.skipped_steps.update_state(1.0 - ops.cast(finite, "float32"))
+
+    def _move_teacher(self, moved):
+        share = 1.0 - value_at(self.momentum, self.updates)
+        for teacher, student in zip(
+            self.teacher.weights, self.student.weights, strict=True
+        ):
+            difference = ops.stop_gradient(student.value) - teacher.value
+            change = ops.cast(share, teacher.dtype) * difference
+            teacher.assign_add(ops.where(moved, change, 0.0))
 
     def _track(self, aux, finite):
         keep = ops.cast(finite, "float32")
@@ -305,7 +379,16 @@ class DinoLM(keras.Model):
         self.feature_statistics.update_state(aux["features"], finite)
 
     def reset_teacher(self):
-        """Makes the teacher an exact copy of the student."""
+        """Makes the teacher an exact copy of the student.
+
+        Raises:
+            ValueError: if the teacher is fixed.
+        """
+        if self.teacher_is_fixed:
+            raise ValueError(
+                "A fixed `teacher` is never a copy of the student; there is "
+                "nothing to reset."
+            )
         for teacher, student in zip(
             self.teacher.weights, self.student.weights, strict=True
         ):
@@ -453,10 +536,22 @@ class DinoLM(keras.Model):
 
     # === Saving ===
 
+    # Not a property, which Keras would save as one more layer.
+    def learned(self):
+        """The network that training is for: the teacher, unless it is fixed.
+
+        Returns:
+            A tower: an encoder with its heads. Its `encoder` is what is
+            exported.
+        """
+        return self.student if self.teacher_is_fixed else self.teacher
+
     def export_preset(
         self, directory, tokenizer, sequence_length=None, heads=False
     ):
-        """Writes the teacher's encoder and the tokenizer as a preset.
+        """Writes the learned encoder and the tokenizer as a preset.
+
+        The teacher's encoder, or the student's if the teacher is fixed.
 
         After `import keras_dinolm.models`, keras-hub loads it; with a
         keras-hub backbone as the student, it loads without this package.
@@ -466,24 +561,24 @@ class DinoLM(keras.Model):
             tokenizer: the tokenizer that the model was trained with.
             sequence_length: int. Where the preset's preprocessor cuts texts;
                 `None` takes 128, or what a keras-hub backbone allows.
-            heads: boolean. Whether to write the teacher's heads, too, from
-                which `DinoLM.from_preset` goes on.
+            heads: boolean. Whether to write the heads, too, from which
+                `DinoLM.from_preset` goes on.
         """
         export_preset(
-            self.teacher.encoder,
+            self.learned().encoder,
             tokenizer,
             directory,
             sequence_length,
-            heads=self.teacher if heads else None,
+            heads=self.learned() if heads else None,
         )
 
     @classmethod
     def from_preset(cls, preset, objectives=None, **kwargs):
         """Goes on from a preset that was exported with its heads.
 
-        Student and teacher both start as the teacher that was exported. A
-        new encoder under trained heads, or the reverse, is ruined by the
-        first large steps; together they go on where they were.
+        The student, and a teacher that follows it, start as the network that
+        was exported. A new encoder under trained heads, or the reverse, is
+        ruined by the first large steps; together they go on where they were.
 
         Args:
             preset: string or path of a local preset, written by
@@ -503,7 +598,8 @@ class DinoLM(keras.Model):
         backbone = keras_hub.models.Backbone.from_preset(str(preset))
         model = cls(backbone, objectives, **sizes, **kwargs)
         load_heads(model.student, preset)
-        model.reset_teacher()
+        if not model.teacher_is_fixed:
+            model.reset_teacher()
         return model
 
     def get_config(self):
@@ -518,6 +614,10 @@ class DinoLM(keras.Model):
             "momentum": serialize(self.momentum),
             "roles": {g: list(r) for g, r in self.roles.items()},
             "max_skipped_steps": self.max_skipped_steps,
+            "teacher": serialize(self.teacher)
+            if self.teacher_is_fixed
+            else None,
+            "mask_student": self.mask_student,
         }
 
     @classmethod
@@ -527,6 +627,8 @@ class DinoLM(keras.Model):
         config["backbone"] = deserialize(config["backbone"])
         config["objectives"] = [deserialize(o) for o in config["objectives"]]
         config["momentum"] = deserialize(config["momentum"])
+        # Of a model that was saved before there were fixed teachers: none.
+        config["teacher"] = deserialize(config.get("teacher"))
         return cls(**config)
 
 
@@ -543,4 +645,45 @@ def _check_roles(roles):
             raise ValueError(
                 f"Argument `roles` must have a group for the {role}. "
                 f"Received: roles={roles}"
+            )
+
+
+def _check_teacher(teacher, student):
+    """Raises unless the student can learn from this tower."""
+    missing = [head for head in student.heads if head not in teacher.heads]
+    if missing:
+        raise ValueError(
+            f"The `teacher` has no head {missing}, which the objectives read: "
+            f"it was trained with the heads {list(teacher.heads)}. Remove the "
+            "objectives that need the others, or tie the heads "
+            "(`TokenDistillation(head='sequence')`)."
+        )
+    if teacher.num_prototypes != student.num_prototypes:
+        raise ValueError(
+            "Student and `teacher` must have as many prototypes; leave "
+            "`num_prototypes=None`. Received: num_prototypes="
+            f"{student.num_prototypes}, the teacher has "
+            f"{teacher.num_prototypes}"
+        )
+    encoders = (teacher.encoder, student.encoder)
+    sizes = [encoder.vocabulary_size for encoder in encoders]
+    # Stock backbones may have unused rows at the end; ours are made for
+    # their tokenizer.
+    exact = all(isinstance(e.backbone, DinoLMBackbone) for e in encoders)
+    if exact and sizes[0] != sizes[1]:
+        raise ValueError(
+            "Student and `teacher` must share a tokenizer, since they read "
+            f"the same token ids. Received: a teacher of {sizes[0]} tokens, "
+            f"a student of {sizes[1]}"
+        )
+
+
+def _check_nothing_is_masked(objectives):
+    for objective in objectives:
+        if isinstance(objective, objectives_module.MaskedLM):
+            raise ValueError(
+                "`MaskedLM` predicts tokens that the student must not see, "
+                "but it reads whole views, as it does by default with a fixed "
+                "`teacher`. Remove the objective or pass `mask_student=True`. "
+                f"Received: objectives with {objective.name!r}"
             )

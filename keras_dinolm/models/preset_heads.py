@@ -18,7 +18,12 @@ def save_heads(tower, folder):
         tower: `Tower`.
         folder: `pathlib.Path` of the preset.
     """
-    config = {"heads": list(tower.heads), **tower.head_sizes}
+    config = {
+        "heads": list(tower.heads),
+        "num_prototypes": tower.num_prototypes,
+        "head_hidden_dim": tower.head_hidden_dim,
+        "bottleneck_dim": tower.bottleneck_dim,
+    }
     (folder / CONFIG).write_text(json.dumps(config, indent=2))
     with h5py.File(folder / WEIGHTS, "w") as file:
         for name, variable in _variables(tower, tower.heads):

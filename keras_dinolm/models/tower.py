@@ -33,11 +33,9 @@ class Tower(keras.layers.Layer):
         super().__init__(**kwargs)
         self.encoder = encoder
         self.heads = tuple(heads)
-        self.head_sizes = {
-            "num_prototypes": num_prototypes,
-            "head_hidden_dim": head_hidden_dim,
-            "bottleneck_dim": bottleneck_dim,
-        }
+        self.num_prototypes = num_prototypes
+        self.head_hidden_dim = head_hidden_dim
+        self.bottleneck_dim = bottleneck_dim
         self.projections = {}
         self.prototypes = {}
         for head in self.heads:
@@ -105,3 +103,49 @@ class Tower(keras.layers.Layer):
     def logits(self, head, features):
         """Float32 scores `[..., K]` of features `[..., D]`."""
         return self.prototypes[head](self.project(head, features))
+
+    def factors(self, head, features):
+        """What the logits are the product of, for those too large to hold.
+
+        Args:
+            head: string.
+            features: `[..., D]`.
+
+        Returns:
+            `(projected, prototypes)`, float32 of shapes `[..., d]` and
+            `[d, K]`.
+        """
+        projected = ops.cast(self.project(head, features), "float32")
+        return projected, self.prototypes[head].directions()
+
+    def clone(self, name):
+        """Makes an independent, trainable tower with equal weights."""
+        copy = type(self)(
+            self.encoder.clone(),
+            self.heads,
+            self.num_prototypes,
+            self.head_hidden_dim,
+            self.bottleneck_dim,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+        copy.set_weights(self.get_weights())
+        return copy
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "heads": list(self.heads),
+            "num_prototypes": self.num_prototypes,
+            "head_hidden_dim": self.head_hidden_dim,
+            "bottleneck_dim": self.bottleneck_dim,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        config["encoder"] = keras.saving.deserialize_keras_object(
+            config["encoder"]
+        )
+        return cls(**config)

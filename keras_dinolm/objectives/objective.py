@@ -26,6 +26,10 @@ class Features:
         teacher_logits: the same through the teacher's.
         teacher_projections: callable `(head, features) -> projections`, unit
             vectors: the teacher's head without its prototypes.
+        student_factors: callable `(head, features) -> (projected,
+            prototypes)`, whose product are the student's logits, for losses
+            that never hold them whole.
+        teacher_factors: the same of the teacher's logits.
     """
 
     views: dict
@@ -35,6 +39,8 @@ class Features:
     student_logits: object
     teacher_logits: object
     teacher_projections: object = None
+    student_factors: object = None
+    teacher_factors: object = None
 
     def at(self, value):
         """A number, or the value of a schedule at this optimizer update."""

@@ -6,6 +6,8 @@ from keras import ops
 
 from keras_dinolm import losses
 from keras_dinolm.layers.targets import Sinkhorn
+from keras_dinolm.objectives.distillation_in_chunks import distill_in_chunks
+from keras_dinolm.objectives.distillation_in_chunks import needs_chunks
 from keras_dinolm.objectives.objective import Objective
 from keras_dinolm.objectives.objective import Result
 
@@ -30,6 +32,10 @@ class SequenceDistillation(Objective):
             it up linearly from 0.04 to 0.07.
         targets: `keras_dinolm.layers.Sinkhorn` (the default), `Centering` or
             `OnlineCodebook`.
+        max_logits: int. How many logits (rows times prototypes) a network may
+            hold at a time. Where there are more, the loss is computed in
+            chunks: the same value and gradients, in a fraction of the
+            memory. Small numbers of logits are faster whole.
         **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.
 
     Example:
@@ -59,10 +65,12 @@ class SequenceDistillation(Objective):
         student_temperature=0.1,
         teacher_temperature=0.05,
         targets=None,
+        max_logits=losses.MAX_LOGITS,
         **kwargs,
     ):
         super().__init__(**kwargs)
         check_temperatures(student_temperature, teacher_temperature)
+        self.max_logits = losses.check_max_logits(max_logits)
         self.student_temperature = student_temperature
         self.teacher_temperature = teacher_temperature
         self.targets = Sinkhorn() if targets is None else targets
@@ -72,6 +80,7 @@ class SequenceDistillation(Objective):
 
     def build_for(self, model):
         self.roles = model.roles
+        self.num_prototypes = model.num_prototypes
         build_targets(self.targets, model)
         super().build_for(model)
 
@@ -79,6 +88,18 @@ class SequenceDistillation(Objective):
         teacher, teacher_ids = self._views(features.teacher, "teacher")
         student, student_ids = self._views(features.student, "student")
         pairs = teacher_ids[:, None] != student_ids[None, :]
+        pairs = pairs.astype("float32")
+        if needs_chunks(self, features, teacher, student):
+            loss, found, statistics = distill_in_chunks(
+                self, features, "sequence", teacher, student, pairs=pairs
+            )
+            usage = losses.entropy(found["student_usage"][None])
+            metrics = {
+                "teacher_entropy": found["teacher_entropy"],
+                "student_entropy": found["student_entropy"],
+                "prototype_perplexity": ops.exp(usage),
+            }
+            return Result(loss, metrics, statistics)
 
         teacher = features.teacher_rows(self.targets, "sequence", teacher)
         student = features.student_logits("sequence", student)
@@ -90,7 +111,7 @@ class SequenceDistillation(Objective):
             ops.reshape(probs, (*ops.shape(teacher)[:2], num_prototypes)),
             student,
             self.student_temperature,
-            pairs=pairs.astype("float32"),
+            pairs=pairs,
         )
         scores = ops.reshape(
             ops.cast(ops.stop_gradient(student), "float32"),
@@ -129,6 +150,7 @@ class SequenceDistillation(Objective):
             "student_temperature": self.student_temperature,
             "teacher_temperature": serialize(self.teacher_temperature),
             "targets": serialize(self.targets),
+            "max_logits": self.max_logits,
         }
 
 

@@ -5,6 +5,8 @@ from keras import ops
 
 from keras_dinolm import losses
 from keras_dinolm.layers.targets import Sinkhorn
+from keras_dinolm.objectives.distillation_in_chunks import distill_in_chunks
+from keras_dinolm.objectives.distillation_in_chunks import needs_chunks
 from keras_dinolm.objectives.objective import Objective
 from keras_dinolm.objectives.objective import Result
 from keras_dinolm.objectives.objective import read_by_both
@@ -29,6 +31,10 @@ class TokenDistillation(Objective):
             `OnlineCodebook`.
         head: `"token"`, a head of its own, or `"sequence"` to share that of
             `SequenceDistillation` (iBOT's tied heads).
+        max_logits: int. How many logits (rows times prototypes) a network may
+            hold at a time. Where there are more, the loss is computed in
+            chunks: the same value and gradients, in a fraction of the
+            memory. Small numbers of logits are faster whole.
         **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.
 
     Example:
@@ -51,10 +57,12 @@ class TokenDistillation(Objective):
         teacher_temperature=0.05,
         targets=None,
         head="token",
+        max_logits=losses.MAX_LOGITS,
         **kwargs,
     ):
         super().__init__(**kwargs)
         check_temperatures(student_temperature, teacher_temperature)
+        self.max_logits = losses.check_max_logits(max_logits)
         if head not in ("token", "sequence"):
             raise ValueError(
                 "Argument `head` must be 'token' or 'sequence'. "
@@ -77,6 +85,7 @@ class TokenDistillation(Objective):
                 "read, since it compares the same view masked and whole. "
                 f"Received: roles={dict(model.roles)}"
             )
+        self.num_prototypes = model.num_prototypes
         build_targets(self.targets, model)
         super().build_for(model)
 
@@ -99,11 +108,24 @@ class TokenDistillation(Objective):
                 f"{list(self.groups)} has masks. Give one of them a "
                 "`mask_probability` above 0, or remove the objective."
             )
+        student = ops.concatenate(student)
+        teacher = ops.concatenate(teacher)
         valid = ops.concatenate(valid)
-        teacher = features.teacher_rows(
-            self.targets, self.head, ops.concatenate(teacher)
-        )
-        student = features.student_logits(self.head, ops.concatenate(student))
+        weight = ops.concatenate(weight)
+        if needs_chunks(self, features, teacher, student):
+            loss, found, statistics = distill_in_chunks(
+                self,
+                features,
+                self.head,
+                teacher[None],
+                student[None],
+                weight=weight,
+            )
+            metrics = {"token_teacher_entropy": found["teacher_entropy"]}
+            return Result(loss, metrics, statistics)
+
+        teacher = features.teacher_rows(self.targets, self.head, teacher)
+        student = features.student_logits(self.head, student)
         probs = self.targets(
             teacher,
             temperature=features.at(self.teacher_temperature),
@@ -113,7 +135,7 @@ class TokenDistillation(Objective):
             probs,
             student,
             self.student_temperature,
-            sample_weight=ops.concatenate(weight),
+            sample_weight=weight,
         )
         # Spare slots come out as zeros, and add no entropy.
         share = ops.maximum(ops.mean(valid), 1e-6)
@@ -130,5 +152,6 @@ class TokenDistillation(Objective):
             "student_temperature": self.student_temperature,
             "teacher_temperature": serialize(self.teacher_temperature),
             "targets": serialize(self.targets),
+            "max_logits": self.max_logits,
             "head": self.head,
         }

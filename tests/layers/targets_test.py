@@ -97,3 +97,33 @@ def test_logits_stay_float32_under_a_mixed_policy(targets):
 def test_refuses(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("weight", [None, [1, 0, 1, 1, 0, 1]])
+@pytest.mark.parametrize("layer", [kd.layers.Centering, kd.layers.Sinkhorn])
+def test_factored_forms_are_those_of_the_product(layer, weight):
+    rng = np.random.default_rng(4)
+    features, prototypes = rng.normal(size=(6, 3)), rng.normal(size=(3, 4))
+    features, prototypes = (
+        tensor(x.astype("float32")) for x in (features, prototypes)
+    )
+    logits = keras.ops.matmul(features, prototypes)
+    if weight is not None:
+        weight = tensor(np.array(weight, "float32"))
+    targets = layer()
+    targets.build((None, 4))
+    if layer is kd.layers.Centering:
+        targets.center.assign(rng.normal(size=4))
+    bias = targets.prototype_bias(
+        features, prototypes, 0.5, sample_weight=weight, max_logits=8
+    )
+    probs = softmax(array(logits) / 0.5 + array(bias), axis=-1)
+    if weight is not None:
+        probs = probs * array(weight)[:, None]
+    expected = array(targets(logits, temperature=0.5, sample_weight=weight))
+    np.testing.assert_allclose(probs, expected, atol=1e-5)
+    found = targets.factored_statistics(features, prototypes, weight)
+    expected = targets.statistics(logits, weight)
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_allclose(array(found[key]), array(value), atol=1e-5)

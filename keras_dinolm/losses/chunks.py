@@ -1,0 +1,71 @@
+"""Rows in equal chunks, so that few logits are held at a time."""
+
+import math
+
+from keras import ops
+
+# 64 MiB of float32: small beside a network's activations, and large enough
+# that the loop over chunks costs nothing.
+MAX_LOGITS = 2**24
+
+
+def check_max_logits(max_logits):
+    """Returns the limit if it is an integer of at least 1.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if max_logits != int(max_logits) or max_logits < 1:
+        raise ValueError(
+            "`max_logits` must be an integer of at least 1: how many logits "
+            "(rows times prototypes) are held at a time. "
+            f"Received: max_logits={max_logits}."
+        )
+    return int(max_logits)
+
+
+def check_static(sizes, letters):
+    """Raises unless the sizes are known before the values are."""
+    unknown = [letter for letter in letters if letter not in sizes]
+    if unknown:
+        raise ValueError(
+            f"The sizes {unknown} must be static, since they decide on the "
+            "chunks. Give the batch a fixed size (`drop_remainder=True`)."
+        )
+
+
+def chunk_sizes(num_rows, logits_per_row, max_logits):
+    """How many chunks, and how many rows in each: as even as can be."""
+    limit = max(1, check_max_logits(max_logits) // logits_per_row)
+    count = max(1, math.ceil(num_rows / limit))
+    return count, max(1, math.ceil(num_rows / count))
+
+
+def split_rows(x, count, size):
+    """`[V, N, ...]` to `[count, V, size, ...]`, with rows of zeros at the end.
+
+    Each chunk is contiguous, so that taking one is cheap.
+    """
+    views, num_rows, *rest = x.shape
+    spare = count * size - num_rows
+    if spare:
+        x = ops.pad(x, [(0, 0), (0, spare), *((0, 0) for _ in rest)])
+    x = ops.reshape(x, (views, count, size, *rest))
+    return ops.moveaxis(x, 1, 0)
+
+
+def merge_rows(chunks, num_rows):
+    """The inverse of `split_rows`."""
+    count, views, size, *rest = chunks.shape
+    x = ops.reshape(ops.moveaxis(chunks, 0, 1), (views, count * size, *rest))
+    return x[:, :num_rows]
+
+
+def wait_for(x, *scalars):
+    """`x`, computed after the scalars are.
+
+    A graph without XLA may run several turns of a loop at once, and hold the
+    logits of all of them. So the input of a turn depends on what the turn
+    before has added up, by a zero that no optimizer recognises as one.
+    """
+    return x + sum(ops.minimum(0.0, ops.abs(scalar)) for scalar in scalars)

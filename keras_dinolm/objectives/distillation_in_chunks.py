@@ -1,0 +1,82 @@
+"""Distillation over so many prototypes that logits are not held whole."""
+
+import math
+
+from keras import ops
+
+from keras_dinolm import losses
+
+
+def needs_chunks(objective, features, teacher, student):
+    """Whether a network's logits are more than `objective.max_logits`.
+
+    Args:
+        objective: `SequenceDistillation` or `TokenDistillation`. If its
+            `targets` have no `prototype_bias`, there is but the direct form.
+        features: `Features`.
+        teacher: tensor `[..., D]`.
+        student: tensor `[..., D]`.
+
+    Returns:
+        A boolean, fixed by shapes.
+    """
+    if features.student_factors is None:
+        return False
+    if not hasattr(objective.targets, "prototype_bias"):
+        return False
+    shapes = [tuple(x.shape[:-1]) for x in (teacher, student)]
+    if any(None in shape for shape in shapes):
+        return False
+    rows = max(math.prod(shape) for shape in shapes)
+    return rows * objective.num_prototypes > objective.max_logits
+
+
+def distill_in_chunks(
+    objective, features, head, teacher, student, pairs=None, weight=None
+):
+    """The loss of features against features, through a head.
+
+    Args:
+        objective: `SequenceDistillation` or `TokenDistillation`.
+        features: `Features`.
+        head: string.
+        teacher: tensor `[T, N, D]`.
+        student: tensor `[S, N, D]`.
+        pairs: array `[T, S]` of 0 and 1, or `None` for all.
+        weight: tensor `[N]` or `None`.
+
+    Returns:
+        `(loss, metrics, statistics)`, metrics as `chunked_cross_entropy`
+        gives them.
+    """
+    temperature = features.at(objective.teacher_temperature)
+    teacher, from_prototypes = features.teacher_factors(head, teacher)
+    student, to_prototypes = features.student_factors(head, student)
+    rows = ops.reshape(teacher, (-1, teacher.shape[-1]))
+    used = None
+    if weight is not None:
+        used = ops.cast(weight > 0, "float32")
+        used = ops.tile(used, (teacher.shape[0],))
+    bias = objective.targets.prototype_bias(
+        rows,
+        from_prototypes,
+        temperature=temperature,
+        sample_weight=used,
+        max_logits=objective.max_logits,
+    )
+    loss, metrics = losses.chunked_cross_entropy(
+        teacher,
+        from_prototypes,
+        student,
+        to_prototypes,
+        temperature,
+        objective.student_temperature,
+        teacher_bias=bias,
+        pairs=pairs,
+        sample_weight=weight,
+        max_logits=objective.max_logits,
+    )
+    statistics = objective.targets.factored_statistics(
+        rows, from_prototypes, used
+    )
+    return loss, metrics, statistics
