@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import sys
 
@@ -12,6 +13,7 @@ import pytest
 from keras_dinolm.callbacks.checkpoint import Checkpoint
 from keras_dinolm.callbacks.checkpoint_folder import CheckpointFolder
 from keras_dinolm.callbacks.state_file import CheckpointError
+from keras_dinolm.training.resume import _History
 from keras_dinolm.training.resume import fit
 
 STEPS_PER_EPOCH = 5
@@ -183,14 +185,27 @@ def test_more_steps_go_on(tmp_path):
     assert_same(straight, longer)
 
 
-def test_progress_counts_whole_epochs(tmp_path, capsys):
+def test_progress_counts_the_steps_of_each_epoch(tmp_path, capsys):
     with pytest.raises(Crash):
         run(tmp_path, At(4, crash), verbose=0)
     run(tmp_path, verbose=2)
     said = capsys.readouterr().out
     assert "step 3 of 12, epoch 1, batch 3" in said
-    assert "Epoch 1/3" in said and "Epoch 3/3" in said
-    assert "5/5" in said and "2/2" not in said
+    assert re.findall(r"^Epoch (\S+)", said, re.M) == ["1/3", "2/3", "3/3"]
+    # The first is finished, not begun anew; the last is shorter.
+    assert re.findall(r"^(\S+) - ", said, re.M) == ["5/5", "5/5", "2/2"]
+
+
+def test_a_curve_that_begins_or_ends_is_filled_with_nan():
+    history = _History()
+    history.set_model(build())
+    for epoch, logs in enumerate(
+        [{"a": 1.0}, {"a": 2.0, "b": 3.0}, {"b": 4.0}]
+    ):
+        history.on_epoch_end(epoch, logs)
+    np.testing.assert_equal(
+        history.history, {"a": [1.0, 2.0, np.nan], "b": [np.nan, 3.0, 4.0]}
+    )
 
 
 def test_validation_and_monitor(tmp_path):
