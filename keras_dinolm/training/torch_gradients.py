@@ -13,7 +13,8 @@ import keras
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-# Of each model: by phase and by the shapes of a batch.
+# Of each model: by phase, by the number of variables of each kind (another
+# optimizer, frozen layers) and by the shapes of a batch.
 _PROGRAMS = weakref.WeakKeyDictionary()
 
 
@@ -56,7 +57,7 @@ def compiled_gradients(model, x):
     signature = tuple(
         (tuple(leaf.shape), leaf.dtype) for leaf in keras.tree.flatten(x)
     )
-    key = (model.phase, signature)
+    key = (model.phase, tuple(map(len, state)), signature)
     if key not in programs:
         programs[key] = _compile(model, variables, state, x)
     if programs[key] is None:
