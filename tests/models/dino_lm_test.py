@@ -274,6 +274,37 @@ def test_compiled_smoke():
     assert 0.009 < max(moved) < 0.011
 
 
+@pytest.mark.slow
+def test_compiled_training_is_eager_training():
+    """Over phases, schedules and gradient accumulation."""
+
+    def train(jit_compile):
+        model = compiled(
+            [
+                O.SequenceDistillation(
+                    targets=kd.layers.Centering(),
+                    teacher_temperature=kd.schedules.Linear(0.04, 0.07, 4),
+                ),
+                O.TokenDistillation(start=2),
+                O.KoLeo(),
+                O.InfoNCE(),
+            ],
+            kd.optimizers.adamw(
+                1e-3,
+                warmup_steps=2,
+                total_steps=10,
+                gradient_accumulation_steps=2,
+            ),
+            jit_compile=jit_compile,
+            momentum=kd.schedules.Cosine(0.5, 0.9, 6),
+        )
+        model.fit(tiny.Batches(8), verbose=0)
+        return tiny.values([*model.student.weights, *model.teacher.weights])
+
+    for a, b in zip(train(True), train(False), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
 def test_dropout_is_drawn_anew_in_each_compiled_step():
     model = compiled(
         [O.InfoNCE()],
