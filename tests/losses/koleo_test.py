@@ -24,7 +24,7 @@ def compare(x, groups=None, tolerance=1e-5):
     expected = reference.gradient(
         lambda x: reference.koleo(x, groups), x, step=1e-8
     )
-    check_gradient(grad, expected, 3e-5)
+    check_gradient(grad, expected)
     return grad
 
 
