@@ -49,6 +49,7 @@ import numpy as np
 from keras import tree
 
 import keras_dinolm as kd
+from keras_dinolm.views.view_group import PERTURBATIONS
 
 SEQUENCE_LENGTH = 128
 
@@ -163,15 +164,7 @@ def perturbed_views():
         {i: [i + 1, i + 2, i + 3] for i in range(5, 8000)}, 8192
     )
     changes = {
-        name: kd.views.ramp(0.0, 0.1, steps=1_000)
-        for name in (
-            "word_deletion",
-            "punctuation_removal",
-            "word_swap",
-            "sentence_shuffle",
-            "synonym_replacement",
-            "typos",
-        )
+        name: kd.views.ramp(0.0, 0.1, steps=1_000) for name in PERTURBATIONS
     }
     groups = [
         dataclasses.replace(group, mask_unit="word", **changes)

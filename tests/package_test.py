@@ -47,7 +47,7 @@ EXCEPTIONS = {
 MAY_NAME = {
     "data/tf_dataset.py": "tensorflow",
     "data/tf_namespace.py": "tensorflow",
-    # The same function at a third of the cost, see there.
+    # The same function by a faster formula, see there.
     "layers/gelu.py": "jax",
 }
 

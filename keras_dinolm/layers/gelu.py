@@ -8,8 +8,8 @@ def gelu(x):
     """`x` times the probability that a standard normal is below `x`.
 
     Exact, not the tanh approximation. `keras.ops.gelu` does the same, but
-    under jax by `erfc`, which costs XLA on a CPU several times as much as
-    `erf`: 6 % of a training step at size nano. Torch has one kernel for it.
+    under jax by `erfc`, which costs XLA on a CPU more than `erf` does: 6 % of
+    a training step at size nano. Torch has one kernel for it.
 
     Args:
         x: float tensor.

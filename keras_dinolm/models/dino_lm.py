@@ -577,8 +577,8 @@ class DinoLM(keras.Model):
         """Goes on from a preset that was exported with its heads.
 
         The student, and a teacher that follows it, start as the network that
-        was exported. A new encoder under trained heads, or the reverse, is
-        ruined by the first large steps; together they go on where they were.
+        was exported, so that they go on where they were. New heads on a
+        trained encoder can ruin it in the first large steps.
 
         Args:
             preset: string or path of a local preset, written by
