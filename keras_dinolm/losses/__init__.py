@@ -18,6 +18,7 @@ from keras_dinolm.losses.entropy import entropy
 from keras_dinolm.losses.gram import gram
 from keras_dinolm.losses.info_nce import info_nce
 from keras_dinolm.losses.koleo import koleo
+from keras_dinolm.losses.mean_entropy import mean_entropy
 from keras_dinolm.losses.sinkhorn_knopp import sinkhorn_knopp
 from keras_dinolm.losses.sinkhorn_potential import sinkhorn_potential
 from keras_dinolm.losses.smooth_l1 import smooth_l1
@@ -32,6 +33,7 @@ __all__ = [
     "gram",
     "info_nce",
     "koleo",
+    "mean_entropy",
     "sinkhorn_knopp",
     "sinkhorn_potential",
     "smooth_l1",

@@ -64,6 +64,13 @@ class DinoLM(keras.Model):
             20,000 updates; a fixed teacher has none.
         roles: dict of view group to the networks that read it, as
             `TextViews.roles`. Defaults to the roles of the default views.
+        group_starts: dict of view group to the first optimizer update at
+            which it is read, for those that are not read from the beginning,
+            e.g. `{"local": 5_000}`. Before it the group costs no forward
+            pass, objectives go on without it, and those that read nothing
+            else wait. Like an objective's `start`, crossing it compiles the
+            training step anew, once. With several groups of one kind, it is
+            a schedule of their `count`.
         max_skipped_steps: int. Training stops with an error after this many
             steps in a row whose gradients were not finite.
         teacher: a `DinoLM` that was trained with the same tokenizer, to learn
@@ -75,8 +82,9 @@ class DinoLM(keras.Model):
 
     Raises:
         ValueError: for fewer than two prototypes, objectives of one name,
-            roles without a student, or a `teacher` that lacks a head, has
-            another number of prototypes or another vocabulary.
+            roles without a student, `group_starts` of unknown groups or that
+            leave a network without any at first, or a `teacher` that lacks a
+            head, has another number of prototypes or another vocabulary.
 
     Example:
 
@@ -123,6 +131,7 @@ class DinoLM(keras.Model):
         max_skipped_steps=20,
         teacher=None,
         mask_student=None,
+        group_starts=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -166,6 +175,8 @@ class DinoLM(keras.Model):
             for group, group_roles in (roles or ROLES).items()
         }
         _check_roles(self.roles)
+        self.group_starts = dict(group_starts or {})
+        _check_group_starts(self.group_starts, self.roles)
 
         # === Networks ===
         if not isinstance(backbone, TextEncoder):
@@ -288,9 +299,6 @@ class DinoLM(keras.Model):
             student_logits=self.student.logits,
             teacher_logits=lambda head, x: ops.stop_gradient(
                 self.teacher.logits(head, x)
-            ),
-            teacher_projections=lambda head, x: ops.stop_gradient(
-                self.teacher.project(head, x)
             ),
             student_factors=self.student.factors,
             teacher_factors=lambda head, x: keras.tree.map_structure(
@@ -482,9 +490,9 @@ class DinoLM(keras.Model):
         update = int(training.read_variable(self, self.updates, *args))
         self._last_update_read = update
         self._calls_since_read = 0
-        before = self._active_names
+        before = self._active_names, self._passes
         self._enter_phase(update)
-        if self._active_names == before:
+        if (self._active_names, self._passes) == before:
             return False
         # What was compiled belongs to the phase that is over. The steps become
         # new functions, since jax keeps what it compiled by function.
@@ -506,32 +514,47 @@ class DinoLM(keras.Model):
 
     def _enter_phase(self, update):
         """Fixes which objectives act, and which forward passes they need."""
-        active = [o for o in self.objectives if o.acts_at(update)]
+        roles = {
+            group: roles
+            for group, roles in self.roles.items()
+            if self.group_starts.get(group, 0) <= update
+        }
+        reads = {
+            o.name: o.reads(roles) for o in self.objectives if o.acts_at(update)
+        }
+        # One whose groups have not started waits for them.
+        active = [
+            o
+            for o in self.objectives
+            if reads.get(o.name) and {g for _, g in reads[o.name]} <= set(roles)
+        ]
         if not active:
             raise ValueError(
                 f"No objective acts at optimizer update {update}: all have "
-                "weight 0 or act at other updates. Received objectives: "
+                "weight 0, act at other updates or read view groups that "
+                "start later. Received objectives: "
                 + ", ".join(
                     f"{o.name}(start={o.start}, stop={o.stop})"
                     for o in self.objectives
                 )
+                + f"; group_starts={dict(self.group_starts)}"
             )
         # Names, since Keras would take a list of layers for state to save.
         self._active_names = frozenset(o.name for o in active)
-        reads = set().union(*(o.reads(self.roles) for o in active))
-        self._passes = [
+        wanted = set().union(*(reads[o.name] for o in active))
+        self._passes = tuple(
             (network, group)
             for network in ("student", "teacher")
             for group in self.roles
-            if (network, group) in reads
-        ]
+            if (network, group) in wanted
+        )
         self._num_teacher_layers = max(o.num_teacher_layers for o in active)
         boundaries = [
             b
             for o in self.objectives
             for b in (o.start, o.stop)
             if b is not None and b > update
-        ]
+        ] + [b for b in self.group_starts.values() if b > update]
         self._next_boundary = min(boundaries, default=None)
 
     # === Saving ===
@@ -618,6 +641,7 @@ class DinoLM(keras.Model):
             if self.teacher_is_fixed
             else None,
             "mask_student": self.mask_student,
+            "group_starts": dict(self.group_starts),
         }
 
     @classmethod
@@ -645,6 +669,30 @@ def _check_roles(roles):
             raise ValueError(
                 f"Argument `roles` must have a group for the {role}. "
                 f"Received: roles={roles}"
+            )
+
+
+def _check_group_starts(starts, roles):
+    unknown = [group for group in starts if group not in roles]
+    if unknown:
+        raise ValueError(
+            f"Argument `group_starts` must name groups of {sorted(roles)}. "
+            f"Received: group_starts={starts}"
+        )
+    for group, start in starts.items():
+        if isinstance(start, bool) or not isinstance(start, int) or start < 0:
+            raise ValueError(
+                "Argument `group_starts` must give each group an optimizer "
+                "update, an integer of at least 0. "
+                f"Received: group_starts[{group!r}]={start!r}"
+            )
+    first = [roles[group] for group in roles if not starts.get(group)]
+    for role in ("student", "teacher"):
+        if not any(role in r for r in first):
+            raise ValueError(
+                "Argument `group_starts` must leave both networks a group to "
+                f"read at update 0; the {role} has none. Leave one out of it. "
+                f"Received: group_starts={starts}, roles={roles}"
             )
 
 

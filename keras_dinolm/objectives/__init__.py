@@ -12,6 +12,9 @@ from keras_dinolm.objectives.gram_anchoring import (
 from keras_dinolm.objectives.info_nce import InfoNCE as InfoNCE
 from keras_dinolm.objectives.koleo import KoLeo as KoLeo
 from keras_dinolm.objectives.masked_lm import MaskedLM as MaskedLM
+from keras_dinolm.objectives.mean_entropy_maximization import (
+    MeanEntropyMaximization as MeanEntropyMaximization,
+)
 from keras_dinolm.objectives.objective import Features as Features
 from keras_dinolm.objectives.objective import Objective as Objective
 from keras_dinolm.objectives.objective import Result as Result

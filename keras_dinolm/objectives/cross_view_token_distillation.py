@@ -151,11 +151,12 @@ class CrossViewTokenDistillation(Objective):
         self.targets.after_step(statistics, finite, moved)
 
     def _views(self, features, role):
-        """`(group, index)` of each view that a network reads."""
+        """`(group, index)` of each view that a network reads now."""
+        known = getattr(features, role)
         return [
             (group, view)
             for group, roles in self.roles.items()
-            if role in roles
+            if role in roles and group in known
             for view in range(features.views[group]["token_ids"].shape[1])
         ]
 

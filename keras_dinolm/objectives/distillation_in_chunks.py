@@ -12,7 +12,8 @@ def needs_chunks(objective, features, teacher, student):
 
     Args:
         objective: `SequenceDistillation` or `TokenDistillation`. If its
-            `targets` have no `prototype_bias`, there is but the direct form.
+            `targets` have no `prototype_bias` of their formula, there is but
+            the direct form.
         features: `Features`.
         teacher: tensor `[..., D]`.
         student: tensor `[..., D]`.
@@ -22,13 +23,31 @@ def needs_chunks(objective, features, teacher, student):
     """
     if features.student_factors is None:
         return False
-    if not hasattr(objective.targets, "prototype_bias"):
+    if not _has_factored_form(objective.targets):
         return False
     shapes = [tuple(x.shape[:-1]) for x in (teacher, student)]
     if any(None in shape for shape in shapes):
         return False
     rows = max(math.prod(shape) for shape in shapes)
     return rows * objective.num_prototypes > objective.max_logits
+
+
+def _has_factored_form(targets):
+    """Whether targets do without logits, by the formula of their `call`.
+
+    A subclass that changes `call` or `statistics` alone inherits the factored
+    form of another formula; it counts as having none.
+    """
+    order = type(targets).__mro__
+
+    def place(name):
+        """How far up the class is whose method it is."""
+        found = [i for i, cls in enumerate(order) if name in vars(cls)]
+        return min(found, default=len(order))
+
+    return place("prototype_bias") <= place("call") and place(
+        "factored_statistics"
+    ) <= place("statistics")
 
 
 def distill_in_chunks(

@@ -81,33 +81,19 @@ class FeatureRegression(Objective):
         super().build_for(model)
 
     def compute(self, features):
-        students, targets, valid, weight = [], [], [], []
-        for group in self.groups:
-            if "masked_indices" not in features.views[group]:
-                continue
-            indices, used, per_token = features.masked_tokens(group)
-            valid.append(used)
-            weight.append(per_token)
+        def read(group, indices):
             tokens = features.student[group]["tokens"]
-            students.append(rows_at(tokens, indices))
             layers = features.teacher[group]["layers"][-self.num_layers :]
             normed = [_standardize(rows_at(x, indices)) for x in layers]
-            targets.append(sum(normed) / self.num_layers)
-        if not valid:
-            raise ValueError(
-                "`FeatureRegression` found no masked view: no group of "
-                f"{list(self.groups)} has masks. Give one of them a "
-                "`mask_probability` above 0, or remove the objective."
-            )
-        targets = ops.concatenate(targets)
-        predictions = ops.cast(self.head(ops.concatenate(students)), "float32")
-        loss = losses.smooth_l1(
-            predictions,
-            targets,
-            self.beta,
-            sample_weight=ops.concatenate(weight),
+            return rows_at(tokens, indices), sum(normed) / self.num_layers
+
+        (students, targets), valid, weight = features.masked_rows(
+            "FeatureRegression", self.groups, read
         )
-        valid = ops.concatenate(valid)
+        predictions = ops.cast(self.head(students), "float32")
+        loss = losses.smooth_l1(
+            predictions, targets, self.beta, sample_weight=weight
+        )
         metrics = {
             "regression_target_std": _spread(targets, valid),
             "regression_prediction_std": _spread(

@@ -118,6 +118,8 @@ class GramAnchoring(Objective):
         due = None if self._given else self._due(features.update)
         values = []
         for group in self.groups:
+            if group not in features.student:
+                continue
             views = features.views[group]
             anchor = self._anchor(views)
             if due is not None:

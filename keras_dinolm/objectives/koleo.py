@@ -1,5 +1,7 @@
 """KoLeo: spread the features over the sphere."""
 
+import functools
+
 import keras
 from keras import ops
 
@@ -13,11 +15,16 @@ class KoLeo(Objective):
     """Pushes each student feature away from its nearest neighbour.
 
     Reads the student's features before the head, of every view that the
-    teacher reads too, each view index apart; documents with the same text
-    (same view tokens) are no neighbours of each other.
+    teacher reads too. Each view index is a batch of its own, or, with
+    `across_views`, all views of the batch are one, in which a feature has
+    more candidates to be near to. Views of the same document are no
+    neighbours of each other, nor are documents with the same text: the same
+    tokens in that view, or across views, in any view of the same index.
 
     Args:
         weight: float or schedule. Defaults to 0.1, as in DINOv2.
+        across_views: boolean. Whether neighbours are searched among all views
+            of the batch instead of view by view.
         **kwargs: as for `Objective`: `start`, `stop`, `name`.
 
     Example:
@@ -32,9 +39,10 @@ class KoLeo(Objective):
         [Spreading vectors for similarity search](https://arxiv.org/abs/1806.03198)
     """
 
-    def __init__(self, weight=0.1, **kwargs):
+    def __init__(self, weight=0.1, across_views=False, **kwargs):
         kwargs.setdefault("name", "koleo")
         super().__init__(weight=weight, **kwargs)
+        self.across_views = across_views
 
     def reads(self, roles):
         return {("student", group) for group in _groups(roles)}
@@ -44,17 +52,26 @@ class KoLeo(Objective):
         super().build_for(model)
 
     def compute(self, features):
-        values = []
+        rows, equal = [], []
         for group in self.groups:
+            if group not in features.student:
+                continue
             sequence = features.student[group]["sequence"]
             texts = features.views[group]["token_ids"]
             for view in range(sequence.shape[1]):
-                values.append(
-                    losses.koleo(
-                        sequence[:, view], groups=_same_text(texts[:, view])
-                    )
-                )
+                rows.append(sequence[:, view])
+                equal.append(_equal_rows(texts[:, view]))
+        if self.across_views:
+            same = _first(functools.reduce(ops.logical_or, equal))
+            rows = [ops.concatenate(rows)]
+            groups = [ops.tile(same, (len(equal),))]
+        else:
+            groups = [_first(pairs) for pairs in equal]
+        values = [losses.koleo(x, groups=g) for x, g in zip(rows, groups)]
         return Result(sum(values) / len(values))
+
+    def get_config(self):
+        return {**super().get_config(), "across_views": self.across_views}
 
 
 def _groups(roles):
@@ -63,7 +80,11 @@ def _groups(roles):
     return tuple(with_teacher or read_by_both)
 
 
-def _same_text(token_ids):
-    """For each row the index of the first row with the same tokens."""
-    equal = ops.all(token_ids[:, None, :] == token_ids[None, :, :], axis=-1)
-    return ops.argmax(ops.cast(equal, "int32"), axis=-1)
+def _equal_rows(token_ids):
+    """`[B, B]`: which rows have the same tokens."""
+    return ops.all(token_ids[:, None, :] == token_ids[None, :, :], axis=-1)
+
+
+def _first(pairs):
+    """For each row the index of the first one that it is paired with."""
+    return ops.argmax(ops.cast(pairs, "int32"), axis=-1)

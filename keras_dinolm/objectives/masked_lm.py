@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_dinolm.objectives.objective import Objective
 from keras_dinolm.objectives.objective import Result
+from keras_dinolm.objectives.objective import rows_at
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -53,29 +54,19 @@ class MaskedLM(Objective):
         super().build_for(model)
 
     def compute(self, features):
-        rows, ids, weights = [], [], []
-        for group in self.groups:
-            if "masked_indices" not in features.views[group]:
-                continue
-            indices, _, weight = features.masked_tokens(group)
-            tokens = features.student[group]["tokens"]
-            flat = ops.reshape(tokens, (-1, tokens.shape[-1]))
-            rows.append(ops.take(flat, indices, axis=0))
+        def read(group, indices):
             labels = ops.reshape(features.views[group]["token_ids"], (-1,))
-            ids.append(ops.take(labels, indices))
-            weights.append(weight)
-        if not rows:
-            raise ValueError(
-                "`MaskedLM` found no masked view: no group of "
-                f"{list(self.groups)} has masks. Give one of them a "
-                "`mask_probability` above 0, or remove the objective."
-            )
-        hidden = self.norm(self.transform(ops.concatenate(rows)))
+            tokens = features.student[group]["tokens"]
+            return rows_at(tokens, indices), ops.take(labels, indices)
+
+        (rows, labels), _, weight = features.masked_rows(
+            "MaskedLM", self.groups, read
+        )
+        hidden = self.norm(self.transform(rows))
         logits = self._unembed(hidden)
         logits = ops.cast(logits, "float32") + ops.cast(self.bias, "float32")
-        weight = ops.concatenate(weights)
         errors = ops.sparse_categorical_crossentropy(
-            ops.concatenate(ids), logits, from_logits=True
+            labels, logits, from_logits=True
         )
         total = ops.sum(errors * weight)
         return Result(total / ops.maximum(ops.sum(weight), 1e-6))

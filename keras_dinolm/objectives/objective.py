@@ -24,12 +24,13 @@ class Features:
         student_logits: callable `(head, features) -> logits`, through the
             student's projection head and prototypes of that name.
         teacher_logits: the same through the teacher's.
-        teacher_projections: callable `(head, features) -> projections`, unit
-            vectors: the teacher's head without its prototypes.
         student_factors: callable `(head, features) -> (projected,
             prototypes)`, whose product are the student's logits, for losses
             that never hold them whole.
         teacher_factors: the same of the teacher's logits.
+
+    Where a view group has not started yet (`DinoLM(group_starts=...)`),
+    `student` and `teacher` lack it.
     """
 
     views: dict
@@ -38,7 +39,6 @@ class Features:
     update: object
     student_logits: object
     teacher_logits: object
-    teacher_projections: object = None
     student_factors: object = None
     teacher_factors: object = None
 
@@ -51,7 +51,7 @@ class Features:
     def teacher_rows(self, targets, head, features):
         """What `targets` assign: the teacher's logits or projections."""
         if getattr(targets, "reads_projections", False):
-            return self.teacher_projections(head, features)
+            return self.teacher_factors(head, features)[0]
         return self.teacher_logits(head, features)
 
     def masked_tokens(self, group):
@@ -74,6 +74,39 @@ class Features:
         counts = ops.reshape(ops.sum(masked, axis=-1), (-1,))
         per_view = ops.take(counts, indices // length)
         return indices, valid, valid / ops.maximum(per_view, 1.0)
+
+    def masked_rows(self, objective, groups, read):
+        """What an objective reads of the masked tokens of several groups.
+
+        Args:
+            objective: string. Who asks, for the error.
+            groups: names of view groups. Those without masks, and those that
+                the student does not read now, are left out.
+            read: callable `(group, indices) -> (rows, ...)`, of the flat
+                indices `[M]` of a group's masked tokens.
+
+        Returns:
+            `(rows, valid, weight)`: a list of what `read` returned, `valid`
+            and `weight` as for `masked_tokens`, each joined over the groups.
+
+        Raises:
+            ValueError: if no group has masks.
+        """
+        parts = []
+        for group in groups:
+            if group not in self.student:
+                continue
+            if "masked_indices" in self.views[group]:
+                indices, valid, weight = self.masked_tokens(group)
+                parts.append((*read(group, indices), valid, weight))
+        if not parts:
+            raise ValueError(
+                f"`{objective}` found no masked view: no group of "
+                f"{list(groups)} has masks. Give one of them a "
+                "`mask_probability` above 0, or remove the objective."
+            )
+        *rows, valid, weight = (ops.concatenate(part) for part in zip(*parts))
+        return rows, valid, weight
 
 
 class Result(typing.NamedTuple):

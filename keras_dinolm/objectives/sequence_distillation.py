@@ -49,6 +49,29 @@ class SequenceDistillation(Objective):
     )
     ```
 
+    Student and teacher with views of their own (every pair of them counts),
+    and one head for sequences and tokens:
+
+    ```python
+    special = kd.views.SpecialTokens(0, 1, 2)
+    views = kd.views.TextViews(
+        special,
+        groups=[
+            kd.views.ViewGroup("whole", 1, roles="teacher"),
+            kd.views.ViewGroup("part", 4, span=(0.2, 0.5), roles="student"),
+        ],
+    )
+    model = kd.models.DinoLM(
+        kd.models.DinoLMBackbone.from_size("nano", 100),
+        [
+            kd.objectives.SequenceDistillation(),
+            kd.objectives.CrossViewTokenDistillation(head="sequence"),
+        ],
+        num_prototypes=64,
+        roles=views.roles,
+    )
+    ```
+
     Reference:
         [DINO](https://arxiv.org/abs/2104.14294)
     """
@@ -133,9 +156,8 @@ class SequenceDistillation(Objective):
         """All views of a role as `[views, B, D]`, and a number for each."""
         parts, ids, first = [], [], 0
         for group, group_roles in self.roles.items():
-            known = features.get(group)
-            if role in group_roles:
-                sequence = known["sequence"]
+            if role in group_roles and group in features:
+                sequence = features[group]["sequence"]
                 count = sequence.shape[1]
                 parts.append(ops.transpose(sequence, (1, 0, 2)))
                 ids.append(first + np.arange(count))

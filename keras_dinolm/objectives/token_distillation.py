@@ -90,28 +90,15 @@ class TokenDistillation(Objective):
         super().build_for(model)
 
     def compute(self, features):
-        student, teacher, valid, weight = [], [], [], []
-        for group in self.groups:
-            if "masked_indices" not in features.views[group]:
-                continue
-            indices, used, per_token = features.masked_tokens(group)
-            valid.append(used)
-            weight.append(per_token)
-            for parts, network in (
-                (student, features.student),
-                (teacher, features.teacher),
-            ):
-                parts.append(rows_at(network[group]["tokens"], indices))
-        if not valid:
-            raise ValueError(
-                "`TokenDistillation` found no masked view: no group of "
-                f"{list(self.groups)} has masks. Give one of them a "
-                "`mask_probability` above 0, or remove the objective."
-            )
-        student = ops.concatenate(student)
-        teacher = ops.concatenate(teacher)
-        valid = ops.concatenate(valid)
-        weight = ops.concatenate(weight)
+        networks = (features.student, features.teacher)
+        (student, teacher), valid, weight = features.masked_rows(
+            "TokenDistillation",
+            self.groups,
+            lambda group, indices: [
+                rows_at(network[group]["tokens"], indices)
+                for network in networks
+            ],
+        )
         if needs_chunks(self, features, teacher, student):
             loss, found, statistics = distill_in_chunks(
                 self,
