@@ -40,7 +40,8 @@ def find_leaks(
 
     Args:
         corpus: iterable of `str`, `Document`, or mappings with `"text"`. It
-            is read once and may be larger than memory.
+            is read once and may be larger than memory. A document leaks what
+            its alternates leak.
         tests: what to look for: path or list of paths, of files or folders
             (each line of a text file is one test text; JSON lines have it
             under `text_key`); or a dict from a name to a path, or to an
@@ -97,7 +98,13 @@ def find_leaks(
     leaked = {name: set() for name in tests}
     total = 0
     for found in map_texts(
-        index.find, corpus, settings, directory, "Leaks", show_progress
+        index.find,
+        corpus,
+        settings,
+        directory,
+        "Leaks",
+        show_progress,
+        alternates=True,
     ):
         for name in dict.fromkeys(index.owners[key][0] for key in found):
             documents[name].append(total)

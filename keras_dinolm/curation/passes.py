@@ -11,7 +11,15 @@ from keras_dinolm.data.shard import digest_texts
 CHUNK = 2_048
 
 
-def map_texts(function, corpus, settings, directory, title, show_progress):
+def map_texts(
+    function,
+    corpus,
+    settings,
+    directory,
+    title,
+    show_progress,
+    alternates=False,
+):
     """Yields `function(text)` for each text of a corpus, in order.
 
     With a directory, results are written down in parts, each of which appears
@@ -25,12 +33,13 @@ def map_texts(function, corpus, settings, directory, title, show_progress):
         directory: path of a folder for this pass alone, or `None`.
         title: str. The name of the progress bar.
         show_progress: bool. Whether to show it.
+        alternates: bool. Whether alternates belong to the text.
 
     Raises:
         ValueError: if the directory holds the results of another corpus or of
             other settings.
     """
-    texts = read_texts(corpus, title, show_progress)
+    texts = read_texts(corpus, title, show_progress, alternates)
     settings = digest_texts(settings)
     for index in itertools.count():
         # Without a directory nothing has to be compared, nor held.

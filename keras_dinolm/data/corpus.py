@@ -15,12 +15,31 @@ class Document:
         id: str. A name, unique within its corpus.
         label: str. What to call its kind, for evaluation only; may be empty.
         module: str. A finer label, e.g. the dotted Python module.
+        alternates: sequence of str. Other texts of the same meaning, such as
+            a translation, a paraphrase or a title, from which views may be
+            drawn as well (`ViewGroup(alternate_probability=...)`).
+
+    Raises:
+        ValueError: if `alternates` is not a sequence of strings.
     """
 
     text: str
     id: str = ""
     label: str = ""
     module: str = ""
+    alternates: tuple = ()
+
+    def __post_init__(self):
+        if self.alternates == ():
+            return
+        if not is_list_of_strings(self.alternates):
+            raise ValueError(
+                "`alternates` must be a list or tuple of strings; put a "
+                "single one in brackets. Received: "
+                f"alternates={_shorten(self.alternates)} (of type "
+                f"{type(self.alternates).__name__})"
+            )
+        object.__setattr__(self, "alternates", tuple(self.alternates))
 
 
 class Corpus:
@@ -84,7 +103,7 @@ def to_document(item, index):
 
     Args:
         item: `str`, `Document`, or a mapping with `"text"` and perhaps
-            `"id"`, `"label"`, `"module"`.
+            `"id"`, `"label"`, `"module"`, `"alternates"`.
         index: int. Its place in the corpus, for errors and as default id.
 
     Returns:
@@ -103,6 +122,8 @@ def to_document(item, index):
             for key in ("id", "label", "module")
             if item.get(key) is not None
         }
+        if item.get("alternates") is not None:
+            others["alternates"] = item["alternates"]
         return Document(item["text"], **{"id": str(index), **others})
     raise ValueError(
         "A corpus holds `str`, `Document` or mappings with a string under "
@@ -134,12 +155,26 @@ def to_documents(corpus):
         yield to_document(item, index)
 
 
-def read_texts(corpus, title, show_progress):
-    """Yields the text of each document, below a progress bar."""
-    for document in progress(
-        to_documents(corpus), title, show_progress, corpus
-    ):
-        yield document.text
+def read_documents(corpus, title, show_progress):
+    """Yields each `Document`, below a progress bar."""
+    yield from progress(to_documents(corpus), title, show_progress, corpus)
+
+
+def read_texts(corpus, title, show_progress, alternates=False):
+    """Yields the text of each document, below a progress bar.
+
+    With `alternates`, these follow it, after a blank line each.
+    """
+    for document in read_documents(corpus, title, show_progress):
+        others = document.alternates if alternates else ()
+        yield "\n\n".join((document.text, *others))
+
+
+def is_list_of_strings(value):
+    """Whether a value is a list or tuple that holds strings alone."""
+    return isinstance(value, list | tuple) and all(
+        isinstance(item, str) for item in value
+    )
 
 
 def progress(items, title, show=True, corpus=None, unit="doc"):

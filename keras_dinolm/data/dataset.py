@@ -22,6 +22,7 @@ def view_dataset(
     shuffle_buffer=10_000,
     clusters=None,
     homogeneous=0.1,
+    max_alternates=4,
 ):
     """Batches of views of a corpus, shuffled, endless, and reproducible.
 
@@ -72,6 +73,10 @@ def view_dataset(
             batch is of one cluster, as far as clusters have enough windows
             of like length to fill batches. An epoch still has each window
             once. Defaults to `0.1`, the share of DINOv3.
+        max_alternates: int. How many alternates of a document come with a
+            window of it, at most, for `views` that draw from them; of more,
+            each epoch takes others. A long alternate is cut where the window
+            lies in its document.
 
     Returns:
         A `tf.data.Dataset`, or a `keras.utils.PyDataset` with the same
@@ -81,8 +86,9 @@ def view_dataset(
         or Keras shuffles its batches.
 
     Raises:
-        ValueError: if there are fewer windows than `batch_size`, or an
-            argument is out of range.
+        ValueError: if there are fewer windows than `batch_size`, an
+            argument is out of range, or `views` draw from alternates and no
+            document of the store has any.
 
     Example:
 
@@ -96,6 +102,20 @@ def view_dataset(
     dataset = kd.data.view_dataset(tokens, views, batch_size=8)
     batch = next(iter(dataset))  # {"global": {"token_ids": ...}, ...}
     ```
+
+    Documents with translations, from which every other view is cut:
+
+    ```python
+    documents = [
+        kd.data.Document(text, alternates=[f"Text Nummer {i} eines Korpus"])
+        for i, text in enumerate(texts)
+    ]
+    tokenizer = kd.data.train_tokenizer(documents, vocabulary_size=100)
+    tokens = kd.data.tokenize(documents, tokenizer, "both/")
+    group = kd.views.ViewGroup("global", 2, alternate_probability=0.5)
+    views = kd.views.TextViews(tokenizer, 16, groups=[group])
+    dataset = kd.data.view_dataset(tokens, views, batch_size=8)
+    ```
     """
     _check_integers(
         batch_size=(batch_size, 1),
@@ -103,6 +123,7 @@ def view_dataset(
         start_step=(start_step, 0),
         block_tokens=(block_tokens, 1),
         shuffle_buffer=(shuffle_buffer, 1),
+        max_alternates=(max_alternates, 1),
     )
     if num_epochs is not None:
         _check_integers(num_epochs=(num_epochs, 1))
@@ -123,11 +144,18 @@ def view_dataset(
             num_epochs,
             tokenizer,
             shuffle_buffer,
+            max_alternates,
         )
     if tokenizer is not None:
         tokens.check_tokenizer(tokenizer)
     layout = _layout(
-        tokens, views, batch_size, buckets, drop_remainder, block_tokens
+        tokens,
+        views,
+        batch_size,
+        buckets,
+        drop_remainder,
+        block_tokens,
+        max_alternates,
     )
     if clusters is not None:
         layout = _with_clusters(layout, tokens, clusters, homogeneous)
@@ -197,7 +225,15 @@ def steps_per_epoch(
     return layout.steps_per_epoch
 
 
-def _layout(tokens, views, batch_size, buckets, drop_remainder, block_tokens):
+def _layout(
+    tokens,
+    views,
+    batch_size,
+    buckets,
+    drop_remainder,
+    block_tokens,
+    max_alternates=1,
+):
     from keras_dinolm.data.plan import make_layout
 
     longest = views.sequence_length - 1
@@ -215,8 +251,19 @@ def _layout(tokens, views, batch_size, buckets, drop_remainder, block_tokens):
             "last is `views.sequence_length - 1` ([CLS] takes one place), "
             f"here {longest}. Received: buckets={buckets}"
         )
+    alternates = 0
+    if _draws_alternates(views):
+        alternates = min(tokens.most_alternates, max_alternates)
+        if not alternates:
+            raise ValueError(
+                "`views` draw from alternates, and no document of the store "
+                f"{tokens.directory} has any. Tokenize a corpus with "
+                "alternates (`Document(alternates=...)`, "
+                "`read_jsonl(alternates_key=...)`), or set "
+                "`alternate_probability` of the view groups to 0."
+            )
     layout = make_layout(
-        tokens, batch_size, buckets, drop_remainder, block_tokens
+        tokens, batch_size, buckets, drop_remainder, block_tokens, alternates
     )
     if layout.steps_per_epoch == 0:
         fix = (
@@ -232,6 +279,11 @@ def _layout(tokens, views, batch_size, buckets, drop_remainder, block_tokens):
             f"{len(layout.blocks)} blocks. {fix}"
         )
     return layout
+
+
+def _draws_alternates(views):
+    # Any callable with a `sequence_length` may make the views.
+    return getattr(views, "draws_alternates", False)
 
 
 def _with_clusters(layout, tokens, clusters, homogeneous):
@@ -273,6 +325,7 @@ def _stream(
     num_epochs,
     tokenizer,
     shuffle_buffer,
+    max_alternates,
 ):
     from keras_dinolm.data.py_dataset import StreamViewDataset
 
@@ -297,6 +350,7 @@ def _stream(
         start_step,
         num_epochs,
         shuffle_buffer,
+        max_alternates if _draws_alternates(views) else 0,
     )
 
 

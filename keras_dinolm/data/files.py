@@ -10,6 +10,7 @@ import zlib
 
 from keras_dinolm.data.corpus import Corpus
 from keras_dinolm.data.corpus import Document
+from keras_dinolm.data.corpus import is_list_of_strings
 
 _MAXIMUM_SHOWN = 5
 _BINARY = "binary files (convert them to UTF-8 text)"
@@ -21,6 +22,7 @@ def read_jsonl(
     id_key=None,
     label_key=None,
     minimum_characters=1,
+    alternates_key=None,
 ):
     """A corpus of JSON lines: one object per line.
 
@@ -39,6 +41,9 @@ def read_jsonl(
         label_key: str. The key of the label. Defaults to none.
         minimum_characters: int. Shorter texts (without surrounding white
             space) are left out and counted. Defaults to `1`: empty ones.
+        alternates_key: str. The key of other texts of the same meaning, a
+            list of strings or a single one; a line may lack it. Defaults to
+            none.
 
     Returns:
         A re-iterable corpus of `Document`.
@@ -60,7 +65,9 @@ def read_jsonl(
     ```
     """
     files = find_files(paths, (".jsonl", ".ndjson"))
-    return _JsonLines(files, text_key, id_key, label_key, minimum_characters)
+    return _JsonLines(
+        files, text_key, id_key, label_key, minimum_characters, alternates_key
+    )
 
 
 def read_text(paths, split="file", minimum_characters=1, label=None):
@@ -215,11 +222,20 @@ class _Files(Corpus):
 
 
 class _JsonLines(_Files):
-    def __init__(self, files, text_key, id_key, label_key, minimum_characters):
+    def __init__(
+        self,
+        files,
+        text_key,
+        id_key,
+        label_key,
+        minimum_characters,
+        alternates_key,
+    ):
         super().__init__(files, minimum_characters)
         self.text_key = text_key
         self.id_key = id_key
         self.label_key = label_key
+        self.alternates_key = alternates_key
 
     def _documents(self, path, report):
         if _is_binary(path):
@@ -261,7 +277,17 @@ class _JsonLines(_Files):
             else:
                 reason = f"lines without {self.label_key!r} (kept, label '')"
                 report.add(reason, path, number)
-        return Document(text, name, label)
+        alternates = record.get(self.alternates_key) or ()
+        if isinstance(alternates, str):
+            alternates = (alternates,)
+        if not is_list_of_strings(alternates):
+            reason = (
+                f"lines whose {self.alternates_key!r} is no list of strings "
+                "(kept, without it)"
+            )
+            report.add(reason, path, number)
+            alternates = ()
+        return Document(text, name, label, alternates=tuple(alternates))
 
 
 class _TextFiles(_Files):

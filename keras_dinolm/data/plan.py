@@ -18,6 +18,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_dinolm.data.alternates import gather_alternates
 from keras_dinolm.views.namespace import NUMPY
 from keras_dinolm.views.random import fold
 from keras_dinolm.views.random import happens
@@ -28,6 +29,7 @@ from keras_dinolm.views.random import stream
 # One tag for each purpose, so that no two draws share their numbers.
 _BLOCK_ORDER, _PHASE, _WINDOW_ORDER, _BATCH_ORDER = range(1001, 1005)
 _RUN_ORDER, _HOMOGENEOUS = range(1005, 1007)
+_ALTERNATES = 1007
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Layout:
         batches: int64 [K], the number of batches in each block.
         windows: int, windows of the corpus.
         clusters: `Homogeneity`, or `None`.
+        alternates: int, how many alternates come with a window, at most.
     """
 
     batch_size: int
@@ -51,6 +54,7 @@ class Layout:
     batches: np.ndarray
     windows: int
     clusters: "Homogeneity | None" = None
+    alternates: int = 0
 
     @property
     def steps_per_epoch(self):
@@ -87,12 +91,17 @@ class Homogeneity:
     probability: int
 
 
-def make_layout(store, batch_size, buckets, drop_remainder, block_tokens):
+def make_layout(
+    store, batch_size, buckets, drop_remainder, block_tokens, alternates=0
+):
     """The `Layout` of a store.
 
     Reads the length of every document once, shard by shard.
     """
     tokens = [shard["tokens"] for shard in store.shards]
+    if alternates:
+        others = [shard.get("alternate_tokens", 0) for shard in store.shards]
+        tokens = [sum(pair) for pair in zip(tokens, others)]
     num_blocks = min(len(tokens), -(-sum(tokens) // block_tokens))
     counts = np.array(
         [
@@ -120,6 +129,7 @@ def make_layout(store, batch_size, buckets, drop_remainder, block_tokens):
         tuple(blocks),
         np.array(batches, dtype="int64"),
         int(counts.sum()),
+        alternates=alternates,
     )
 
 
@@ -199,7 +209,9 @@ def plan_block(lengths, seed, epoch, block, layout, xp=NUMPY):
         `"first"` (its first token, counted through the block), `"length"` and
         `"start"` (its first token, counted through the document). For each
         batch, in the order they come: `"rows"` (its first window) and
-        `"bucket"`.
+        `"bucket"`. With alternates, for each window also `"document"` (its
+        place in the block), `"rest"` (tokens of the document outside of it)
+        and `"turn"` (random bits, the same for a document's windows).
     """
     key = fold(stream(seed, epoch, xp), block, xp)
     longest = layout.buckets[-1]
@@ -222,6 +234,7 @@ def plan_block(lengths, seed, epoch, block, layout, xp=NUMPY):
     start = xp.minimum(piece * longest - phase, length - longest)
     start = xp.maximum(start, 0)
     first = xp.take(xp.cumsum(lengths) - lengths, document) + start
+    whole, owner = length, document
     length = xp.minimum(length, longest)
 
     # Shuffled, then dealt to buckets. What does not fill a batch moves on to
@@ -257,7 +270,7 @@ def plan_block(lengths, seed, epoch, block, layout, xp=NUMPY):
         )
     order = xp.take(order, dealt)
     batch_order = permutation(fold(key, _BATCH_ORDER, xp), done, xp)
-    return {
+    plan = {
         "count": xp.reshape(xp.asarray(count), (1,)),
         "first": xp.take(first, order),
         "length": xp.take(length, order),
@@ -265,6 +278,12 @@ def plan_block(lengths, seed, epoch, block, layout, xp=NUMPY):
         "rows": batch_order * size,
         "bucket": xp.searchsorted(batch_ends, batch_order + 1),
     }
+    if layout.alternates:
+        turn = fold(fold(key, _ALTERNATES, xp), owner, xp)
+        plan["document"] = xp.take(owner, order)
+        plan["rest"] = xp.take(whole - length, order)
+        plan["turn"] = xp.take(turn, order)
+    return plan
 
 
 def _deal_clusters(key, bucket, cluster, count, batch_ends, layout, xp):
@@ -318,22 +337,23 @@ def _deal_clusters(key, bucket, cluster, count, batch_ends, layout, xp):
     return xp.take(by_group, xp.argsort(bucket * 2 * count + rest))
 
 
-def gather_batch(ids, plan, row, layout, pad_token_id, xp=NUMPY):
+def gather_batch(ids, plan, batch, layout, pad_token_id, xp=NUMPY):
     """The windows of a batch, as wide as the largest bucket.
 
     Args:
         ids: [tokens of the block], any integer type.
-        plan: what `plan_block` returned.
-        row: the batch's entry of `"rows"`.
+        plan: what `plan_block` returned; with alternates, and
+            `index_alternates`.
+        batch: int or tensor, the number of the batch within the block.
         layout: `Layout`.
         pad_token_id: int.
         xp: array namespace.
 
     Returns:
         A dict of `"token_ids"` int32 [B, W], `"lengths"` and `"starts"`
-        int32 [B].
+        int32 [B]; with alternates, also what `gather_alternates` returns.
     """
-    rows = row + xp.arange(layout.batch_size)
+    rows = plan["rows"][batch] + xp.arange(layout.batch_size)
     if not layout.drop_remainder:
         # The last batch is completed with windows from the beginning.
         rows = rows % xp.reshape(plan["count"], ())
@@ -344,8 +364,23 @@ def gather_batch(ids, plan, row, layout, pad_token_id, xp=NUMPY):
     # Padding reads the first token, which is always there.
     places = first + xp.where(inside, column, 0)
     token_ids = xp.asarray(xp.take(ids, places))
-    return {
+    windows = {
         "token_ids": xp.where(inside, token_ids, pad_token_id),
         "lengths": lengths,
         "starts": xp.take(plan["start"], rows),
+    }
+    if layout.alternates:
+        widths = xp.asarray(np.array(layout.buckets))
+        width = xp.take(widths, plan["bucket"][batch])
+        windows |= gather_alternates(
+            plan, rows, width, layout, pad_token_id, xp
+        )
+    return windows
+
+
+def cut_windows(windows, width):
+    """The windows of a batch, no wider than its bucket."""
+    return {
+        key: value[..., :width] if key.endswith("_ids") else value
+        for key, value in windows.items()
     }

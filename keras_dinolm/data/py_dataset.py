@@ -7,11 +7,14 @@ import threading
 import keras
 import numpy as np
 
+from keras_dinolm.data.alternates import index_alternates
 from keras_dinolm.data.corpus import to_documents
 from keras_dinolm.data.encoder import Encoder
 from keras_dinolm.data.plan import block_order
+from keras_dinolm.data.plan import cut_windows
 from keras_dinolm.data.plan import gather_batch
 from keras_dinolm.data.plan import plan_block
+from keras_dinolm.views.namespace import NUMPY
 
 # The block in use and the one that a reader ahead may want.
 _BLOCKS_HELD = 2
@@ -52,24 +55,22 @@ class EndlessViewDataset(keras.utils.PyDataset):
                 self._blocks[visit] = self._load(visit)
             ids, plan = self._blocks[visit]
         made = gather_batch(
-            ids,
-            plan,
-            plan["rows"][batch],
-            self.layout,
-            self.store.header["pad_token_id"],
+            ids, plan, batch, self.layout, self.store.header["pad_token_id"]
         )
-        width = self.layout.buckets[plan["bucket"][batch]]
-        made["token_ids"] = made["token_ids"][:, :width]
-        return made
+        return cut_windows(made, self.layout.buckets[plan["bucket"][batch]])
 
     def _load(self, visit):
         epoch, place = divmod(visit, len(self.layout.blocks))
         order = block_order(self.seed, epoch, len(self.layout.blocks))
         block = int(order[place])
-        shards = [self.store.shard(i) for i in self.layout.blocks[block]]
+        numbers = self.layout.blocks[block]
+        shards = [self.store.shard(i) for i in numbers]
         ids = np.concatenate([ids for ids, _, _ in shards])
         lengths = np.concatenate([lengths for _, lengths, _ in shards])
         plan = plan_block(lengths, self.seed, epoch, block, self.layout)
+        if self.layout.alternates:
+            parts = zip(*(self.store.shard_alternates(i) for i in numbers))
+            plan |= index_alternates(*map(np.concatenate, parts), NUMPY)
         return ids, plan
 
     def __getitem__(self, index):
@@ -119,6 +120,7 @@ class StreamViewDataset(keras.utils.PyDataset):
         start_step,
         num_epochs,
         shuffle_buffer,
+        max_alternates=0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -129,6 +131,7 @@ class StreamViewDataset(keras.utils.PyDataset):
         self.start_step = start_step
         self.num_epochs = num_epochs
         self.shuffle_buffer = max(shuffle_buffer, batch_size)
+        self.max_alternates = max_alternates
         self.pad_token_id = tokenizer.pad_token_id
         self.window = views.sequence_length - 1
         self._encoder = Encoder(**tokenizer.encoder_config())
@@ -182,18 +185,25 @@ class StreamViewDataset(keras.utils.PyDataset):
             return batch
 
     def _make_windows(self):
-        """Pairs (ids, place in the document), epoch after epoch."""
+        """(ids, place in the document, alternates), epoch after epoch."""
         epoch = 0
         while self.num_epochs is None or epoch < self.num_epochs:
             generator = np.random.default_rng([self.seed, epoch])
             found = False
             documents = to_documents(self.corpus)
             while chunk := list(itertools.islice(documents, self._CHUNK)):
-                for row in self._encoder([d.text for d in chunk]):
+                rows = self._encoder([d.text for d in chunk])
+                for row, others in zip(rows, self._alternates(chunk)):
                     tokens = np.array(row, dtype="int32")
                     for start in self._starts(len(tokens), generator):
                         found = True
-                        yield tokens[start : start + self.window], start
+                        yield (
+                            tokens[start : start + self.window],
+                            start,
+                            self._cut_alternates(
+                                others, len(tokens), start, generator
+                            ),
+                        )
             if not found:
                 if epoch == 0:
                     raise ValueError(
@@ -213,6 +223,38 @@ class StreamViewDataset(keras.utils.PyDataset):
             max(min(piece * self.window - phase, last), 0)
             for piece in range(pieces)
         ]
+
+    def _alternates(self, documents):
+        """Ids of the alternates of each document, without empty ones."""
+        if not self.max_alternates:
+            return [[]] * len(documents)
+        rows = iter(
+            self._encoder([text for d in documents for text in d.alternates])
+        )
+        return [
+            [row for _, row in zip(d.alternates, rows) if row]
+            for d in documents
+        ]
+
+    def _cut_alternates(self, others, length, start, generator):
+        """As `gather_alternates`: pairs of ids and place."""
+        if not others:
+            return []
+        ends = length + np.cumsum([len(row) for row in others])
+        turn = int(generator.integers(len(others)))
+        rest = max(length - self.window, 0)
+        made = []
+        for slot in range(min(len(others), self.max_alternates)):
+            number = (turn + slot) % len(others)
+            row = others[number]
+            room = max(len(row) - self.window, 0)
+            if rest:
+                begin = room * start // rest
+            else:
+                begin = int(generator.integers(room + 1))
+            tokens = np.array(row[begin : begin + self.window], dtype="int32")
+            made.append((tokens, ends[number] - len(row) + begin))
+        return made
 
     def _make_batches(self):
         generator = np.random.default_rng(self.seed)
@@ -235,13 +277,34 @@ class StreamViewDataset(keras.utils.PyDataset):
                 rows = []
 
     def _collate(self, rows):
+        made = self._pad([row[:2] for row in rows])
+        windows = dict(zip(("token_ids", "lengths", "starts"), made))
+        if self.max_alternates:
+            nothing = (np.zeros(0, dtype="int32"), 0)
+            slots = [
+                slot
+                for *_, others in rows
+                for slot in (others + [nothing] * self.max_alternates)[
+                    : self.max_alternates
+                ]
+            ]
+            shape = (len(rows), self.max_alternates)
+            for key, array in zip(
+                ("ids", "lengths", "starts"), self._pad(slots)
+            ):
+                array = array.reshape(shape + array.shape[1:])
+                windows[f"alternate_{key}"] = array
+        return windows
+
+    def _pad(self, rows):
+        """Ids, lengths and starts of pairs of ids and start."""
         ids = np.full(
             (len(rows), self.window), self.pad_token_id, dtype="int32"
         )
         for index, (tokens, _) in enumerate(rows):
             ids[index, : len(tokens)] = tokens
-        return {
-            "token_ids": ids,
-            "lengths": np.array([len(t) for t, _ in rows], dtype="int32"),
-            "starts": np.array([start for _, start in rows], dtype="int32"),
-        }
+        return (
+            ids,
+            np.array([len(tokens) for tokens, _ in rows], dtype="int32"),
+            np.array([start for _, start in rows], dtype="int32"),
+        )

@@ -6,13 +6,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_dinolm.data.alternates import index_alternates
 from keras_dinolm.data.normalization import IDEOGRAPHS
 from keras_dinolm.data.normalization import MAX_WORD_LENGTH
 from keras_dinolm.data.normalization import NUM_CODE_POINTS
 from keras_dinolm.data.normalization import exceptions
 from keras_dinolm.data.plan import block_order
+from keras_dinolm.data.plan import cut_windows
 from keras_dinolm.data.plan import gather_batch
 from keras_dinolm.data.plan import plan_block
+from keras_dinolm.data.shard import alternates_paths
 from keras_dinolm.data.shard import shard_paths
 from keras_dinolm.views.namespace import PipelineNamespace
 
@@ -52,8 +55,10 @@ def make_dataset(store, views, layout, seed, start_step, num_steps):
         epoch = tf.cast(visit // num_blocks, tf.int32)
         place = tf.cast(visit % num_blocks, tf.int32)
         block = block_order(seed, epoch, num_blocks, xp)[place]
-        ids, lengths = load(block)
+        ids, lengths, *alternates = load(block)
         plan = plan_block(lengths, seed, epoch, block, layout, xp)
+        if alternates:
+            plan |= index_alternates(*alternates, xp)
         skip = tf.where(visit == first_visit, first_batch, 0)
         return ids, plan, tf.cast(skip, tf.int64)
 
@@ -63,12 +68,7 @@ def make_dataset(store, views, layout, seed, start_step, num_steps):
 
         def take(batch):
             windows = gather_batch(
-                ids,
-                plan,
-                plan["rows"][batch],
-                layout,
-                store.header["pad_token_id"],
-                xp,
+                ids, plan, batch, layout, store.header["pad_token_id"], xp
             )
             return windows, plan["bucket"][batch]
 
@@ -79,18 +79,16 @@ def make_dataset(store, views, layout, seed, start_step, num_steps):
         windows, bucket = batch
 
         def with_width(width):
-            token_ids = windows["token_ids"][:, :width]
-            shape = (layout.batch_size, width)
             # Static shapes, one set for each bucket.
-            return views(
-                {
-                    "token_ids": tf.ensure_shape(token_ids, shape),
-                    "lengths": tf.ensure_shape(windows["lengths"], shape[:1]),
-                    "starts": tf.ensure_shape(windows["starts"], shape[:1]),
-                },
-                seed=seed,
-                step=tf.cast(step, tf.int32),
-            )
+            shaped = {}
+            for key, array in cut_windows(windows, width).items():
+                shape = (layout.batch_size,)
+                if key.startswith("alternate"):
+                    shape += (layout.alternates,)
+                if key.endswith("_ids"):
+                    shape += (width,)
+                shaped[key] = tf.ensure_shape(array, shape)
+            return views(shaped, seed=seed, step=tf.cast(step, tf.int32))
 
         if len(layout.buckets) == 1:
             return with_width(layout.buckets[0])
@@ -126,21 +124,27 @@ class _BlockNamespace(PipelineNamespace):
 
 
 def _load_block(store, layout, block):
-    """Ids and document lengths of a block, read from its shards."""
-    ids_paths, lengths_paths = [], []
-    for shards in layout.blocks:
-        paths = [shard_paths(store.directory, index) for index in shards]
-        ids_paths.append([str(path[0].resolve()) for path in paths])
-        lengths_paths.append([str(path[1].resolve()) for path in paths])
+    """Ids and document lengths of a block, read from its shards.
 
-    def read(paths, dtype):
+    With alternates, also their ids and lengths and how many each document has.
+    """
+
+    def read(find, place, dtype):
+        paths = [
+            [str(find(store.directory, i)[place].resolve()) for i in shards]
+            for shards in layout.blocks
+        ]
         paths = tf.ragged.constant(paths, dtype=tf.string)[block]
         contents = tf.map_fn(tf.io.read_file, paths)
         return tf.io.decode_raw(tf.strings.reduce_join(contents), dtype)
 
     # decode_raw knows no uint32; ids are far below 2**31.
     dtype = tf.uint16 if store.dtype == "uint16" else tf.int32
-    return read(ids_paths, dtype), read(lengths_paths, tf.int32)
+    parts = [read(shard_paths, 0, dtype), read(shard_paths, 1, tf.int32)]
+    if layout.alternates:
+        for place, kind in enumerate((dtype, tf.int32, tf.int32)):
+            parts.append(read(alternates_paths, place, kind))
+    return parts
 
 
 def _leave_accelerators_alone():

@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 
+from keras_dinolm.data.shard import alternates_paths
 from keras_dinolm.data.shard import shard_paths
 
 HEADER = "header.json"
@@ -24,6 +25,9 @@ class TokenStore:
         dtype: `"uint16"` or `"uint32"`, of the ids on disk.
         num_documents, num_tokens, num_sentences: int.
         num_empty: int. Documents without a token.
+        num_alternates, num_alternate_tokens: int. Other texts of the same
+            documents.
+        most_alternates: int. The most that a document has.
 
     Example:
 
@@ -52,7 +56,18 @@ class TokenStore:
         self.num_tokens = sum(shard["tokens"] for shard in self.shards)
         self.num_sentences = sum(shard["sentences"] for shard in self.shards)
         self.num_empty = sum(shard["empty"] for shard in self.shards)
+        self.num_alternates = sum(
+            shard.get("alternates", 0) for shard in self.shards
+        )
+        self.num_alternate_tokens = sum(
+            shard.get("alternate_tokens", 0) for shard in self.shards
+        )
+        self.most_alternates = max(
+            (shard.get("most_alternates", 0) for shard in self.shards),
+            default=0,
+        )
         self._maps = {}
+        self._alternate_maps = {}
 
     @classmethod
     def open(cls, directory, tokenizer=None):
@@ -122,9 +137,15 @@ class TokenStore:
                 shard["documents"] * 4,
                 shard["sentences"] * 4,
             )
-            for path, length in zip(
-                shard_paths(self.directory, index), expected
-            ):
+            paths = shard_paths(self.directory, index)[:3]
+            if self.num_alternates:
+                paths += alternates_paths(self.directory, index)
+                expected += (
+                    shard.get("alternate_tokens", 0) * size,
+                    shard.get("alternates", 0) * 4,
+                    shard["documents"] * 4,
+                )
+            for path, length in zip(paths, expected, strict=True):
                 actual = path.stat().st_size if path.exists() else None
                 if actual != length:
                     state = (
@@ -141,46 +162,72 @@ class TokenStore:
     def shard(self, index):
         """Memory maps of a shard: ids, lengths, sentence starts."""
         if index not in self._maps:
-            types = (f"<u{np.dtype(self.dtype).itemsize}", "<i4", "<i4")
-            self._maps[index] = tuple(
-                # An empty file cannot be mapped.
-                np.memmap(path, dtype, "r")
-                if path.stat().st_size
-                else np.zeros(0, dtype)
-                for path, dtype in zip(
-                    shard_paths(self.directory, index), types
-                )
-            )
+            paths = shard_paths(self.directory, index)[:3]
+            self._maps[index] = self._map(paths)
         return self._maps[index]
+
+    def shard_alternates(self, index):
+        """Memory maps of a shard's alternates, of a store that has some.
+
+        Returns:
+            Ids of all alternates in the order of the documents; length of
+            each alternate; how many each document has.
+        """
+        if index not in self._alternate_maps:
+            paths = alternates_paths(self.directory, index)
+            self._alternate_maps[index] = self._map(paths)
+        return self._alternate_maps[index]
+
+    def _map(self, paths):
+        types = (f"<u{np.dtype(self.dtype).itemsize}", "<i4", "<i4")
+        return tuple(
+            # An empty file cannot be mapped.
+            np.memmap(path, dtype, "r")
+            if path.stat().st_size
+            else np.zeros(0, dtype)
+            for path, dtype in zip(paths, types, strict=True)
+        )
 
     def __len__(self):
         return self.num_documents
 
     def _find(self, index):
-        """Shard number, memory maps, and the document's place in the shard."""
+        """Number of a document's shard, and its place there."""
         if not -len(self) <= index < len(self):
             raise IndexError(
                 f"Document {index} of a store of {len(self):,} documents"
             )
         index %= len(self)
         number = int(np.searchsorted(self._first, index, side="right")) - 1
-        return self.shard(number), index - int(self._first[number])
+        return number, index - int(self._first[number])
 
     def _bounds(self, lengths, place):
         start = int(lengths[:place].sum(dtype="int64"))
         return start, start + int(lengths[place])
 
     def __getitem__(self, index):
-        (ids, lengths, _), place = self._find(index)
+        number, place = self._find(index)
+        ids, lengths, _ = self.shard(number)
         start, stop = self._bounds(lengths, place)
         return np.array(ids[start:stop], dtype="int32")
 
     def sentence_starts(self, index):
         """Where sentences begin, in tokens from the start of a document."""
-        (_, lengths, sentences), place = self._find(index)
+        number, place = self._find(index)
+        _, lengths, sentences = self.shard(number)
         start, stop = self._bounds(lengths, place)
         low, high = np.searchsorted(sentences, [start, stop])
         return np.array(sentences[low:high] - start, dtype="int32")
+
+    def alternates(self, index):
+        """Ids of a document's alternates: a list of int32 arrays."""
+        number, place = self._find(index)
+        if not self.num_alternates:
+            return []
+        ids, lengths, counts = self.shard_alternates(number)
+        first, last = self._bounds(counts, place)
+        bounds = [self._bounds(lengths, i) for i in range(first, last)]
+        return [np.array(ids[a:b], dtype="int32") for a, b in bounds]
 
     def lengths(self):
         """Number of tokens of each document: int32 [num_documents]."""

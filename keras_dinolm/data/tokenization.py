@@ -10,11 +10,12 @@ import sys
 import threading
 import warnings
 
-from keras_dinolm.data.corpus import read_texts
+from keras_dinolm.data.corpus import read_documents
 from keras_dinolm.data.encoder import Encoder
 from keras_dinolm.data.paths import write_atomically
 from keras_dinolm.data.shard import digest_texts
 from keras_dinolm.data.shard import read_header
+from keras_dinolm.data.shard import write_no_alternates
 from keras_dinolm.data.shard import write_shard
 from keras_dinolm.data.token_store import HEADER
 from keras_dinolm.data.token_store import VERSION
@@ -43,6 +44,7 @@ def tokenize(
 
     Args:
         corpus: iterable of `str`, `Document`, or mappings with `"text"`.
+            Alternates of a document are tokenized, too.
         tokenizer: a `DinoLMTokenizer`.
         directory: path of a folder for this store alone.
         num_workers: int. Number of processes; `0` does the work in this one.
@@ -94,14 +96,14 @@ def tokenize(
         else "uint32",
         "fingerprint": tokenizer.fingerprint(),
     }
-    texts = read_texts(corpus, "Tokenizing", show_progress)
+    documents = read_documents(corpus, "Tokenizing", show_progress)
     headers = {}
     with _Pool(settings, num_workers) as pool:
-        for index, batch in enumerate(_batches(texts, shard_characters)):
+        for index, batch in enumerate(_batches(documents, shard_characters)):
             old = read_header(directory, index)
             if old is None:
-                pool.submit(index, batch)
-            elif old["digest"] == digest_texts(batch):
+                pool.submit({"index": index, **batch})
+            elif old["digest"] == digest_texts(**batch):
                 headers[index] = old
             else:
                 raise ValueError(_other_corpus(directory, f"shard {index}"))
@@ -112,6 +114,12 @@ def tokenize(
             _other_corpus(directory, f"more than {len(shards)} shards")
         )
     _check_contents(shards, directory)
+    if any("alternates" in shard for shard in shards):
+        for index, shard in enumerate(shards):
+            if "alternates" not in shard:
+                write_no_alternates(
+                    directory, index, settings["dtype"], shard["documents"]
+                )
     header = {
         "version": VERSION,
         "fingerprint": settings["fingerprint"],
@@ -174,7 +182,10 @@ def _check_contents(shards, directory):
             "Remove them first: `keras_dinolm.data.find_near_duplicates`.",
             stacklevel=3,
         )
-    unknown = sum(shard["unknown"] for shard in shards)
+    unknown = sum(
+        shard["unknown"] + shard.get("alternate_unknown", 0) for shard in shards
+    )
+    tokens += sum(shard.get("alternate_tokens", 0) for shard in shards)
     if unknown > 0.05 * tokens:
         warnings.warn(
             f"{unknown / tokens:.0%} of {tokens:,} tokens are [UNK]: the "
@@ -185,18 +196,25 @@ def _check_contents(shards, directory):
         )
 
 
-def _batches(texts, characters):
-    """Lists of texts; where they are cut depends on the texts alone."""
+def _batches(documents, characters):
+    """What makes a shard; where it is cut depends on the documents alone."""
     batch, size = [], 0
-    for text in texts:
-        batch.append(text)
+    for document in documents:
+        batch.append(document)
         # Many tiny documents are work as well.
-        size += len(text) + 16
+        size += len(document.text) + sum(map(len, document.alternates)) + 16
         if size >= characters:
-            yield batch
+            yield _batch(batch)
             batch, size = [], 0
     if batch:
-        yield batch
+        yield _batch(batch)
+
+
+def _batch(documents):
+    batch = {"texts": [document.text for document in documents]}
+    if any(document.alternates for document in documents):
+        batch["alternates"] = [document.alternates for document in documents]
+    return batch
 
 
 class _Pool:
@@ -225,15 +243,18 @@ class _Pool:
                 process.kill()
         self._join()
 
-    def submit(self, index, texts):
+    def submit(self, job):
         self._raise()
-        job = {"index": index, "texts": texts}
-        small = index == 0 and sum(map(len, texts)) < _WORTH_A_PROCESS
+        self._raise()
+        characters = sum(map(len, job["texts"]))
+        for alternates in job.get("alternates", ()):
+            characters += sum(map(len, alternates))
+        small = job["index"] == 0 and characters < _WORTH_A_PROCESS
         if self.num_workers == 0 or small:
             if self.encoder is None:
                 self.encoder = Encoder(**self.settings["encoder"])
             settings = {**self.settings, "encoder": self.encoder}
-            self.headers[index] = write_shard(**settings, **job)
+            self.headers[job["index"]] = write_shard(**settings, **job)
             return
         if len(self.threads) < self.num_workers:
             self._start()

@@ -2,7 +2,7 @@
 
 import collections
 
-from keras_dinolm.data.corpus import read_texts
+from keras_dinolm.data.corpus import read_documents
 from keras_dinolm.data.encoder import SUFFIX_INDICATOR
 from keras_dinolm.data.encoder import UNKNOWN
 from keras_dinolm.data.normalization import normalize
@@ -25,6 +25,7 @@ def train_tokenizer(
 
     Args:
         corpus: iterable of `str`, `Document`, or mappings with `"text"`.
+            Alternates of a document count as text, too.
         vocabulary_size: int. Number of ids, the five special ones included.
             A small corpus may give fewer. Defaults to `8192`.
         lowercase: bool. Whether letters are lower-cased. Defaults to `True`.
@@ -103,9 +104,10 @@ def train_tokenizer(
 def _count_words(corpus, lowercase, strip_accents, show_progress):
     words = collections.Counter()
     documents = 0
-    for text in read_texts(corpus, "Counting words", show_progress):
+    for document in read_documents(corpus, "Counting words", show_progress):
         documents += 1
-        words.update(normalize(text, lowercase, strip_accents).split())
+        for text in (document.text, *document.alternates):
+            words.update(normalize(text, lowercase, strip_accents).split())
     if not words:
         raise ValueError(
             "A tokenizer needs text to learn from. Received: a corpus of "

@@ -490,7 +490,7 @@ class DinoLM(keras.Model):
         update = int(training.read_variable(self, self.updates, *args))
         self._last_update_read = update
         self._calls_since_read = 0
-        before = self._active_names, self._passes
+        before = self._active_names, list(self._passes)
         self._enter_phase(update)
         if (self._active_names, self._passes) == before:
             return False
@@ -542,12 +542,12 @@ class DinoLM(keras.Model):
         # Names, since Keras would take a list of layers for state to save.
         self._active_names = frozenset(o.name for o in active)
         wanted = set().union(*(reads[o.name] for o in active))
-        self._passes = tuple(
+        self._passes = [
             (network, group)
             for network in ("student", "teacher")
             for group in self.roles
             if (network, group) in wanted
-        )
+        ]
         self._num_teacher_layers = max(o.num_teacher_layers for o in active)
         boundaries = [
             b

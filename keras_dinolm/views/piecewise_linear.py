@@ -21,8 +21,11 @@ class PiecewiseLinear:
     resumed run goes on exactly where it was: the value is a function of the
     step alone.
 
-    The step is the number of the batch, as `view_dataset` counts it; under
-    gradient accumulation there are several batches to an optimizer update.
+    The step is the number of the batch, as `view_dataset` counts it. Under
+    gradient accumulation there are several batches to an optimizer update,
+    which the schedules of objectives and optimizers count: give
+    `TextViews(gradient_accumulation_steps=...)` the same number as the
+    optimizer, and these steps are updates, too.
 
     Args:
         steps: ascending sequence of int in [0, 2^31). The knots.

@@ -5,6 +5,9 @@ import warnings
 import keras
 import numpy as np
 
+from keras_dinolm.views.alternates import KEYS
+from keras_dinolm.views.alternates import draw_texts
+from keras_dinolm.views.alternates import join_texts
 from keras_dinolm.views.masks import mask_views
 from keras_dinolm.views.masks import masked_counts
 from keras_dinolm.views.masks import masked_indices
@@ -61,6 +64,10 @@ class TextViews:
         synonyms: `ReplacementTable` for `ViewGroup.synonym_replacement`, see
             `synonym_table`.
         typos: `ReplacementTable` for `ViewGroup.typos`, see `typo_table`.
+        gradient_accumulation_steps: int. Batches to an optimizer update, as
+            given to the optimizer. A curriculum moves once every so many
+            batches, so that its steps are optimizer updates, as those of the
+            objectives' schedules are. Defaults to `1`.
 
     Raises:
         ValueError: if an argument is out of its range, group names repeat,
@@ -132,6 +139,7 @@ class TextViews:
         groups=None,
         synonyms=None,
         typos=None,
+        gradient_accumulation_steps=1,
     ):
         if not 2 <= sequence_length <= _MAX_SEQUENCE_LENGTH:
             raise ValueError(
@@ -140,6 +148,16 @@ class TextViews:
                 f"Received: sequence_length={sequence_length}"
             )
         self.special_tokens = SpecialTokens.of(tokenizer)
+        if (
+            not isinstance(gradient_accumulation_steps, int)
+            or gradient_accumulation_steps < 1
+        ):
+            raise ValueError(
+                "`gradient_accumulation_steps` must be an integer, at least "
+                "1: the batches to an optimizer update. Received: "
+                f"gradient_accumulation_steps={gradient_accumulation_steps!r}"
+            )
+        self.gradient_accumulation_steps = gradient_accumulation_steps
         self.sequence_length = int(sequence_length)
         self.groups = _checked_groups(groups)
         self.tables = {"synonyms": synonyms, "typos": typos}
@@ -150,6 +168,11 @@ class TextViews:
         """Readers of each group: `{name: ("student", "teacher")}`."""
         return {group.name: group.roles for group in self.groups}
 
+    @property
+    def draws_alternates(self):
+        """Whether any group cuts views from alternates of a document."""
+        return any(group.draws_alternates for group in self.groups)
+
     def __call__(self, windows, seed=0, step=0, xp=None):
         """Makes the views of a batch of windows.
 
@@ -157,9 +180,13 @@ class TextViews:
             windows: dictionary of `"token_ids"`, integers `[B, W]`, padded;
                 `"lengths"`, integers `[B]`, the tokens in each window; and
                 optionally `"starts"`, integers `[B]`, the index of each
-                window's first token in its document (default 0). `B` and `W`
-                must be static. NumPy arrays, tensors of the active backend,
-                or tensors of a `tf.data` pipeline.
+                window's first token in its document (default 0). If a group
+                draws from alternates, also `"alternate_ids"`, integers
+                `[B, S, W]`, `"alternate_lengths"` and `"alternate_starts"`,
+                integers `[B, S]`: the same of up to `S` other texts of each
+                document; unused slots come last and have length 0. `B`, `S`
+                and `W` must be static. NumPy arrays, tensors of the active
+                backend, or tensors of a `tf.data` pipeline.
             seed: int, or integer tensor. Same seed, same views.
             step: int, or integer tensor. Number of the batch.
             xp: namespace, see `keras_dinolm.views.namespace`. Defaults to
@@ -171,7 +198,9 @@ class TextViews:
             - `"token_ids"`: int32 `[B, V, L]`, `[CLS]` and the span, padded.
             - `"padding_mask"`: bool `[B, V, L]`, True at tokens and `[CLS]`.
             - `"positions"`: int32 `[B, V, L]`, index of each token in the
-              document; -1 at `[CLS]` and padding.
+              document; -1 at `[CLS]` and padding. In alternates, which
+              `view_dataset` numbers on from the end of the document, they
+              are no token's of the document.
 
             and, if the group's `mask_probability` is not 0:
 
@@ -203,7 +232,14 @@ class TextViews:
             starts = xp.asarray(windows["starts"])
         else:
             starts = lengths * 0
+        alternates = None
+        if self.draws_alternates:
+            alternates = self._checked_alternates(
+                windows, batch_size, window, xp
+            )
         key = stream(seed, step, xp)
+        # From here on the step tells the place in the curriculum alone.
+        step = step // self.gradient_accumulation_steps
         return {
             group.name: self._make(
                 group,
@@ -211,13 +247,16 @@ class TextViews:
                 token_ids,
                 lengths,
                 starts,
+                alternates,
                 step,
                 xp,
             )
             for number, group in enumerate(self.groups)
         }
 
-    def _make(self, group, key, token_ids, lengths, starts, step, xp):
+    def _make(
+        self, group, key, token_ids, lengths, starts, alternates, step, xp
+    ):
         special = self.special_tokens
         batch_size, window = xp.shape(token_ids)
         width = group.width(window)
@@ -226,16 +265,32 @@ class TextViews:
 
         rows = xp.arange(batch_size)[:, None]
         keys = fold(fold(key, rows, xp), xp.arange(group.count)[None, :], xp)
+        if group.draws_alternates:
+            probability = units_at(
+                group.alternate_probability, 1 << 16, step, xp
+            )
+            slots = xp.shape(alternates[1])[1]
+            counts = xp.cumsum(alternates[1] > 0)[:, -1]
+            rows = rows * (1 + slots) + draw_texts(
+                keys, counts, probability, xp
+            )
+            token_ids, lengths, starts = join_texts(
+                token_ids, lengths, starts, alternates, xp
+            )
+            lengths, starts = xp.take(lengths, rows), xp.take(starts, rows)
+            end = batch_size * (1 + slots) * window - 1
+        else:
+            lengths, starts = lengths[:, None], starts[:, None]
+            token_ids = xp.reshape(token_ids, (-1,))
+            end = batch_size * window - 1
         low, high = (units_at(end, UNIT, step, xp) for end in group.span)
-        start, length = draw_spans(keys, lengths[:, None], low, high, xp)
+        start, length = draw_spans(keys, lengths, low, high, xp)
         # First token of each span: in all windows laid end to end, and in its
         # document.
         first = xp.reshape(rows * window + start, (num_views, 1))
-        origin = xp.reshape(starts[:, None] + start, (num_views, 1))
+        origin = xp.reshape(starts + start, (num_views, 1))
         keys = xp.reshape(keys, (num_views,))
         length = xp.reshape(length, (num_views,))
-        token_ids = xp.reshape(token_ids, (-1,))
-        end = batch_size * window - 1
 
         slot = xp.arange(width)[None, :]
         offset = slot - 1
@@ -351,6 +406,7 @@ class TextViews:
             "special_tokens": self.special_tokens.get_config(),
             "sequence_length": self.sequence_length,
             "groups": [group.get_config() for group in self.groups],
+            "gradient_accumulation_steps": self.gradient_accumulation_steps,
             **{
                 name: table and table.get_config()
                 for name, table in self.tables.items()
@@ -364,6 +420,9 @@ class TextViews:
             SpecialTokens.from_config(config["special_tokens"]),
             sequence_length=config["sequence_length"],
             groups=[ViewGroup.from_config(group) for group in config["groups"]],
+            gradient_accumulation_steps=config.get(
+                "gradient_accumulation_steps", 1
+            ),
             **{
                 name: config.get(name)
                 and ReplacementTable.from_config(config[name])
@@ -451,6 +510,29 @@ class TextViews:
                         f"table of tokens that is not there. {fix}, or set "
                         f"it to 0. Received: {argument}={value!r}"
                     )
+
+    def _checked_alternates(self, windows, batch_size, window, xp):
+        if any(key not in windows for key in KEYS):
+            raise ValueError(
+                "`windows` must have the keys "
+                f"{list(KEYS)}, since a view group has an "
+                "`alternate_probability` above 0. Use a corpus with "
+                "alternates in `view_dataset`, or set it to 0. "
+                f"Received: keys {sorted(windows)}"
+            )
+        ids, lengths, starts = (xp.asarray(windows[key]) for key in KEYS)
+        slots = xp.shape(lengths)[-1]
+        expected = (batch_size, slots)
+        shapes = [tuple(xp.shape(array)) for array in (ids, lengths, starts)]
+        if shapes != [(*expected, window), expected, expected] or not slots:
+            raise ValueError(
+                f"The arrays {list(KEYS)} of `windows` must have the static "
+                "shapes [B, S, W], [B, S] and [B, S], with B and W those of "
+                "'token_ids' and S at least 1. "
+                f"Received: shapes {shapes}, B={batch_size}, W={window}"
+            )
+        lengths = xp.minimum(xp.maximum(lengths, 0), window)
+        return ids, lengths, starts
 
     def _checked_shape(self, shape):
         longest = self.sequence_length - 1

@@ -88,6 +88,12 @@ class ViewGroup:
             With `"word"`, words are masked whole; but as the number of masked
             tokens is exact, a view may have one word masked in part. Defaults
             to `"token"`.
+        alternate_probability: float in [0, 1]. Probability that a view is cut
+            from an alternate of its document (a translation, a paraphrase, a
+            title; each alike) instead of the document itself, where there is
+            one. Each view draws for itself. Their `positions` lie beyond
+            those of the document, so that no token of one text aligns with
+            another's. Defaults to `0.0`.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -140,6 +146,7 @@ class ViewGroup:
     synonym_replacement: float = 0.0
     typos: float = 0.0
     mask_unit: str = "token"
+    alternate_probability: float = 0.0
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name:
@@ -168,6 +175,13 @@ class ViewGroup:
             if name == "word_deletion":
                 high, allowed = math.nextafter(1, 0), "in [0, 1)"
             self._check_number(name, 0, high, allowed, "0 turns it off")
+        self._check_number(
+            "alternate_probability",
+            0,
+            1,
+            "in [0, 1]",
+            "0 cuts all views from the document itself",
+        )
         if self.mask_unit not in MASK_UNITS:
             self._refuse(
                 "mask_unit", "'token' or 'word'", "'word' masks whole words"
@@ -189,6 +203,11 @@ class ViewGroup:
     def perturbed(self):
         """Whether the text of a span may be changed, at any step."""
         return any(highest(getattr(self, name)) for name in PERTURBATIONS)
+
+    @property
+    def draws_alternates(self):
+        """Whether views may be cut from alternates, at any step."""
+        return highest(self.alternate_probability) > 0
 
     def width(self, window):
         """Length of the token axis of the group's views.

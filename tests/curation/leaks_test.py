@@ -50,6 +50,15 @@ LONG = (
 )
 
 
+def test_a_document_leaks_what_its_alternates_leak():
+    documents = [
+        {"text": "other", "alternates": ["one more", f"A line.\n{LONG}"]},
+        {"text": "other", "alternates": ["one more"]},
+    ]
+    report = kd.curation.find_leaks(documents, {"t": [LONG]}, **QUIET)
+    assert report.kept.tolist() == [1]
+
+
 def test_case_punctuation_and_line_breaks_do_not_matter():
     document = f"before, {' --'.join(LONG.upper().split())}; after"
     document = document.replace("THREE", "\nTHREE\n\n")

@@ -66,6 +66,37 @@ def test_chunks_are_for_sizes_above_the_limit(make):
         make(max_logits=0)
 
 
+def test_a_subclass_never_gets_the_factored_form_of_another_formula():
+    class Other(kd.layers.Centering):
+        def call(self, logits, temperature, sample_weight=None):
+            return super().call(2 * logits, temperature, sample_weight)
+
+    class Counts(kd.layers.Centering):
+        def statistics(self, logits, sample_weight=None):
+            return super().statistics(2 * logits, sample_weight)
+
+    class Both(Other):
+        def prototype_bias(self, features, prototypes, **kwargs):
+            return super().prototype_bias(features, 2 * prototypes, **kwargs)
+
+    class Renamed(Both):
+        """Changes nothing."""
+
+    features = O.Features({}, {}, {}, 0, None, None, "factors", "factors")
+    x = np.zeros((2, 5, 8))
+    for targets, expected in (
+        (kd.layers.Centering(), True),
+        (kd.layers.Sinkhorn(), True),
+        (Other(), False),
+        (Counts(), False),
+        (Both(), True),
+        (Renamed(), True),
+    ):
+        objective = O.SequenceDistillation(targets=targets, max_logits=1)
+        objective.num_prototypes = 12
+        assert needs_chunks(objective, features, x, x) is expected
+
+
 def test_factors_make_the_logits():
     student = tiny.model().student
     features = np.random.default_rng(0).normal(size=(3, 16)).astype("float32")

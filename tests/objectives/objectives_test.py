@@ -173,6 +173,40 @@ def test_koleo_takes_equal_texts_for_no_neighbours():
     assert loss(objective, features) == pytest.approx(np.mean(values), rel=1e-4)
 
 
+def test_koleo_across_views_has_no_neighbours_within_a_document():
+    features, _, student, _ = make_features(batch_size=4, duplicate=True)
+    objective = build(O.KoLeo(across_views=True))
+    assert O.KoLeo.from_config(objective.get_config()).across_views
+    x = student["global"]["sequence"]
+    x = x / np.linalg.norm(x, axis=-1, keepdims=True)
+    # Documents 0 and 1 are the same text.
+    owner = np.repeat([0, 0, 2, 3], 2)
+    x = x.reshape(8, D)
+    values = []
+    for i in range(8):
+        distances = [
+            np.linalg.norm(x[i] - x[j])
+            for j in range(8)
+            if owner[i] != owner[j]
+        ]
+        values.append(-np.log(min(distances) + 1e-8))
+    assert loss(objective, features) == pytest.approx(np.mean(values), rel=1e-4)
+
+
+def test_mean_entropy_maximization_is_the_divergence_from_uniform():
+    features, _, student, _ = make_features()
+    rows = [student[g]["sequence"].reshape(-1, D) for g in student]
+    probs = softmax(np.concatenate(rows) @ HEAD / 0.3, axis=-1)
+    mean = probs.mean(axis=0)
+    expected = np.sum(mean * np.log(mean * K))
+    objective = build(O.MeanEntropyMaximization(student_temperature=0.3))
+    assert loss(objective, features) == pytest.approx(expected, rel=1e-4)
+    assert objective.reads(ROLES) == {
+        ("student", "global"),
+        ("student", "local"),
+    }
+
+
 def test_info_nce_pairs_views_zero_and_one_two_and_three():
     features, _, student, _ = make_features(batch_size=4)
     x = student["local"]["sequence"]
@@ -233,6 +267,10 @@ def test_masked_lm_predicts_the_hidden_tokens_with_the_tied_embedding():
         (
             lambda: O.SequenceDistillation(teacher_temperature=-1.0),
             "teacher_temperature=-1.0",
+        ),
+        (
+            lambda: O.MeanEntropyMaximization(student_temperature=0),
+            "student_temperature=0",
         ),
         (lambda: build(O.InfoNCE(group="other")), "group='other'"),
     ],

@@ -46,6 +46,7 @@ def make_views(*names):
             sentence_window=4,
             synonym_replacement=ramp(0.0, 0.5, steps=4, begin=1),
             typos=ramp(0.5, 0.0, steps=10),
+            alternate_probability=ramp(0.2, 0.8, steps=9),
         ),
     )
     if names:
@@ -71,7 +72,17 @@ def make_windows():
     token_ids = rng.integers(3, 99, (BATCH_SIZE, WINDOW), dtype=np.int32)
     token_ids[np.arange(WINDOW) >= lengths[:, None]] = 0
     starts = rng.integers(0, 500, BATCH_SIZE, dtype=np.int32)
-    return {"token_ids": token_ids, "lengths": lengths, "starts": starts}
+    # Of a row: no alternate, one or two, which may be empty as well.
+    others = rng.integers(3, 99, (BATCH_SIZE, 2, WINDOW), dtype=np.int32)
+    used = [[0, 0], [WINDOW, 0], [3, 9], [1, 0], [0, 0], [WINDOW, 7]]
+    return {
+        "token_ids": token_ids,
+        "lengths": lengths,
+        "starts": starts,
+        "alternate_ids": others,
+        "alternate_lengths": np.array(used, np.int32),
+        "alternate_starts": np.array([[600, 700]] * BATCH_SIZE, np.int32),
+    }
 
 
 def to_tensors(windows):
@@ -155,7 +166,8 @@ def test_pipeline_traced_once_agrees_with_numpy_and_holds_no_python():
         return  # Nothing to agree with: `tf.data` is TensorFlow's.
     import tensorflow as tf
 
-    views, windows = make_views(), make_windows()
+    # Each group takes seconds to trace; these two use all there is.
+    views, windows = make_views("local", "moving"), make_windows()
     traces = []
 
     def cut_views(step, batch):

@@ -225,8 +225,8 @@ def test_a_resumed_stream_goes_on_with_the_same_bits(tmp_path):
         json.loads(json.dumps(config))
     )
     assert again.groups == text_views(tokenizer).groups
+    # Each graph takes seconds to trace.
     streams = [
-        (4, read(4, 9)),
         (4, read(4, 9, again)),
         (0, read(0, 9, use_tf_data=False)),
         (6, read(6, 9, again, use_tf_data=False)),
@@ -282,6 +282,24 @@ def test_training_goes_through_a_curriculum_without_compiling_again():
         assert counts[1:] == counts[1:2] * 7
 
 
+def test_with_accumulation_a_curriculum_counts_optimizer_updates():
+    group = kd.views.ViewGroup(
+        "all", 1, mask_probability=kd.views.ramp(0.0, 1.0, 4), mask_ratio=0.5
+    )
+    views = kd.views.TextViews(
+        SPECIAL, 41, (group,), gradient_accumulation_steps=3
+    )
+    config = json.loads(json.dumps(views.get_config()))
+    views = kd.views.TextViews.from_config(config)
+    token_ids = 3 + np.arange(8 * 40, dtype=np.int32).reshape(8, 40)
+    windows = {"token_ids": token_ids, "lengths": np.full(8, 40, np.int32)}
+    batches = [views(windows, seed=0, step=s)["all"] for s in range(15)]
+    counts = [int(b["masked"].any(-1).sum()) for b in batches]
+    assert counts == [n for n in (0, 2, 4, 6, 8) for _ in range(3)]
+    # The batches of an update are different ones all the same.
+    assert not np.array_equal(batches[13]["masked"], batches[14]["masked"])
+
+
 # === Arguments ===
 
 
@@ -317,6 +335,8 @@ def test_other_arguments_out_of_range_are_named():
     for arguments in ({"word_deletion": schedule}, {"span": schedule}):
         with pytest.raises(ValueError, match="kd.views.sample_schedule"):
             kd.views.ViewGroup("a", 1, **arguments)
+    with pytest.raises(ValueError, match="gradient_accumulation_steps=0"):
+        kd.views.TextViews(SPECIAL, gradient_accumulation_steps=0)
     group = kd.views.ViewGroup(
         "all", 1, mask_probability=kd.views.ramp(0.1, 0.2, 9)
     )

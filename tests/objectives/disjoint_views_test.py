@@ -1,0 +1,71 @@
+"""Student and teacher with views of their own, and one head for all."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_dinolm as kd
+from tests import tiny
+
+O = kd.objectives  # noqa: E741
+VIEWS = tiny.text_views(
+    groups=[
+        kd.views.ViewGroup("whole", 1, roles="teacher"),
+        kd.views.ViewGroup("part", 3, span=(0.4, 0.8), roles="student"),
+    ]
+)
+
+
+def make_model(head):
+    return tiny.model(
+        [
+            O.SequenceDistillation(),
+            O.CrossViewTokenDistillation(head=head, num_tokens=4),
+        ],
+        roles=VIEWS.roles,
+    )
+
+
+@pytest.mark.parametrize("head", ["sequence", "token"])
+def test_each_network_reads_its_own_views_and_heads_are_tied_or_not(head):
+    model = make_model(head)
+    heads = ("sequence",) if head == "sequence" else ("sequence", "token")
+    for tower in (model.student, model.teacher):
+        assert tuple(tower.heads) == heads
+        kernels = [w for w in tower.weights if w.path.endswith("prototypes")]
+        assert len(kernels) == len(heads)
+    batch = tiny.batch(views=VIEWS)
+    outputs = model(batch)
+    assert {n: set(o) for n, o in outputs.items()} == {
+        "student": {"part"},
+        "teacher": {"whole"},
+    }
+    # Every token of the student's is one of the whole text: what is sampled
+    # of the teacher's is found, where the student's span covers it.
+    aux = model.evaluate_objectives(batch, outputs)[1]["metrics"]
+    count = float(keras.ops.convert_to_numpy(aux["aligned_token_pairs"]))
+    places = batch["whole"]["positions"][:, 0]
+    expected = 0
+    for row, place in enumerate(places):
+        real = place[place >= 0]
+        if len(real) > 4:
+            real = real[np.arange(4) * len(real) // 4]
+        for view in batch["part"]["positions"][row]:
+            expected += np.isin(real, view).sum()
+    assert count == expected > 0
+
+
+def test_tied_heads_learn_from_both_objectives():
+    model = make_model("sequence")
+    model.compile(keras.optimizers.SGD(0.1), jit_compile=False)
+    before = tiny.values(model.teacher.weights)
+    logs = model.train_on_batch(tiny.batch(views=VIEWS), return_dict=True)
+    assert {"sequence_distillation", "cross_view_token_distillation"} <= set(
+        logs
+    )
+    assert np.isfinite([float(v) for v in logs.values()]).all()
+    moved = [
+        np.abs(a - b).max() > 0
+        for a, b in zip(before, tiny.values(model.teacher.weights))
+    ]
+    assert np.mean(moved) > 0.8

@@ -1,0 +1,252 @@
+"""Every objective with every kind of targets, in float32 and mixed_bfloat16.
+
+Both policies get the same weights and the same features; under the mixed one
+the features come in bfloat16, as its encoder gives them. That alone moves
+each of them by up to 2^-9 of itself.
+"""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+
+import keras_dinolm as kd
+from tests import tiny
+from tests.gradients import BACKEND
+from tests.gradients import value_and_grad
+
+O = kd.objectives  # noqa: E741
+L = kd.layers
+K, WIDTH = 12, 16
+VIEWS = tiny.batch(batch_size=8)
+PUBLIC = {
+    name: thing
+    for room in (O, L)
+    for name, thing in vars(room).items()
+    if inspect.isclass(thing) and hasattr(thing, "after_step")
+} | {
+    name: thing
+    for name, thing in vars(O).items()
+    if inspect.isclass(thing) and issubclass(thing, O.Objective)
+}
+TARGETS = {name for name in PUBLIC if name in vars(L)}
+
+
+def targets():
+    return {
+        "sinkhorn": L.Sinkhorn(),
+        "centering": L.Centering(),
+        "soft_codebook": L.OnlineCodebook(K, hard=False),
+        "hard_codebook": L.OnlineCodebook(K),
+    }
+
+
+def make_objectives():
+    """Every objective, those with targets once for each kind of them."""
+    made = []
+    for kind in targets():
+        for make in (
+            O.SequenceDistillation,
+            O.TokenDistillation,
+            O.CrossViewTokenDistillation,
+        ):
+            # Soft enough that a rounded cosine is no other target.
+            options = {"targets": targets()[kind], "teacher_temperature": 0.1}
+            made.append(make(name=f"{make.__name__}_{kind}", **options))
+    for make in (O.SequenceDistillation, O.TokenDistillation):
+        name = f"{make.__name__}_in_chunks"
+        made.append(make(max_logits=5 * K, teacher_temperature=0.1, name=name))
+    return [
+        *made,
+        O.FeatureRegression(num_layers=2),
+        O.GramAnchoring(),
+        O.InfoNCE(),
+        O.KoLeo(),
+        O.KoLeo(across_views=True, name="koleo_across_views"),
+        O.MaskedLM(),
+        O.MeanEntropyMaximization(),
+        O.VICReg(expander_dim=8),
+    ]
+
+
+NAMES = [objective.name for objective in make_objectives()]
+LEFT_OUT = {"Objective"}
+
+
+def build(policy):
+    """A model for its heads, and the objectives built for it."""
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = tiny.model(
+            [O.SequenceDistillation(), O.TokenDistillation()],
+            backbone_overrides={"num_layers": 2},
+        )
+        objectives = make_objectives()
+        for objective in objectives:
+            objective.build_for(model)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    return model, objectives
+
+
+def draw(seed):
+    """Features of one network: tokens around the sequence they are from."""
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for group, view in VIEWS.items():
+        shape = view["token_ids"].shape
+        sequence = rng.normal(size=(*shape[:2], WIDTH))
+        tokens = sequence[:, :, None] + 2 * rng.normal(size=(*shape, WIDTH))
+        arrays[group] = {
+            "tokens": tokens.astype("float32"),
+            "sequence": sequence.astype("float32"),
+        }
+    return arrays
+
+
+STUDENT, TEACHER = draw(1), draw(2)
+KEYS = [(g, k) for g in STUDENT for k in STUDENT[g]]
+
+
+def losses_of(model, objectives, dtype):
+    """A function of the student's features: the loss of each objective."""
+
+    def cast(x):
+        return keras.ops.cast(keras.ops.convert_to_tensor(x), dtype)
+
+    teacher = keras.tree.map_structure(cast, TEACHER)
+    for features in teacher.values():
+        features["layers"] = [features["tokens"] + i for i in range(2)]
+
+    def losses(*arrays, chosen=None):
+        student = {group: {} for group in STUDENT}
+        for (group, key), array in zip(KEYS, arrays):
+            student[group][key] = cast(array)
+        features = O.Features(
+            keras.tree.map_structure(keras.ops.convert_to_tensor, VIEWS),
+            student,
+            teacher,
+            update=0,
+            student_logits=model.student.logits,
+            teacher_logits=model.teacher.logits,
+            student_factors=model.student.factors,
+            teacher_factors=model.teacher.factors,
+        )
+        return [
+            objective.compute(features).loss
+            for objective in objectives
+            if chosen in (None, objective.name)
+        ]
+
+    return losses
+
+
+@pytest.fixture(scope="module")
+def results():
+    """`{policy: {name: (dtype, loss, gradient)}}`."""
+    built = {policy: build(policy) for policy in ("float32", "mixed_bfloat16")}
+    sides = [
+        [*model.weights, *sum((o.weights for o in objectives), [])]
+        for model, objectives in built.values()
+    ]
+    for one, other in zip(*sides, strict=True):
+        assert one.shape == other.shape
+        other.assign(one.value)
+    arrays = [STUDENT[group][key] for group, key in KEYS]
+    found = {}
+    for policy, (model, objectives) in built.items():
+        dtype = "float32" if policy == "float32" else "bfloat16"
+        losses = losses_of(model, objectives, dtype)
+        found[policy] = {}
+        dtypes = {}
+
+        def picked(*inputs, losses=losses, dtypes=dtypes):
+            """One loss of all; with jax, which, is no matter of compiling."""
+            *inputs, which = inputs
+            values = losses(*inputs)
+            dtypes.update(zip(NAMES, (v.dtype for v in values)))
+            return keras.ops.sum(keras.ops.stack(values) * which)
+
+        for index, name in enumerate(NAMES):
+            if BACKEND == "jax":
+                which = np.eye(len(NAMES), dtype="float32")[index]
+                value, grads = value_and_grad(picked, *arrays, others=[which])
+            else:
+
+                def alone(*inputs, losses=losses, dtypes=dtypes, name=name):
+                    (value,) = losses(*inputs, chosen=name)
+                    dtypes[name] = value.dtype
+                    return value
+
+                value, grads = value_and_grad(alone, *arrays)
+            gradient = np.concatenate([grad.ravel() for grad in grads])
+            kind = keras.backend.standardize_dtype(dtypes[name])
+            found[policy][name] = kind, value, gradient
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_half_precision_follows_full_precision(results, name):
+    _, expected, true = results["float32"][name]
+    dtype, loss, gradient = results["mixed_bfloat16"][name]
+    assert dtype == "float32"
+    assert loss == pytest.approx(expected, rel=0.02)
+    assert np.all(np.isfinite(gradient)) and np.any(true)
+    norms = np.linalg.norm(gradient), np.linalg.norm(true)
+    assert gradient @ true > 0.98 * norms[0] * norms[1]
+    assert norms[0] == pytest.approx(norms[1], rel=0.05)
+
+
+# === What each objective, and each kind of targets, has ===
+
+
+def test_the_list_is_whole():
+    made = make_objectives()
+    kinds = {type(o).__name__ for o in made}
+    kinds |= {type(o.targets).__name__ for o in made if hasattr(o, "targets")}
+    assert kinds == set(PUBLIC) - LEFT_OUT
+    assert TARGETS == {"Sinkhorn", "Centering", "OnlineCodebook"}
+
+
+@pytest.mark.parametrize("name", sorted(set(PUBLIC) - LEFT_OUT))
+def test_documentation_names_a_paper_and_shows_an_example(name):
+    doc = inspect.getdoc(PUBLIC[name])
+    head, _, references = doc.partition("\nReference")
+    assert "https://" in references, "no paper"
+    assert "```python" in head and "Args:" in head
+    # Those of `Objective` alone stand in its own docstring.
+    own = vars(PUBLIC[name]).get("__init__", lambda: None)
+    for argument in inspect.signature(own).parameters.values():
+        if argument.kind is argument.POSITIONAL_OR_KEYWORD:
+            described = f"    {argument.name}:" in head
+            assert described or argument.name == "self", argument.name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_config_round_trip(name):
+    (objective,) = (o for o in make_objectives() if o.name == name)
+    config = keras.saving.serialize_keras_object(objective)
+    again = keras.saving.deserialize_keras_object(config)
+    assert type(again) is type(objective)
+    assert keras.saving.serialize_keras_object(again) == config
+    arguments = inspect.signature(type(objective)).parameters.values()
+    names = {a.name for a in arguments if a.kind is a.POSITIONAL_OR_KEYWORD}
+    assert names <= set(objective.get_config())
+
+
+def test_with_weight_zero_an_objective_costs_nothing():
+    silent = [
+        type(o).from_config({**o.get_config(), "weight": 0, "name": o.name})
+        for o in make_objectives()
+        if o.name != "info_nce"
+    ]
+    model = tiny.model(
+        [O.InfoNCE(), *silent], backbone_overrides={"num_layers": 2}
+    )
+    assert model.phase == {"info_nce"}
+    outputs = model(VIEWS)
+    assert {n: set(o) for n, o in outputs.items()} == {
+        "student": {"local"},
+        "teacher": set(),
+    }
