@@ -64,7 +64,8 @@ def gather_alternates(plan, rows, width, layout, pad_token_id, xp):
     bits = xp.take(plan["turn"], rows)[:, None]
     slot = xp.arange(layout.alternates)[None, :]
     there = slot < count
-    number = (logical_right_shift(bits, 1, xp) + slot) % xp.maximum(count, 1)
+    # By two places, so that the sum stays below 2^31.
+    number = (logical_right_shift(bits, 2, xp) + slot) % xp.maximum(count, 1)
     index = before + xp.where(there, number, 0)
 
     whole = xp.where(there, xp.take(plan["alternate_lengths"], index), 0)

@@ -47,7 +47,9 @@ class ViewGroup:
 
     Args:
         name: str. Key of the group in the batch.
-        count: int. Views of each document.
+        count: int. Views of each document. The same at all steps; for more
+            of them later, make a second group and read it from then on, by
+            `DinoLM(group_starts=...)`.
         span: float or pair of floats in (0, 1]. Smallest and largest fraction
             of the window that a view covers; lengths between are equally
             likely, as are starts. A view has at least one token. Defaults to
