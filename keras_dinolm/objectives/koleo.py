@@ -45,7 +45,9 @@ class KoLeo(Objective):
         self.across_views = across_views
 
     def reads(self, roles):
-        return {("student", group) for group in _groups(roles)}
+        # Of a model whose groups start one by one: not other ones meanwhile.
+        groups = self.groups if self.built else _groups(roles)
+        return {("student", group) for group in groups if group in roles}
 
     def build_for(self, model):
         self.groups = _groups(model.roles)

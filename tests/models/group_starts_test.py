@@ -110,6 +110,17 @@ def test_every_objective_goes_on_without_a_group_that_comes_later():
         assert a == pytest.approx(b, rel=1e-4, abs=1e-6), name
 
 
+def test_koleo_waits_for_its_groups():
+    roles = {"whole": "teacher", "part": "student", "both": "student teacher"}
+    roles = {group: tuple(names.split()) for group, names in roles.items()}
+    objectives = [O.SequenceDistillation(), O.KoLeo()]
+    model = tiny.model(objectives, roles=roles, group_starts={"both": 3})
+    assert model.phase == {"sequence_distillation"}
+    model._enter_phase(3)
+    assert "koleo" in model.phase
+    assert model.objectives[1].reads(roles) == {("student", "both")}
+
+
 @pytest.mark.parametrize(
     ("starts", "message"),
     [
