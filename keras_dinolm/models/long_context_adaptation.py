@@ -85,7 +85,7 @@ class LongContextAdaptation:
     adaptation.model.compile(
         kd.optimizers.adamw(1e-4, warmup_steps=100, total_steps=1_000)
     )
-    adaptation.model.fit(dataset, steps_per_epoch=1, verbose=0)
+    # adaptation.model.fit(dataset, steps_per_epoch=1_000)
     adaptation.model.export_preset(
         "long", tokenizer, sequence_length=adaptation.views.sequence_length
     )
