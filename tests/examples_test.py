@@ -166,3 +166,28 @@ def test_without_a_preset_they_say_how_to_make_one(name, tmp_path):
     printed = run(name, "--preset", tmp_path / "none", code=1)
     assert "python examples/pretrain.py" in printed
     assert "Traceback" not in printed
+
+
+@pytest.mark.slow
+def test_long_context_prints_all_rows_and_goes_on_from_its_preset(
+    corpus, tmp_path
+):
+    flags = [
+        *("--corpus", corpus, "--vocabulary-size", 120),
+        *("--sequence-length", 12, "--factor", 2, "--num-prototypes", 8),
+        *("--batch-size", 8, "--long-batch-size", 8, "--long-steps", 1),
+    ]
+    printed = run(
+        "long_context.py", *flags, *("--short-steps", 2, "--output", tmp_path)
+    )
+    for row in ("short, reads 12", "short, ntk, reads 24", "adapted, reads 24"):
+        assert row in printed
+    config = json.loads((tmp_path / "long" / "config.json").read_text())
+    assert config["config"]["max_wavelength"] > 20_000
+    again = tmp_path / "again"
+    printed = run(
+        "long_context.py",
+        *flags,
+        *("--preset", tmp_path / "short", "--output", again),
+    )
+    assert "adapted, reads 24" in printed and (again / "long").exists()

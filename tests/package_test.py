@@ -39,6 +39,8 @@ MAY_IMPORT = {
 EXCEPTIONS = {
     # The same words in bulk, in Python and in `tf.data` come from one place.
     ("models/tokenizer.py", "data"),
+    # The second phase makes its views from those of the first.
+    ("models/long_context_adaptation.py", "views"),
     # `fit` that goes on where a checkpoint ended; imported in the call.
     ("training/resume.py", "callbacks"),
 }

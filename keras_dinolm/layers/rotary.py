@@ -1,5 +1,7 @@
 """Rotary positions: tables once a forward pass, a rotation in each block."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -40,11 +42,21 @@ class RotaryTables(keras.layers.Layer):
         dim: int. Size of an attention head, even.
         num_prefix_tokens: int. Leading tokens that are not rotated.
         max_wavelength: float. Longest period, in tokens over 2 pi.
+        scaling_factor: float. Positions are divided by it (position
+            interpolation): with 4, a text of 512 tokens spans the angles
+            that one of 128 spanned.
+        position_jitter: float, at least 1. In training, the positions of a
+            batch are multiplied by one random number, log-uniform between
+            `1 / position_jitter` and `position_jitter`, so that what is
+            learned holds at other lengths. DINOv3 scales the coordinates of
+            its patches by up to 2. The default 1 is none.
+        seed: int or `None`. Of the jitter.
         **kwargs: as for `keras.layers.Layer`.
 
     Call arguments:
         tokens: tensor `[batch, num_prefix_tokens + length, ...]`; only its
             length matters.
+        training: boolean. There is no jitter outside training.
 
     Returns:
         Two tensors `[num_prefix_tokens + length, dim / 2]`.
@@ -61,10 +73,19 @@ class RotaryTables(keras.layers.Layer):
 
     References:
         - [RoFormer](https://arxiv.org/abs/2104.09864)
+        - [Position Interpolation](https://arxiv.org/abs/2306.15595)
+        - [DINOv3](https://arxiv.org/abs/2508.10104) (jitter)
     """
 
     def __init__(
-        self, dim, num_prefix_tokens=0, max_wavelength=10_000.0, **kwargs
+        self,
+        dim,
+        num_prefix_tokens=0,
+        max_wavelength=10_000.0,
+        scaling_factor=1.0,
+        position_jitter=1.0,
+        seed=None,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.dim = check_positive("dim", dim)
@@ -74,16 +95,36 @@ class RotaryTables(keras.layers.Layer):
                 "of features of a head. Choose `hidden_dim` and `num_heads` "
                 f"so that hidden_dim / num_heads is even. Received: dim={dim}"
             )
+        if not scaling_factor > 0:
+            raise ValueError(
+                "Argument `scaling_factor` must be positive: positions are "
+                "divided by it, and 1 leaves them as they are. Received: "
+                f"scaling_factor={scaling_factor}"
+            )
+        if not 1 <= position_jitter < math.inf:
+            raise ValueError(
+                "Argument `position_jitter` must be at least 1: positions are "
+                "multiplied by up to this number, and 1 is no jitter. "
+                f"Received: position_jitter={position_jitter}"
+            )
         self.num_prefix_tokens = num_prefix_tokens
         self.max_wavelength = max_wavelength
+        self.scaling_factor = scaling_factor
+        self.position_jitter = position_jitter
+        self.seed = seed
+        if position_jitter > 1:
+            self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
 
-    def call(self, tokens):
+    def call(self, tokens, training=None):
         frequency = self.max_wavelength ** (
             -np.arange(0, self.dim, 2, dtype="float64") / self.dim
         )
+        frequency = frequency / self.scaling_factor
         length = ops.shape(tokens)[1]
         position = ops.arange(length, dtype="float32") - self.num_prefix_tokens
+        if training and self.position_jitter > 1:
+            position = position * self._draw()
         # Float32 whatever the policy: half precision cannot count to 512.
         angle = ops.maximum(position, 0.0)[:, None] * ops.convert_to_tensor(
             frequency[None, :], dtype="float32"
@@ -93,7 +134,14 @@ class RotaryTables(keras.layers.Layer):
             ops.cast(ops.sin(angle), self.compute_dtype),
         )
 
-    def compute_output_spec(self, tokens):
+    def _draw(self):
+        widest = math.log(self.position_jitter)
+        exponent = keras.random.uniform(
+            (), -widest, widest, dtype="float32", seed=self.seed_generator
+        )
+        return ops.exp(exponent)
+
+    def compute_output_spec(self, tokens, training=None):
         shape = (tokens.shape[1], self.dim // 2)
         return (
             keras.KerasTensor(shape, dtype=self.compute_dtype),
@@ -106,4 +154,7 @@ class RotaryTables(keras.layers.Layer):
             "dim": self.dim,
             "num_prefix_tokens": self.num_prefix_tokens,
             "max_wavelength": self.max_wavelength,
+            "scaling_factor": self.scaling_factor,
+            "position_jitter": self.position_jitter,
+            "seed": self.seed,
         }

@@ -6,6 +6,10 @@ Importing this registers the classes that keras-hub's `from_preset` needs.
 from keras_dinolm.models.backbone import SIZES as SIZES
 from keras_dinolm.models.backbone import DinoLMBackbone as DinoLMBackbone
 from keras_dinolm.models.dino_lm import DinoLM as DinoLM
+from keras_dinolm.models.extend_context import extend_context as extend_context
+from keras_dinolm.models.long_context_adaptation import (
+    LongContextAdaptation as LongContextAdaptation,
+)
 from keras_dinolm.models.preset_files import check_preset as check_preset
 from keras_dinolm.models.presets import export_preset as export_preset
 from keras_dinolm.models.text_classifier import (

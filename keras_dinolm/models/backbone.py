@@ -30,8 +30,9 @@ class DinoLMBackbone(keras_hub.models.Backbone):
 
     Rows of token ids become one feature per token and one per sequence.
     Positions are relative (RoPE), so there is no longest sequence, though
-    features are best up to the lengths seen in training. How much padding a
-    row carries does not change its features. The pooler is a part of the
+    features are best up to the lengths seen in training;
+    `LongContextAdaptation` goes on at longer ones. How much padding a row
+    carries does not change its features. The pooler is a part of the
     backbone, so that its weights, where it has any, travel with a preset.
 
     Args:
@@ -56,6 +57,11 @@ class DinoLMBackbone(keras_hub.models.Backbone):
             the start. Drawn from a plain normal: Keras' `TruncatedNormal`
             of 0.02 has a standard deviation of 0.0176.
         max_wavelength: float. Longest period of the rotary positions.
+        scaling_factor: float. Rotary positions are divided by it; see
+            `extend_context`.
+        position_jitter: float, at least 1. In training, the rotary positions
+            of a batch are multiplied by a random number between its inverse
+            and it; see `kd.layers.RotaryTables`.
         remat: bool. Compute each block again in the backward pass, and keep
             only its input: memory for about a third more time. Gradients are
             the same, dropout included.
@@ -103,6 +109,8 @@ class DinoLMBackbone(keras_hub.models.Backbone):
         pooling="mean",
         embedding_stddev=0.02,
         max_wavelength=10_000.0,
+        scaling_factor=1.0,
+        position_jitter=1.0,
         remat=False,
         dtype=None,
         **kwargs,
@@ -137,6 +145,8 @@ class DinoLMBackbone(keras_hub.models.Backbone):
             hidden_dim // num_heads,
             num_prefix_tokens=num_registers,
             max_wavelength=max_wavelength,
+            scaling_factor=scaling_factor,
+            position_jitter=position_jitter,
             dtype=dtype,
             name="rotary_tables",
         )
@@ -204,6 +214,8 @@ class DinoLMBackbone(keras_hub.models.Backbone):
         self.pooling = pooling
         self.embedding_stddev = embedding_stddev
         self.max_wavelength = max_wavelength
+        self.scaling_factor = scaling_factor
+        self.position_jitter = position_jitter
         self.remat = remat
 
     @property
@@ -280,6 +292,8 @@ class DinoLMBackbone(keras_hub.models.Backbone):
                 "pooling": self.pooling,
                 "embedding_stddev": self.embedding_stddev,
                 "max_wavelength": self.max_wavelength,
+                "scaling_factor": self.scaling_factor,
+                "position_jitter": self.position_jitter,
                 "remat": self.remat,
             }
         )

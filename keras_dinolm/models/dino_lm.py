@@ -657,14 +657,15 @@ class DinoLM(keras.Model):
 
 
 def _check_roles(roles):
-    known = {"student", "teacher"}
+    networks = ("student", "teacher")
+    known = (*networks, "gram")
     for group, group_roles in roles.items():
-        if not group_roles or not set(group_roles) <= known:
+        if not group_roles or not set(group_roles) <= set(known):
             raise ValueError(
-                "Argument `roles` must give each view group one or both of "
-                f"{sorted(known)}. Received: roles[{group!r}]={group_roles}"
+                "Argument `roles` must give each view group one or more of "
+                f"{known}. Received: roles[{group!r}]={group_roles}"
             )
-    for role in sorted(known):
+    for role in networks:
         if not any(role in r for r in roles.values()):
             raise ValueError(
                 f"Argument `roles` must have a group for the {role}. "

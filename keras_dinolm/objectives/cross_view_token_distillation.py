@@ -11,6 +11,8 @@ from keras_dinolm.objectives.objective import Result
 from keras_dinolm.objectives.objective import rows_at
 from keras_dinolm.objectives.sequence_distillation import build_targets
 from keras_dinolm.objectives.sequence_distillation import check_temperatures
+from keras_dinolm.objectives.token_alignment import align
+from keras_dinolm.objectives.token_alignment import flat_slots
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -93,7 +95,7 @@ class CrossViewTokenDistillation(Objective):
             tokens = features.teacher[group]["tokens"]
             teacher_views.append((group, view))
             places.append(place)
-            rows.append(rows_at(tokens, _flat(slots, tokens, view)))
+            rows.append(rows_at(tokens, flat_slots(slots, tokens, view)))
         rows = features.teacher_rows(
             self.targets, self.head, ops.concatenate(rows)
         )
@@ -119,13 +121,12 @@ class CrossViewTokenDistillation(Objective):
             ):
                 if other == (group, view):
                     continue
-                equal = place[:, :, None] == positions[:, None, :]
-                equal = ops.logical_and(equal, place[:, :, None] >= 0)
-                slots = ops.argmax(ops.cast(equal, "int32"), axis=-1)
-                students.append(rows_at(tokens, _flat(slots, tokens, view)))
+                slots, there = align(place, positions)
+                slots = flat_slots(slots, tokens, view)
+                students.append(rows_at(tokens, slots))
                 targets.append(target)
                 wanted.append(real)
-                found.append(ops.reshape(ops.any(equal, axis=-1), (-1,)))
+                found.append(ops.reshape(there, (-1,)))
         if not students:
             raise ValueError(
                 "`CrossViewTokenDistillation` needs two different views, one "
@@ -191,10 +192,3 @@ class CrossViewTokenDistillation(Objective):
             "head": self.head,
             "num_tokens": self.num_tokens,
         }
-
-
-def _flat(slots, tokens, view):
-    """Slots `[B, N]` of one view as indices into `[B * V * L]` tokens."""
-    batch_size, num_views, length, _ = ops.shape(tokens)
-    row = ops.arange(batch_size, dtype="int32")[:, None] * num_views + view
-    return ops.reshape(row * length + ops.cast(slots, "int32"), (-1,))

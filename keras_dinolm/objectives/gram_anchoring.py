@@ -1,5 +1,7 @@
 """DINOv3's repair of token features: keep their similarities."""
 
+import contextlib
+
 import keras
 from keras import ops
 
@@ -8,6 +10,9 @@ from keras_dinolm.layers.validation import check_positive
 from keras_dinolm.objectives.objective import Objective
 from keras_dinolm.objectives.objective import Result
 from keras_dinolm.objectives.objective import read_by_both
+from keras_dinolm.objectives.objective import rows_at
+from keras_dinolm.objectives.token_alignment import align
+from keras_dinolm.objectives.token_alignment import flat_slots
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -24,6 +29,18 @@ class GramAnchoring(Objective):
     optimizer update `start`, copied again every `refresh_every` updates, at
     most `max_refreshes` times. It is saved with the model. Before `start`
     nothing is computed.
+
+    It reads the view groups that student and teacher read. View groups with
+    the role `"gram"` change that:
+
+    - `("student", "gram")`: the Gram teacher reads this group, and no other
+      is compared.
+    - `"gram"` without `"student"`: a longer *context*. The Gram teacher reads
+      the text around the student's view as well (DINOv3's Gram teacher reads
+      a higher resolution), and its features are taken at the tokens that the
+      student sees, by `positions`. A token that the context lacks has weight
+      0 and is counted in the metric `tokens_without_context`. The group needs
+      `count=1`, and usually `span=(1, 1)`, the whole window.
 
     Args:
         teacher: `TextEncoder` or backbone that reads the same token ids, of
@@ -42,6 +59,28 @@ class GramAnchoring(Objective):
 
     objective = kd.objectives.GramAnchoring(
         weight=2.0, start=10_000, refresh_every=5_000
+    )
+    ```
+
+    The student reads 64 tokens, the Gram teacher all 256 around them:
+
+    ```python
+    tokens = kd.views.SpecialTokens(
+        pad_token_id=0, cls_token_id=1, mask_token_id=2
+    )
+    views = kd.views.TextViews(
+        tokens,
+        sequence_length=256,
+        groups=[
+            kd.views.ViewGroup("global", 2, span=(0.2, 0.25)),
+            kd.views.ViewGroup("local", 4, span=(0.05, 0.1), roles="student"),
+            kd.views.ViewGroup("context", 1, roles="gram"),
+        ],
+    )
+    model = kd.models.DinoLM(
+        kd.models.DinoLMBackbone.from_size("nano", 1_000),
+        [kd.objectives.InfoNCE(), objective],
+        roles=views.roles,
     )
     ```
 
@@ -76,16 +115,26 @@ class GramAnchoring(Objective):
         self.gram_teacher = None
 
     def reads(self, roles):
-        networks = {"student"} if self._given else {"student", "teacher"}
-        return {(n, g) for g in read_by_both(roles) for n in networks}
+        # Of a model whose groups start one by one: not other ones meanwhile.
+        same, within, context = (
+            (self.same, self.within, self.context)
+            if self.built
+            else _groups(roles)
+        )
+        reads = {("student", g) for g in same + within if g in roles}
+        if self._given or not reads:
+            return reads
+        # When the teacher is copied, what it made of a group serves as well.
+        return reads | {
+            ("teacher", g)
+            for g in same + context
+            if "teacher" in roles.get(g, ())
+        }
 
     def build_for(self, model):
-        self.groups = read_by_both(model.roles)
-        if not self.groups:
-            raise ValueError(
-                "`GramAnchoring` needs a view group that both networks read. "
-                f"Received: roles={dict(model.roles)}"
-            )
+        self.same, self.within, self.context = _groups(model.roles)
+        if self.context:
+            self.extra_metrics = ("tokens_without_context",)
         own = model.teacher.encoder
         encoder = own
         if self._given:
@@ -116,27 +165,51 @@ class GramAnchoring(Objective):
 
     def compute(self, features):
         due = None if self._given else self._due(features.update)
-        values = []
-        for group in self.groups:
+        values, metrics = [], {}
+        for group in self.same:
             if group not in features.student:
                 continue
-            views = features.views[group]
-            anchor = self._anchor(views)
-            if due is not None:
-                # Copied once this step is known to be good; until then the
-                # teacher is what the copy will be.
-                teacher = _rows(features.teacher[group]["tokens"])
-                anchor = ops.where(due, teacher, anchor)
-            values.append(
-                losses.gram(
-                    _rows(features.student[group]["tokens"]),
-                    ops.stop_gradient(anchor),
-                    padding_mask=_rows(views["positions"]) >= 0,
-                    remove_negative=self.remove_negative,
+            valid = _rows(features.views[group]["positions"]) >= 0
+            anchor = _rows(self._anchor(features, group, due))
+            values.append(self._loss(features, group, anchor, valid))
+        for context in self.context:
+            anchor = self._anchor(features, context, due)
+            places = _place_of_context(features.views, context)
+            missing = 0
+            for group in self.within:
+                if group not in features.student:
+                    continue
+                positions = features.views[group]["positions"]
+                batch_size, num_views, length = ops.shape(positions)
+                slots, found = align(
+                    ops.reshape(positions, (batch_size, -1)), places
                 )
-            )
+                there = rows_at(anchor, flat_slots(slots, anchor, 0))
+                values.append(
+                    self._loss(
+                        features,
+                        group,
+                        ops.reshape(
+                            there,
+                            (batch_size * num_views, length, anchor.shape[-1]),
+                        ),
+                        ops.reshape(found, (-1, length)),
+                    )
+                )
+                missing += ops.sum(
+                    ops.cast(positions >= 0, "float32")
+                ) - ops.sum(ops.cast(found, "float32"))
+            metrics["tokens_without_context"] = missing
         statistics = {} if due is None else {"due": due}
-        return Result(sum(values) / len(values), statistics=statistics)
+        return Result(sum(values) / len(values), metrics, statistics)
+
+    def _loss(self, features, group, anchor, valid):
+        return losses.gram(
+            _rows(features.student[group]["tokens"]),
+            ops.stop_gradient(anchor),
+            padding_mask=valid,
+            remove_negative=self.remove_negative,
+        )
 
     def after_step(self, statistics, finite, moved):
         if self._given:
@@ -144,9 +217,7 @@ class GramAnchoring(Objective):
         # The teacher moves after this, if it does: what is copied is what
         # this step, and every other micro-batch of its update, has seen.
         taken = ops.logical_and(statistics["due"], finite)
-        for mine, theirs in zip(
-            self.gram_teacher.weights, self._source().weights, strict=True
-        ):
+        for mine, theirs in self._pairs():
             mine.assign(ops.where(taken, theirs.value, mine.value))
         self.copies.assign(self.copies.value + ops.cast(taken, "int32"))
 
@@ -163,12 +234,38 @@ class GramAnchoring(Objective):
             due = ops.logical_or(due, again)
         return due
 
-    def _anchor(self, views):
+    def _anchor(self, features, group, due):
+        """The Gram teacher's tokens `[B, V, L, D]` of a view group.
+
+        It is copied once this step is known to be good; until then, the
+        teacher is what the copy will be.
+        """
+        views = features.views[group]
         inputs = {
             "token_ids": _rows(views["token_ids"]),
             "padding_mask": _rows(views["padding_mask"]),
         }
-        return self.gram_teacher(inputs, training=False)["tokens"]
+        weights = contextlib.nullcontext()
+        if due is not None and group not in features.teacher:
+            weights = keras.StatelessScope(
+                [
+                    (mine, ops.where(due, theirs.value, mine.value))
+                    for mine, theirs in self._pairs()
+                ],
+                initialize_variables=False,
+            )
+        with weights:
+            tokens = self.gram_teacher(inputs, training=False)["tokens"]
+        shape = ops.shape(views["token_ids"])
+        tokens = ops.reshape(tokens, (*shape, tokens.shape[-1]))
+        if due is not None and group in features.teacher:
+            tokens = ops.where(due, features.teacher[group]["tokens"], tokens)
+        return tokens
+
+    def _pairs(self):
+        return zip(
+            self.gram_teacher.weights, self._source().weights, strict=True
+        )
 
     def get_config(self):
         teacher = None
@@ -181,6 +278,43 @@ class GramAnchoring(Objective):
             "max_refreshes": self.max_refreshes,
             "remove_negative": self.remove_negative,
         }
+
+
+def _groups(roles):
+    """What is compared, and how.
+
+    Returns:
+        Three tuples of view groups: those that student and Gram teacher read
+        alike; those that the student reads within a context; and the context.
+    """
+    both = read_by_both(roles)
+    marked = [group for group in roles if "gram" in roles[group]]
+    same = tuple(g for g in marked if "student" in roles[g])
+    context = tuple(g for g in marked if g not in same)
+    if not marked:
+        same = both
+    within = tuple(g for g in both if g not in same) if context else ()
+    if len(context) > 1 or not (within if context else same):
+        raise ValueError(
+            "`GramAnchoring` needs a view group that both networks read, or "
+            "one with the roles 'student' and 'gram'; and at most one that "
+            "the Gram teacher reads and the student does not, the context of "
+            f"groups that both networks read. Received: roles={dict(roles)}"
+        )
+    return same, within, context
+
+
+def _place_of_context(views, group):
+    """The positions `[B, L]` of the tokens of a context."""
+    positions = views[group]["positions"]
+    if positions.shape[1] != 1:
+        raise ValueError(
+            f"View group '{group}' is the context of the Gram teacher, of "
+            "which there is one to a text. Make it "
+            f"`ViewGroup({group!r}, count=1, roles='gram')`. Received: a "
+            f"group of {positions.shape[1]} views"
+        )
+    return positions[:, 0]
 
 
 def _rows(x):

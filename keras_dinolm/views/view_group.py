@@ -8,7 +8,9 @@ from keras_dinolm.views.piecewise_linear import PiecewiseLinear
 from keras_dinolm.views.piecewise_linear import highest
 from keras_dinolm.views.spans import UNIT
 
+# The networks that every set of views needs, and all that may read one.
 ROLES = ("student", "teacher")
+READERS = (*ROLES, "gram")
 MASK_UNITS = ("token", "word")
 
 # Probabilities of changes, and what 0 does.
@@ -55,7 +57,8 @@ class ViewGroup:
             likely, as are starts. A view has at least one token. Defaults to
             `(1, 1)`.
         roles: str or tuple of str. Readers of the group: `"student"`,
-            `"teacher"` or both. Defaults to both.
+            `"teacher"`, `"gram"` (the Gram teacher of `GramAnchoring`), or
+            several. Defaults to `("student", "teacher")`.
         mask_probability: float in [0, 1]. Share of the group's views in a
             batch that are masked for the student (rounded down to whole
             views). Defaults to `0.0`.
@@ -191,8 +194,8 @@ class ViewGroup:
         if self.maskable and "student" not in self.roles:
             self._refuse(
                 "mask_probability",
-                "0 in a group that only the teacher reads (masks are for the "
-                "student's input)",
+                "0 in a group that the student does not read (masks are for "
+                "its input)",
                 "add 'student' to `roles`",
             )
 
@@ -280,12 +283,14 @@ class ViewGroup:
         if (
             not roles
             or len(set(roles)) != len(roles)
-            or not set(roles) <= set(ROLES)
+            or not set(roles) <= set(READERS)
         ):
             self._refuse(
-                "roles", "'student', 'teacher' or both", "name each once"
+                "roles",
+                "'student', 'teacher', 'gram' or several of them",
+                "name each once",
             )
-        return tuple(role for role in ROLES if role in roles)
+        return tuple(role for role in READERS if role in roles)
 
     def _checked_range(self, argument):
         value = getattr(self, argument)

@@ -33,7 +33,10 @@ CASES = {
     ),
     "prototypes": (lambda **k: layers.Prototypes(6, **k), (TOKENS,)),
     "registers": (lambda **k: layers.Registers(3, **k), (TOKENS, MASK)),
-    "rotary_tables": (lambda **k: layers.RotaryTables(4, 3, **k), (TOKENS,)),
+    "rotary_tables": (
+        lambda **k: layers.RotaryTables(4, 3, 100.0, 2.0, 1.5, 0, **k),
+        (TOKENS,),
+    ),
 }
 FLOAT32_OUTPUT = {"projection_head", "prototypes"}
 

@@ -190,6 +190,153 @@ def test_weight_may_be_a_schedule():
     np.testing.assert_allclose(losses, [0.0, 1.0, 2.0], atol=1e-2)
 
 
+# === Longer context ===
+
+
+def context_views(span, context=(1.0, 1.0)):
+    group = kd.views.ViewGroup
+    return tiny.text_views(
+        groups=[
+            group("global", 2, span=span),
+            group("local", 2, span=(0.2, 0.4), roles="student"),
+            group("context", 1, span=context, roles="gram"),
+        ]
+    )
+
+
+def loss_of(objective, views):
+    """The objective as a function of the student's global tokens."""
+
+    def loss(tokens):
+        student = {"global": {"tokens": tokens}}
+        features = O.Features(
+            views, student, {}, 0, student_logits=None, teacher_logits=None
+        )
+        result = objective.compute(features)
+        missing.append(result.metrics.get("tokens_without_context"))
+        return result.loss
+
+    missing = []
+    return loss, missing
+
+
+def draw_tokens(views, width=5):
+    shape = views["global"]["token_ids"].shape
+    return np.random.default_rng(0).normal(size=(*shape, width))
+
+
+def test_a_context_equal_to_the_span_changes_nothing():
+    given = other_encoder()
+    made = context_views(span=1.0)
+    views = tiny.batch(batch_size=3, views=made)
+    found = []
+    for roles in (made.roles, None):
+        objective = O.GramAnchoring(teacher=given)
+        tiny.model([O.InfoNCE(), objective], roles=roles)
+        loss, _ = loss_of(objective, views)
+        found.append(value_and_grad(loss, draw_tokens(views)))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
+    np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-6)
+
+
+@pytest.mark.parametrize("context", [(1.0, 1.0), (0.3, 0.7)])
+def test_tokens_are_those_at_the_same_positions_of_the_context(context):
+    given = other_encoder()
+    made = context_views((0.4, 0.6), context)
+    views = tiny.batch(batch_size=3, views=made)
+    objective = O.GramAnchoring(teacher=given)
+    model = tiny.model([O.InfoNCE(), objective], roles=made.roles)
+    assert objective.reads(model.roles) == {("student", "global")}
+    whole = views["context"]
+    read = given({k: rows(whole[k]) for k in ("token_ids", "padding_mask")})
+    read = tiny.values([read["sequence_output"]])[0]
+    positions = views["global"]["positions"]
+    anchor = np.zeros((*positions.shape, read.shape[-1]))
+    valid = np.zeros(positions.shape, bool)
+    for b, v, i in np.ndindex(positions.shape):
+        if positions[b, v, i] < 0:
+            continue
+        where = np.flatnonzero(whole["positions"][b, 0] == positions[b, v, i])
+        if len(where):
+            anchor[b, v, i], valid[b, v, i] = read[b, where[0]], True
+    absent = (positions >= 0).sum() - valid.sum()
+    assert (absent > 0) == (context != (1.0, 1.0)) and valid.any()
+
+    tokens = draw_tokens(views)
+    loss, missing = loss_of(objective, views)
+    value, (gradient,) = value_and_grad(loss, tokens)
+
+    def expected(x):
+        return reference.gram(rows(x), rows(anchor), rows(valid))
+
+    assert value == pytest.approx(expected(tokens), rel=1e-4)
+    small = (slice(0, 1), slice(0, 1))
+
+    def moved(x):
+        whole = tokens.copy()
+        whole[small] = x
+        return expected(whole)
+
+    reference.check_gradient(
+        gradient[small], reference.gradient(moved, tokens[small]), 1e-4
+    )
+    loss(tokens.astype("float32"))  # outside of what jax compiles
+    assert int(missing[-1]) == absent
+
+
+def test_copies_of_the_teacher_read_the_context_too():
+    made = context_views((0.4, 0.6))
+    views = tiny.batch(batch_size=3, views=made)
+    model = tiny.model(
+        [O.InfoNCE(), O.GramAnchoring(refresh_every=2, max_refreshes=1)],
+        momentum=0.5,
+        roles=made.roles,
+    )
+    # No teacher reads anything here, and it differs from the student.
+    assert {network for network, _ in model._passes} == {"student"}
+    for weight in model.teacher.encoder.weights:
+        weight.assign(1.1 * weight)
+    model.compile(keras.optimizers.SGD(0.1))
+    copied = None
+    for update in range(4):
+        teacher = model.teacher.encoder.backbone
+        if update in (0, 2):
+            copied = tiny.backbone()
+            copied.set_weights(teacher.get_weights())
+        given = O.GramAnchoring(teacher=copied)
+        tiny.model([O.InfoNCE(), given], roles=made.roles)
+        student = tiny.values([model(views)["student"]["global"]["tokens"]])[0]
+        loss, _ = loss_of(given, views)
+        expected = float(tiny.values([loss(student)])[0])
+        model.reset_metrics()
+        logs = model.train_on_batch(views, return_dict=True)
+        assert logs["gram_anchoring"] == pytest.approx(expected, rel=1e-3)
+        assert logs["tokens_without_context"] == 0
+        for a, b in zip(gram_weights(model), tiny.values(copied.weights)):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_group_of_student_and_gram_teacher_is_compared_alone():
+    roles = {
+        "global": ("student", "teacher"),
+        "local": ("student", "gram"),
+    }
+    objective = O.GramAnchoring(teacher=other_encoder())
+    model = tiny.model([objective], roles=roles)
+    assert objective.reads(model.roles) == {("student", "local")}
+    # A copy of the model's own teacher needs no pass of it.
+    assert O.GramAnchoring().reads(model.roles) == {("student", "local")}
+    outputs = model(VIEWS)
+    student = tiny.values([outputs["student"]["local"]["tokens"]])[0]
+    inputs = {k: rows(VIEWS["local"][k]) for k in ("token_ids", "padding_mask")}
+    anchor = tiny.values([objective.gram_teacher(inputs)["tokens"]])[0]
+    valid = rows(VIEWS["local"]["positions"]) >= 0
+    loss, aux = model.evaluate_objectives(VIEWS, outputs)
+    assert float(tiny.values([loss])[0]) == pytest.approx(
+        reference.gram(rows(student), anchor, valid), rel=1e-4
+    )
+
+
 # === Bad input ===
 
 
@@ -202,5 +349,15 @@ def test_refuses():
         wrong = other_encoder(vocabulary_size=61)
         tiny.model([O.GramAnchoring(teacher=wrong)])
     disjoint = {"a": ("student",), "b": ("teacher",)}
-    with pytest.raises(ValueError, match="both networks"):
-        tiny.model([O.GramAnchoring()], roles=disjoint)
+    both = {"a": ("student", "teacher")}
+    for roles in (
+        disjoint,
+        {**disjoint, "c": ("gram",)},
+        {**both, "b": ("gram",), "c": ("gram",)},
+    ):
+        with pytest.raises(ValueError, match="both networks"):
+            tiny.model([O.GramAnchoring()], roles=roles)
+    objective = O.GramAnchoring(teacher=other_encoder())
+    tiny.model([objective], roles={"global": both["a"], "local": ("gram",)})
+    with pytest.raises(ValueError, match="a group of 4 views"):
+        loss_of(objective, VIEWS)[0](draw_tokens(VIEWS))

@@ -334,7 +334,7 @@ def test_group_arguments_out_of_range_are_named(argument, value):
 
 
 def test_masks_need_a_student():
-    with pytest.raises(ValueError, match="only the teacher reads"):
+    with pytest.raises(ValueError, match="student does not read"):
         kd.views.ViewGroup("a", 1, roles="teacher", mask_probability=0.5)
 
 
