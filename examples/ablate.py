@@ -44,7 +44,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import pretrain  # noqa: E402
 
-STEPS = 1_000
+# Tokens of a text that are read when the encoder is measured.
+TEXT_LENGTH = 64
 
 CONFIG = {
     "targets": "centering",
@@ -113,7 +114,9 @@ def main():
     def measure(model, history):
         embedder = kd.models.DinoLMTextEmbedder(
             model.teacher.encoder.backbone,
-            kd.models.DinoLMTextPreprocessor(tokenizer, sequence_length=64),
+            kd.models.DinoLMTextPreprocessor(
+                tokenizer, sequence_length=TEXT_LENGTH
+            ),
         )
         _, row = pretrain.evaluate(embedder.encode, tasks)
         numbers = {"nDCG@10": 100 * row["ndcg"]}
@@ -166,13 +169,13 @@ def parse_arguments():
         help="only these; the first is what the others are compared with",
     )
     add("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    add("--steps", type=int, default=STEPS, help="of each run")
+    add("--steps", type=int, default=400, help="of each run")
     add("--size", default="nano", choices=list(kd.models.SIZES))
     add("--vocabulary-size", type=int, default=8_192)
-    add("--sequence-length", type=int, default=48, help="tokens of a window")
-    add("--batch-size", type=int, default=32)
+    add("--sequence-length", type=int, default=32, help="tokens of a window")
+    add("--batch-size", type=int, default=16)
     add("--learning-rate", type=float, default=1e-3)
-    add("--num-prototypes", type=int, default=512)
+    add("--num-prototypes", type=int, default=256)
     return parser.parse_args()
 
 

@@ -80,6 +80,11 @@ def figure(results, changes, curves, steps_per_epoch, steps):
         _lines(axis, results, changes, name, colors, steps_per_epoch, steps)
     for axis in axes[num_panels:]:
         axis.set_axis_off()
+    # One legend serves: each change has its color.
+    if len(curves) and axes[len(headings)].lines:
+        axes[len(headings)].legend(fontsize=6, frameon=False)
+    if any(run["failures"] for run in results):
+        plot.suptitle("x: a run with a failure", fontsize=9, x=0.99, ha="right")
     return plot
 
 
@@ -109,7 +114,7 @@ def _dots(axis, results, changes, heading, colors):
     axis.set_yticks(range(len(changes)), changes)
     axis.set_ylim(len(changes) - 0.5, -0.5)
     axis.grid(axis="x", alpha=0.3)
-    axis.set_title(f"{heading} (x: collapsed or stopped)", fontsize=10)
+    axis.set_title(heading, fontsize=10)
 
 
 def _lines(axis, results, changes, name, colors, steps_per_epoch, steps):
@@ -130,8 +135,6 @@ def _lines(axis, results, changes, name, colors, steps_per_epoch, steps):
     axis.set_title(name, fontsize=10)
     axis.set_xlabel("step")
     axis.grid(alpha=0.3)
-    if axis.lines:
-        axis.legend(fontsize=6, frameon=False)
 
 
 def _headings(results):

@@ -69,20 +69,13 @@ def test_each_run_is_what_fit_does(alone, tmp_path):
     _, results = alone
     found = {(r["change"], r["seed"]): r for r in results}
     assert len(found) == len(results) == 4
-    for (change, seed), result in found.items():
-        keras.utils.set_random_seed(seed)
-        model, make_dataset = recipe({**CONFIG, **CHANGES[change]}, seed)
-        history = fit(
-            model, make_dataset, tmp_path / change / str(seed), 5, 2, verbose=0
-        )
-        expected = measure(model, history.history)
-        np.testing.assert_allclose(
-            [result["measured"]["weight"], result["measured"]["loss"]],
-            [expected["weight"], expected["loss"]],
-            rtol=1e-6,
-        )
-        assert result["history"]["loss"] == history.history["loss"]
-        assert result["steps"] == 5 and result["failures"] == []
+    keras.utils.set_random_seed(1)
+    model, make_dataset = recipe({**CONFIG, **CHANGES["slow"]}, 1)
+    history = fit(model, make_dataset, tmp_path, 5, 2, verbose=0).history
+    result = found["slow", 1]
+    assert result["measured"] == measure(model, history)
+    assert result["history"]["loss"] == history["loss"]
+    assert result["steps"] == 5 and result["failures"] == []
 
 
 def test_writes_a_line_a_run_and_a_table_and_a_figure(alone):
@@ -138,8 +131,8 @@ def test_finished_runs_are_not_repeated_and_more_may_be_added(tmp_path):
     first = ablation(tmp_path, {"all": {}}, seeds=[0])
     [result] = first.run()
     assert ablation(tmp_path, {"all": {}}, never, seeds=[0]).run() == [result]
-    more = ablation(tmp_path, seeds=[0, 2]).run()
-    assert more[0] == result and len(more) == 4
+    more = ablation(tmp_path, seeds=[0]).run()
+    assert more[0] == result and len(more) == 2
     # A table of some of them.
     assert first.results() == [result]
 
@@ -148,8 +141,8 @@ def test_a_change_may_be_a_function(alone, tmp_path):
     def slower(recipe):
         return lambda config, seed: recipe({**config, "rate": 1e-3}, seed)
 
-    results = ablation(tmp_path, {"all": {}, "slow": slower}).run()
-    assert results == alone[1]
+    [result] = ablation(tmp_path, {"slow": slower}, seeds=[0]).run()
+    assert result in alone[1]
 
 
 # === Runs that fail ===
