@@ -57,7 +57,7 @@ def test_all_tasks(folder, split, capsys):
     for name in ("trec", "clinc150", "snips_intent", "snips_slots"):
         assert scores[name] == 1.0, name  # the words tell
     assert scores["topic"] > 0.8  # here they are one third of the votes
-    assert 0.5 < scores["xquad"] < 1.0
+    assert scores["xquad"] > 0.5
     lines = (folder / "sts" / "stsb" / f"{split}.tsv").read_text().splitlines()
     rows = [line.split("\t") for line in lines[1:]]
     u, v = (Bag().encode([row[i] for row in rows]) for i in (1, 2))

@@ -26,7 +26,9 @@ def bag(texts):
         rng = np.random.default_rng(zlib.crc32(word.encode()))
         return rng.normal(size=WIDTH)
 
-    return np.array([sum(map(vector, text.split())) for text in texts])
+    return np.array(
+        [sum(map(vector, t.split()), np.zeros(WIDTH)) for t in texts]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -41,21 +43,21 @@ def mteb():
     return mteb
 
 
-@pytest.mark.parametrize("split", ["dev", "test"])
-def test_local_files_are_scored_as_by_ours(mteb, folder, split):
+def test_local_files_are_scored_as_by_ours(mteb, folder):
     names = ["stsb", "xquad", "trec"]
-    tasks = [mteb_task(name, folder, split) for name in names]
+    tasks = [mteb_task(name, folder, "dev") for name in names]
     results = mteb.evaluate(
         MTEBEncoder(bag), tasks, cache=None, show_progress_bar=False
     )
     found = {r.task_name: r.get_score() for r in results.task_results}
-    ours = evaluate(bag, folder, split, names, verbose=False)
+    ours = evaluate(bag, folder, "dev", names, verbose=False)
     assert found["stsb"] == pytest.approx(ours["stsb"], abs=1e-5)
     assert found["xquad"] == pytest.approx(ours["xquad"], abs=1e-5)
     # Another protocol; both find what is there to be found.
     assert found["trec"] > 0.8 and ours["trec"] > 0.8
 
 
+@pytest.mark.slow
 def test_the_real_suite_takes_our_encoder(mteb):
     encoder = MTEBEncoder(bag, name="me/bag")
     assert isinstance(encoder, mteb.EncoderProtocol)
