@@ -14,7 +14,7 @@ and imports neither Keras, keras-hub nor TensorFlow by itself:
     kd.layers      the parts of the network
     kd.optimizers  `adamw` with the field's defaults
     kd.schedules   values as functions of the optimizer update
-    kd.training    the per-backend training step, resumable `fit`
+    kd.training    the per-backend training step, resumable `fit`, ablations
     kd.callbacks   monitors and safe checkpoints
     kd.evaluation  k-NN, retrieval, probes, RankMe
 """

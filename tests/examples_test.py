@@ -161,6 +161,22 @@ def test_curate_finds_what_it_planted(tmp_path, monkeypatch):
     assert "precision" not in printed and "Leaks of test texts" in printed
 
 
+def test_ablate_writes_its_table(corpus, tmp_path):
+    printed = run(
+        "ablate.py",
+        *("--corpus", corpus, "--output", tmp_path),
+        *("--changes", "all parts", "without centering"),
+        *("--seeds", 0, "--steps", 2, "--batch-size", 4),
+        *("--vocabulary-size", 120, "--sequence-length", 12),
+        *("--num-prototypes", 8),
+    )
+    for part in ("[2/2] without centering, seed 0", "nDCG@10", "paired"):
+        assert part in printed
+    table = (tmp_path / "table.md").read_text()
+    assert "| all parts | " in table and "RankMe" in table
+    assert (tmp_path / "ablation.png").stat().st_size > 10_000
+
+
 @pytest.mark.parametrize("name", ["search.py", "classify.py"])
 def test_without_a_preset_they_say_how_to_make_one(name, tmp_path):
     printed = run(name, "--preset", tmp_path / "none", code=1)

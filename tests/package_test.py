@@ -41,6 +41,10 @@ EXCEPTIONS = {
     ("models/tokenizer.py", "data"),
     # `fit` that goes on where a checkpoint ended; imported in the call.
     ("training/resume.py", "callbacks"),
+    # Many runs of that `fit`, each watched by a monitor, whose results appear
+    # in a file whole or not at all; imported in the calls.
+    ("training/ablation.py", "callbacks"),
+    ("training/ablation.py", "data"),
 }
 
 # Where a backend may be named, apart from `training`.

@@ -27,4 +27,12 @@ SKIPS: tuple[Skip, ...] = (
         "[[]mixed_float16]",
         "XLA on a CPU has no float16 product with a float32 sum",
     ),
+    *(
+        Skip(
+            backend,
+            "tests/evaluation/mteb_test.py::*",
+            "mteb brings torch, and is the same on every backend",
+        )
+        for backend in ("jax", "tensorflow")
+    ),
 )

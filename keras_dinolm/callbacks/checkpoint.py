@@ -1,5 +1,6 @@
 """Saves a training run so that nothing of it is lost."""
 
+import collections
 import dataclasses
 import sys
 
@@ -96,6 +97,8 @@ class Checkpoint(keras.callbacks.Callback):
         # needs to go on; `keras_dinolm.training.fit` fills them.
         self.settings = {}
         self.history = None
+        # Callbacks with `get_run_state` and `set_run_state`.
+        self.stateful = []
         self._saved_step = None
         self._stop_requested = False
         self._rolled_back = False
@@ -176,6 +179,17 @@ class Checkpoint(keras.callbacks.Callback):
         self.folder.set_aside(after=good)
         self._rolled_back = True
         return self.folder.path(good)
+
+    def restore_callbacks(self, restored):
+        """Gives the `stateful` callbacks what they were when it was saved.
+
+        Args:
+            restored: `Restored`, as `load` returned it.
+        """
+        stored = restored.header.get("callbacks", {})
+        for name, callback in _named(self.stateful):
+            if name in stored:
+                callback.set_run_state(stored[name])
 
     def close(self):
         """Gives the folder back after a `fit` that ended in an error."""
@@ -265,6 +279,10 @@ class Checkpoint(keras.callbacks.Callback):
             "position": dataclasses.asdict(self.position),
             "settings": self.settings,
             "history": _history(self.history),
+            "callbacks": {
+                name: callback.get_run_state()
+                for name, callback in _named(self.stateful)
+            },
         }
         self.folder.save(self.position.step, groups, header, value)
         self._saved_step = self.position.step
@@ -319,6 +337,15 @@ class Restored:
     position: Position
     header: dict
     metrics: list
+
+
+def _named(callbacks):
+    """`(name, callback)`: the class, and a number if there are several."""
+    seen = collections.Counter()
+    for callback in callbacks:
+        name = type(callback).__name__
+        yield f"{name}_{seen[name]}" if seen[name] else name, callback
+        seen[name] += 1
 
 
 def _history(history):

@@ -153,12 +153,12 @@ class CollapseMonitor(keras.callbacks.Callback):
             )
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._first = self._step
         self._latest = None
         # What is read is a mean over the epoch; it may be bad from there on.
         if self.checkpoint is not None:
-            self._epoch_start = self.checkpoint.position.step
+            self._step = self._epoch_start = self.checkpoint.position.step
             self._spare()
+        self._first = self._step
         self._looked_at = 0
         self._rankme = None
         self._in_epoch = True
@@ -194,6 +194,26 @@ class CollapseMonitor(keras.callbacks.Callback):
             self._judge(logs)
         if self._roll_back_to is not None:
             self._roll_back()
+
+    # === What a run that goes on must know ===
+
+    def get_run_state(self):
+        """What was found and suspected so far, for a checkpoint."""
+        return {
+            "found": list(self.found),
+            "suspicions": {
+                name: dataclasses.asdict(suspicion)
+                for name, suspicion in self._suspicions.items()
+            },
+        }
+
+    def set_run_state(self, state):
+        """Puts back what `get_run_state` returned."""
+        self.found = list(state["found"])
+        self._suspicions = {
+            name: _Suspicion(**suspicion)
+            for name, suspicion in state["suspicions"].items()
+        }
 
     # === Judging ===
 

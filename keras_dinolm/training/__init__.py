@@ -1,5 +1,6 @@
-"""The training step on each backend, schedules, optimizers, resuming."""
+"""The training step of each backend, schedules, resuming, ablations."""
 
+from keras_dinolm.training.ablation import Ablation as Ablation
 from keras_dinolm.training.resume import fit as fit
 from keras_dinolm.training.schedules import Cosine as Cosine
 from keras_dinolm.training.schedules import Linear as Linear

@@ -50,7 +50,9 @@ def fit(
         monitor: string or `None`. A name in the logs of an epoch; the
             checkpoint of the best epoch is kept as well.
         mode: `"min"` or `"max"`, which `monitor` is best.
-        callbacks: callbacks for `model.fit`.
+        callbacks: callbacks for `model.fit`. One with `get_run_state()` (JSON)
+            and `set_run_state(state)` is saved with the run, and goes on with
+            it.
         verbose: as for `model.fit`.
         deterministic: boolean. Switches on deterministic operations where the
             backend has others; needed for the same bits on a GPU.
@@ -112,6 +114,8 @@ def fit(
     for callback in callbacks:
         if getattr(callback, "checkpoint", checkpoint) is None:
             callback.checkpoint = checkpoint  # `CollapseMonitor` rolls back
+        if hasattr(callback, "get_run_state"):
+            checkpoint.stateful.append(callback)
     history = _History()
     history.set_model(model)
     checkpoint.history = history
@@ -122,6 +126,7 @@ def fit(
         if restored is not None:
             _check_settings(checkpoint, restored, CheckpointError)
             _restore_history(history, restored, steps)
+            checkpoint.restore_callbacks(restored)
             metrics = restored.metrics
             _say(verbose, _found(checkpoint, steps))
         with InterruptBetweenSteps(checkpoint.request_stop):

@@ -1,5 +1,6 @@
 """`CollapseMonitor`: each failure by name, and silence when all is well."""
 
+import json
 import math
 import pathlib
 import sys
@@ -106,6 +107,25 @@ def test_a_bad_start_that_gets_better_is_no_failure():
     stds = [0.02, 0.03, 0.04, 0.05, 0.07, 0.09, 0.12, 0.3, 0.4, 0.5]
     _, messages, _ = watch([{"feature_std": std} for std in stds])
     assert messages == []
+
+
+def test_a_run_that_goes_on_remembers():
+    """Two epochs, a new process, two epochs: as four at once."""
+    bad = BAD["uniform assignment"]
+    for name in ("suspected before", "found before"):
+        epochs = 2 if name == "suspected before" else 4
+        before, messages, _ = watch([bad] * epochs)
+        assert len(messages) == (epochs == 4)
+        state = json.loads(json.dumps(before.get_run_state()))
+        after = CollapseMonitor(patience=20, check_every=5)
+        after.set_run_state(state)
+        after.checkpoint = types.SimpleNamespace(
+            position=types.SimpleNamespace(step=10 * epochs)
+        )
+        after, messages, _ = watch([bad] * 2, monitor=after)
+        assert after.found == ["uniform assignment"]
+        assert len(messages) == (epochs == 2)
+        assert all("first seen at step 5)" in m for m in messages)
 
 
 def test_a_failure_that_comes_late_is_seen():

@@ -170,6 +170,35 @@ def test_ctrl_c_saves_and_says_how_to_go_on(alone, tmp_path, capfd):
     assert_same(alone, run(tmp_path))
 
 
+class Counts(keras.callbacks.Callback):
+    """Has a state that belongs to the run."""
+
+    def __init__(self, by):
+        super().__init__()
+        self.count, self.by = 0, by
+
+    def get_run_state(self):
+        return {"count": self.count}
+
+    def set_run_state(self, state):
+        self.count = state["count"]
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.count += self.by
+
+
+def test_callbacks_with_a_state_go_on_with_it(tmp_path):
+    counts = [Counts(1), Counts(10)]
+    with pytest.raises(Crash):
+        run(tmp_path, *counts, At(7, crash))
+    assert counts[0].count == 7
+    # From the checkpoint of step 6; and of a run that is finished.
+    for _ in range(2):
+        counts = [Counts(1), Counts(10)]
+        run(tmp_path, *counts)
+        assert [c.count for c in counts] == [12, 120]
+
+
 def test_a_finished_run_returns_at_once(alone, tmp_path, capsys):
     run(tmp_path)
     dataset = Dataset()

@@ -1,0 +1,245 @@
+"""Measures the encoder while it learns, and keeps the best one."""
+
+import math
+import time
+
+import keras
+
+
+class OnlineProbe(keras.callbacks.Callback):
+    """Runs probes on what is learned during `fit`.
+
+    The loss of self-distillation does not say how good the features are.
+    Probes do: with labels of a dev set (`keras_dinolm.evaluation.evaluate`),
+    or without (`rankme`, `uniformity`, a search for the rest of a text by its
+    first sentence). What is measured is what `export_preset` would write: the
+    teacher, or the student of a fixed teacher.
+
+    Probing changes nothing in the run. `history` lists what was measured, and
+    the logs of each epoch hold the latest of it as `probe/<name>`, for loggers
+    that come after this callback and for the `monitor` of `Checkpoint`.
+
+    Under `keras_dinolm.training.fit`, a run that goes on knows what was
+    measured before it was stopped.
+
+    Args:
+        probe: callable. Takes a `DinoLMTextEmbedder` and returns a dict from
+            names to floats.
+        tokenizer: the tokenizer that the model is trained with.
+        every: int or `None`. Batches between two probes; `None` probes at the
+            end of each epoch.
+        time_share: float in (0, 1]. At most this share of the time goes to
+            probes. A probe that would take more waits until it does not; the
+            first one waits for nothing, as it is not known how long it takes.
+        monitor: string or `None`. A name among those that `probe` returns;
+            `best` tells where it was best.
+        mode: `"max"` or `"min"`, which `monitor` is best.
+        directory: string or path, with `monitor`. The preset of the best
+            encoder is written to this folder.
+        sequence_length: int or `None`. Where the embedder and the preset cut
+            texts; `None` takes the default of `DinoLMTextPreprocessor`.
+        checkpoint: `Checkpoint` of this run, whose count of batches is used.
+            `keras_dinolm.training.fit` gives its own.
+
+    Raises:
+        ValueError: for arguments out of range, another model than a `DinoLM`
+            of a `DinoLMBackbone`, or a `monitor` that `probe` does not return.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = kd.models.DinoLMTokenizer([*special, "good", "bad", "fox"])
+    texts = ["good fox", "bad fox", "bad", "good"]
+
+    def probe(embedder):
+        return {"rankme": kd.evaluation.rankme(embedder.encode(texts))}
+
+    callback = kd.callbacks.OnlineProbe(
+        probe, tokenizer, every=500, monitor="rankme", directory="best"
+    )
+    ```
+    """
+
+    # The weights must be those of the batch that is counted.
+    async_safe = False
+
+    def __init__(
+        self,
+        probe,
+        tokenizer,
+        every=None,
+        time_share=0.1,
+        monitor=None,
+        mode="max",
+        directory=None,
+        sequence_length=None,
+        checkpoint=None,
+    ):
+        super().__init__()
+        if every is not None and (not isinstance(every, int) or every < 1):
+            raise ValueError(
+                "Argument `every` must be a number of batches, at least 1, or "
+                "None to probe at the end of each epoch. "
+                f"Received: every={every}"
+            )
+        if not 0 < time_share <= 1:
+            raise ValueError(
+                "Argument `time_share` must be greater than 0 and at most 1 "
+                f"(no limit). Received: time_share={time_share}"
+            )
+        if mode not in ("min", "max"):
+            raise ValueError(
+                "Argument `mode` must be 'min' or 'max'. "
+                f"Received: mode={mode!r}"
+            )
+        if directory is not None and monitor is None:
+            raise ValueError(
+                "The best encoder is kept in `directory`: say by `monitor` "
+                "which of the probe's values decides. Received: "
+                f"directory={directory!r}, monitor=None"
+            )
+        self.probe = probe
+        self.tokenizer = tokenizer
+        self.every = every
+        self.time_share = time_share
+        self.monitor = monitor
+        self.mode = mode
+        self.directory = directory
+        self.sequence_length = sequence_length
+        self.checkpoint = checkpoint
+        # One dict a probe: `step`, the number of batches, and the values.
+        self.history = []
+        # That of the best value of `monitor`.
+        self.best = None
+        self._embedder = None
+        self._step = 0
+        self._due = False
+        self._spent = 0.0
+        self._cost = None
+
+    def set_model(self, model):
+        # Late, here and below: checkpoints can do without keras-hub.
+        from keras_dinolm.models.backbone import DinoLMBackbone
+        from keras_dinolm.models.dino_lm import DinoLM
+
+        if not isinstance(model, DinoLM) or not isinstance(
+            model.learned().encoder.backbone, DinoLMBackbone
+        ):
+            raise ValueError(
+                "`OnlineProbe` measures a `DinoLM` with a `DinoLMBackbone`. "
+                f"Received a model of class {type(model).__name__}"
+            )
+        if self._model is not model:
+            self._embedder = None
+        super().set_model(model)
+
+    # === What a run that goes on must know ===
+
+    def get_run_state(self):
+        """What was measured so far, for a checkpoint."""
+        return {
+            "history": list(self.history),
+            "best": self.best,
+            "due": self._due,
+        }
+
+    def set_run_state(self, state):
+        """Puts back what `get_run_state` returned."""
+        self.history = list(state["history"])
+        self.best = state["best"]
+        self._due = state["due"]
+
+    # === What fit calls ===
+
+    def on_train_begin(self, logs=None):
+        self._start = time.perf_counter()
+        self._spent = 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.checkpoint is not None:
+            self._step = self.checkpoint.position.step
+        self._first = self._step
+        self._batches = 0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        # Here the step before is done and the state whole, on each backend.
+        if batch:
+            self._arrive(self._first + batch)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._batches = batch + 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._arrive(self._first + self._batches, epoch_ended=True)
+        if logs is not None and self.history:
+            latest = dict(self.history[-1])
+            del latest["step"]
+            logs.update({f"probe/{k}": value for k, value in latest.items()})
+
+    # === Probing ===
+
+    def _arrive(self, step, epoch_ended=False):
+        if self.every is None:
+            self._due |= epoch_ended
+        else:
+            self._due |= step // self.every > self._step // self.every
+        self._step = step
+        if self._due and self._is_affordable():
+            self._due = False
+            self._measure()
+
+    def _is_affordable(self):
+        if self._cost is None or self.time_share == 1:
+            return True
+        total = time.perf_counter() - self._start + self._cost
+        return self._spent + self._cost <= self.time_share * total
+
+    def _measure(self):
+        start = time.perf_counter()
+        model = self.model  # on jax, this brings the weights up to date
+        if self._embedder is None:
+            self._embedder = self._make_embedder(model)
+        values = {
+            name: float(value)
+            for name, value in self.probe(self._embedder).items()
+        }
+        record = {"step": self._step, **values}
+        self.history.append(record)
+        if self.monitor is not None and self._is_best(values):
+            self.best = record
+            if self.directory is not None:
+                model.export_preset(
+                    self.directory, self.tokenizer, self.sequence_length
+                )
+        self._cost = time.perf_counter() - start
+        self._spent += self._cost
+
+    def _make_embedder(self, model):
+        """An embedder that shares the weights of what is learned."""
+        from keras_dinolm.models.text_embedder import DinoLMTextEmbedder
+        from keras_dinolm.models.text_preprocessor import DinoLMTextPreprocessor
+
+        length = self.sequence_length
+        options = {} if length is None else {"sequence_length": length}
+        return DinoLMTextEmbedder(
+            model.learned().encoder.backbone,
+            DinoLMTextPreprocessor(self.tokenizer, **options),
+        )
+
+    def _is_best(self, values):
+        if self.monitor not in values:
+            raise ValueError(
+                "Argument `monitor` names nothing that the probe returns. "
+                f"Received: monitor={self.monitor!r}, and values of "
+                f"{sorted(values)}"
+            )
+        value = values[self.monitor]
+        if math.isnan(value):
+            return False
+        if self.best is None:
+            return True
+        before = self.best[self.monitor]
+        return value > before if self.mode == "max" else value < before

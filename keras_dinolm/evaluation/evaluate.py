@@ -1,0 +1,146 @@
+"""All tasks on one encoder."""
+
+import json
+import pathlib
+import time
+
+import numpy as np
+
+from keras_dinolm.evaluation.tasks import TASKS
+from keras_dinolm.evaluation.tasks import Task
+from keras_dinolm.evaluation.text_features import PROBE
+from keras_dinolm.evaluation.text_features import TextFeatures
+
+
+def evaluate(
+    encoder,
+    folder,
+    split="dev",
+    tasks=None,
+    max_train=None,
+    seed=0,
+    results=None,
+    verbose=True,
+):
+    """Measures what frozen features are worth, on many tasks.
+
+    Nothing but linear classifiers is trained, and their regularisation is
+    chosen on dev data. Each text is encoded once.
+
+    The standard tasks, by name and by their place in the folder:
+
+    - `stsb`: `sts/stsb`, Spearman correlation (`sts_spearman`);
+    - `xquad`: `retrieval/xquad`, nDCG@10 (`retrieval_ndcg`);
+    - `trec`, `sst2`, `clinc150`: `classification/...`, accuracy
+      (`linear_probe`);
+    - `snli`: `nli/snli10k`, accuracy (`nli_probe`);
+    - `snips_intent`: `slots/snips`, accuracy of the intent (`linear_probe`);
+    - `snips_slots`: the same files, entity F1 of the slots (`token_probe`);
+    - `topic`: `corpus`, accuracy of the topic of held-out passages
+      (`knn_accuracy`).
+
+    Args:
+        encoder: As for `TextFeatures`: an object with `encode`
+            (`DinoLMTextEmbedder`, `SentenceTransformer`, ...), or a function
+            from texts to an array, which has no features of words and so
+            cannot do `snips_slots`.
+        folder: Path of a folder with the tasks' files.
+        split: `"dev"`, to choose by, or `"test"`, to report. On dev the
+            regularisation is chosen and measured on the same rows.
+        tasks: Sequence of names of the standard tasks, or of tasks of your
+            own, such as `ClassificationTask("mine", "my_texts")`. Defaults to
+            all nine.
+        max_train: Integer. At most so many training rows a task, to save
+            time; `None` takes all.
+        seed: Integer, of the draw of these. The same rows for each encoder.
+        results: Path of a JSON file. Scores go there as they are known, and
+            those that stand there are not measured again.
+        verbose: Boolean. Whether to print a line for each task.
+
+    Returns:
+        Dictionary from names to fractions, higher is better.
+
+    Raises:
+        FileNotFoundError: If a file of a task is missing.
+        ValueError: If a task is not known, a file is not as described, or
+            `results` were measured otherwise or with another encoder.
+
+    Example:
+
+    ```python
+    import pathlib
+    import numpy as np
+    import keras_dinolm as kd
+
+    pathlib.Path("mine").mkdir()
+    rows = "text\\tlabel\\na cat\\tcat\\na dog\\tdog\\ncats\\tcat\\n"
+    for split in ("train", "dev", "test"):
+        pathlib.Path("mine", f"{split}.tsv").write_text(rows)
+
+    def letters(texts):
+        return np.array([[text.count(c) for c in "acdgot"] for text in texts])
+
+    task = kd.evaluation.ClassificationTask("pets", "mine")
+    print(kd.evaluation.evaluate(letters, ".", tasks=[task]))
+    ```
+    """
+    # Late, since `data` brings keras-hub along.
+    from keras_dinolm.data.paths import write_atomically
+
+    chosen = [_as_task(task) for task in (TASKS if tasks is None else tasks)]
+    features = TextFeatures(encoder)
+    settings = {"split": split, "max_train": max_train, "seed": seed}
+    known = {"settings": settings, "encoder": None, "scores": {}}
+    if results is not None:
+        results = pathlib.Path(results)
+        known["encoder"] = features.texts([PROBE])[0][:8].tolist()
+        if results.exists():
+            known = _read(results, known)
+    scores = known["scores"]
+    for task in chosen:
+        if task.name in scores:
+            continue
+        start = time.perf_counter()
+        data = task.load(folder, split, max_train, seed)
+        scores[task.name] = task.score(features, data)
+        if verbose:
+            seconds = time.perf_counter() - start
+            print(
+                f"{task.name:>14} {100 * scores[task.name]:6.2f} "
+                f"({seconds:.1f} s)",
+                flush=True,
+            )
+        if results is not None:
+            with write_atomically(results) as file:
+                file.write(json.dumps(known, indent=1).encode())
+    return {task.name: scores[task.name] for task in chosen}
+
+
+def _as_task(task):
+    if isinstance(task, Task):
+        return task
+    if task not in TASKS:
+        raise ValueError(
+            "`tasks` must be a sequence of names among "
+            f"{', '.join(TASKS)}, or of `Task` objects. Received: {task!r}."
+        )
+    return TASKS[task]
+
+
+def _read(path, now):
+    """What a results file holds, if it was measured as we would."""
+    then = json.loads(path.read_text(encoding="utf-8"))
+    if then["settings"] != now["settings"]:
+        raise ValueError(
+            f"`results` in {path} were measured otherwise: "
+            f"{then['settings']} then, {now['settings']} now. Use another "
+            "file."
+        )
+    a, b = np.array(then["encoder"]), np.array(now["encoder"])
+    if len(a) != len(b) or np.abs(a - b).max() > 1e-2 * np.abs(a).max():
+        raise ValueError(
+            f"`results` in {path} are those of another encoder: the feature "
+            f"of {PROBE!r} begins with {a} there, and is {b} now. Use "
+            "another file."
+        )
+    return then

@@ -1,0 +1,111 @@
+"""Our encoders in the benchmark suite `mteb`."""
+
+import hashlib
+
+import numpy as np
+
+from keras_dinolm.evaluation.text_features import PROBE
+from keras_dinolm.evaluation.text_features import TextFeatures
+
+
+class MTEBEncoder:
+    """An encoder as `mteb` (version 2) wants it.
+
+    Needs the package `mteb` (`pip install keras-dinolm[mteb]`) and, unless
+    the tasks are local (`mteb_task`), the network.
+
+    Args:
+        encoder: An object with `encode`, or a function, as for
+            `TextFeatures`.
+        name: String of the form `"organization/model"`, under which `mteb`
+            files its results.
+        revision: String. `mteb` takes results of the same name and revision
+            from its cache. Defaults to a digest of a feature, so that an
+            encoder that has learned on is another one.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import keras_dinolm as kd
+
+    def letters(texts):
+        return np.array([[text.count(c) for c in "abc"] for text in texts])
+
+    encoder = kd.evaluation.MTEBEncoder(letters, name="me/letters")
+    # mteb.evaluate(encoder, mteb.get_tasks(["STSBenchmark"]))
+    ```
+
+    Reference:
+
+    - [Muennighoff et al., 2022](https://arxiv.org/abs/2210.07316)
+    """
+
+    def __init__(self, encoder, name="keras_dinolm/encoder", revision=None):
+        if name.count("/") != 1:
+            raise ValueError(
+                "`name` must be of the form 'organization/model'. "
+                f"Received: name={name!r}."
+            )
+        self.features = TextFeatures(encoder)
+        self.name = name
+        self.revision = revision
+
+    def encode(
+        self,
+        inputs,
+        *,
+        task_metadata=None,
+        hf_split=None,
+        hf_subset=None,
+        prompt_type=None,
+        **kwargs,
+    ):
+        """Features of the texts of a data loader, as `mteb` calls it.
+
+        Args:
+            inputs: Iterable of batches, dictionaries with a list of strings
+                under `"text"`.
+            task_metadata: Not used, as the next three: there are no prompts.
+            hf_split: Not used.
+            hf_subset: Not used.
+            prompt_type: Not used.
+            **kwargs: Not used: the encoder makes its own batches.
+
+        Returns:
+            Float array of shape `[N, D]`.
+        """
+        return self.features.texts(
+            [text for batch in inputs for text in batch["text"]]
+        )
+
+    def similarity(self, embeddings1, embeddings2):
+        """Cosines of all rows with all rows."""
+        from mteb.similarity_functions import cos_sim
+
+        return cos_sim(embeddings1, embeddings2)
+
+    def similarity_pairwise(self, embeddings1, embeddings2):
+        """Cosines of rows with rows of the same index."""
+        from mteb.similarity_functions import pairwise_cos_sim
+
+        return pairwise_cos_sim(embeddings1, embeddings2)
+
+    @property
+    def mteb_model_meta(self):
+        """What `mteb` keeps with the results."""
+        from mteb.models import ModelMeta
+
+        feature = self.features.texts([PROBE])[0]
+        revision = self.revision
+        if revision is None:
+            data = np.ascontiguousarray(feature).tobytes()
+            revision = hashlib.sha256(data).hexdigest()[:16]
+        return ModelMeta.create_empty(
+            overwrites={
+                "name": self.name,
+                "revision": revision,
+                "embed_dim": len(feature),
+                "similarity_fn_name": "cosine",
+            }
+        )

@@ -1,0 +1,318 @@
+"""What is measured on which files: a name, a folder, a protocol."""
+
+import pathlib
+from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_dinolm.evaluation.arguments import check_integer
+from keras_dinolm.evaluation.knn_accuracy import knn_accuracy
+from keras_dinolm.evaluation.linear_probe import linear_probe
+from keras_dinolm.evaluation.nli_probe import nli_probe
+from keras_dinolm.evaluation.readers import LabelledTexts
+from keras_dinolm.evaluation.readers import Searches
+from keras_dinolm.evaluation.readers import read_beir
+from keras_dinolm.evaluation.readers import read_labelled_texts
+from keras_dinolm.evaluation.readers import read_tagged_words
+from keras_dinolm.evaluation.readers import read_text_pairs
+from keras_dinolm.evaluation.retrieval_ndcg import retrieval_ndcg
+from keras_dinolm.evaluation.sts_spearman import sts_spearman
+from keras_dinolm.evaluation.text_files import find_split
+from keras_dinolm.evaluation.token_probe import token_probe
+
+SPLITS = ("dev", "test")
+
+
+class Splits(NamedTuple):
+    """What a probe needs. To measure on dev, `test` is `dev`.
+
+    Attributes:
+        train: What a file holds: `LabelledTexts`, `TextPairs`, `TaggedWords`.
+        dev: The same, on which the regularisation is chosen.
+        test: The same, on which it is measured.
+    """
+
+    train: Any
+    dev: Any
+    test: Any
+
+
+class Task:
+    """A measurement of frozen features on the files of one folder.
+
+    Args:
+        name: String, under which `evaluate` reports it.
+        path: String. The task's folder inside the folder of all tasks.
+    """
+
+    def __init__(self, name, path):
+        self.name = name
+        self.path = path
+
+    def load(self, folder, split="dev", max_train=None, seed=0):
+        """Reads the task's files.
+
+        Args:
+            folder: Path of the folder of all tasks.
+            split: `"dev"`, to choose by, or `"test"`, to report.
+            max_train: Integer. At most so many rows of training data, drawn
+                at random; `None` takes all.
+            seed: Integer, of this draw alone: all encoders get the same.
+
+        Returns:
+            What `score` takes.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ValueError: If a file is not as its reader wants it, or for
+                another `split`.
+        """
+        if split not in SPLITS:
+            raise ValueError(
+                f"`split` must be one of {SPLITS}. Received: split={split!r}."
+            )
+        if max_train is not None:
+            check_integer("max_train", max_train)
+        return self._load(
+            pathlib.Path(folder) / self.path,
+            split,
+            lambda rows: _subset(rows, max_train, seed),
+        )
+
+    def score(self, features, data):
+        """Measures an encoder.
+
+        Args:
+            features: `TextFeatures` of the encoder.
+            data: What `load` returned.
+
+        Returns:
+            Float: a fraction, higher is better.
+        """
+        raise NotImplementedError
+
+    def _load(self, folder, split, subset):
+        raise NotImplementedError
+
+
+class ClassificationTask(Task):
+    """`linear_probe` of labelled texts: `train`, `dev` and `test` files.
+
+    Args:
+        name: String.
+        path: String. A folder with `train.tsv` (or `.tsv.gz`, `.jsonl`,
+            `.jsonl.gz`), `dev.tsv` and, for that split, `test.tsv`.
+        text: String. Column or key of the text.
+        label: String. Column or key of the label.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    fine = kd.evaluation.ClassificationTask(
+        "trec_fine", "classification/trec", label="fine_label"
+    )
+    ```
+    """
+
+    def __init__(self, name, path, text="text", label="label"):
+        super().__init__(name, path)
+        self.text = text
+        self.label = label
+
+    def _load(self, folder, split, subset):
+        return _load_splits(
+            folder,
+            split,
+            subset,
+            lambda path: read_labelled_texts(path, self.text, self.label),
+        )
+
+    def score(self, features, data):
+        train, dev, test = (
+            (features.texts(part.texts), part.labels) for part in data
+        )
+        return linear_probe(*train, *test, *dev)
+
+
+class NLITask(Task):
+    """`nli_probe` of labelled pairs of texts: columns `label`, `s1`, `s2`.
+
+    Args:
+        name: String.
+        path: String. A folder with `train.tsv`, `dev.tsv`, `test.tsv`.
+    """
+
+    def _load(self, folder, split, subset):
+        return _load_splits(folder, split, subset, read_text_pairs)
+
+    def score(self, features, data):
+        train, dev, test = (
+            (features.texts(u), features.texts(v), y) for u, v, y in data
+        )
+        return nli_probe(*train, *test, *dev)
+
+
+class TaggingTask(Task):
+    """`token_probe` of tagged words: objects of `tokens` and `tags`.
+
+    Args:
+        name: String.
+        path: String. A folder with `train.jsonl`, `dev.jsonl`, `test.jsonl`.
+    """
+
+    def _load(self, folder, split, subset):
+        return _load_splits(folder, split, subset, read_tagged_words)
+
+    def score(self, features, data):
+        train, dev, test = (
+            (features.words(part.words), part.tags) for part in data
+        )
+        return token_probe(*train, *test, *dev)
+
+
+class STSTask(Task):
+    """`sts_spearman` of scored pairs of texts: `score`, `s1`, `s2`.
+
+    Args:
+        name: String.
+        path: String. A folder with `dev.tsv` and `test.tsv`.
+    """
+
+    def _load(self, folder, split, subset):
+        return read_text_pairs(find_split(folder, split), "score")
+
+    def score(self, features, data):
+        return sts_spearman(
+            features.texts(data.first),
+            features.texts(data.second),
+            data.targets,
+        )
+
+
+class RetrievalTask(Task):
+    """`retrieval_ndcg` at 10 of a folder in the layout of BEIR.
+
+    Without `qrels/dev.tsv`, the queries of `qrels/test.tsv` at even places
+    are the dev split and those at odd places the test split, so that nothing
+    is chosen on what is reported.
+
+    Args:
+        name: String.
+        path: String. A folder as `read_beir` takes it.
+    """
+
+    def _load(self, folder, split, subset):
+        if (folder / "qrels" / "dev.tsv").is_file():
+            return read_beir(folder, split)
+        queries, documents, relevant = read_beir(folder, "test")
+        half = _half(split)
+        return Searches(queries[half], documents, relevant[half])
+
+    def score(self, features, data):
+        return retrieval_ndcg(
+            features.texts(data.queries),
+            features.texts(data.documents),
+            data.relevant,
+        )
+
+
+class TopicTask(Task):
+    """`knn_accuracy` of the topic of passages in held-out documents.
+
+    Neighbours are sought among the passages of the training documents. A
+    passage is a line of at least 16 words, cut after 64, so that an encoder
+    of long texts gets no more to read than others.
+
+    Without files of the splits themselves, the documents of `valid` at even
+    places are the dev split and those at odd places the test split.
+
+    Args:
+        name: String.
+        path: String. A folder with `train.jsonl` and `valid.jsonl` (or
+            `.jsonl.gz`), one document an object.
+        text: String. Key of a document's text, one paragraph a line.
+        label: String. Key of its topic.
+    """
+
+    def __init__(self, name, path, text="text", label="source"):
+        super().__init__(name, path)
+        self.text = text
+        self.label = label
+
+    def _load(self, folder, split, subset):
+        def read(name):
+            path = find_split(folder, name)
+            return read_labelled_texts(path, self.text, self.label)
+
+        try:
+            held_out = read(split)
+        except FileNotFoundError:
+            half = _half(split)
+            held_out = LabelledTexts(*(part[half] for part in read("valid")))
+        train = subset(_passages(read("train")))
+        held_out = _passages(held_out)
+        return Splits(train, held_out, held_out)
+
+    def score(self, features, data):
+        return knn_accuracy(
+            features.texts(data.train.texts),
+            data.train.labels,
+            features.texts(data.test.texts),
+            data.test.labels,
+            k=min(20, len(data.train.texts)),
+        )
+
+
+# In the order in which they are measured, the quick ones first.
+TASKS = {
+    task.name: task
+    for task in (
+        STSTask("stsb", "sts/stsb"),
+        RetrievalTask("xquad", "retrieval/xquad"),
+        ClassificationTask("trec", "classification/trec"),
+        ClassificationTask("sst2", "classification/sst2"),
+        NLITask("snli", "nli/snli10k"),
+        ClassificationTask("clinc150", "classification/clinc150"),
+        ClassificationTask(
+            "snips_intent", "slots/snips", text="tokens", label="intent"
+        ),
+        TaggingTask("snips_slots", "slots/snips"),
+        TopicTask("topic", "corpus"),
+    )
+}
+
+
+def _load_splits(folder, split, subset, read):
+    train = subset(read(find_split(folder, "train")))
+    dev = read(find_split(folder, "dev"))
+    if split == "dev":
+        return Splits(train, dev, dev)
+    return Splits(train, dev, read(find_split(folder, "test")))
+
+
+def _subset(rows, max_train, seed):
+    """At most so many rows, in their order, of every field alike."""
+    count = len(rows[0])
+    if max_train is None or count <= max_train:
+        return rows
+    order = np.random.default_rng(seed).permutation(count)
+    kept = np.sort(order[:max_train]).tolist()
+    return type(rows)(*([field[i] for i in kept] for field in rows))
+
+
+def _half(split):
+    return slice(SPLITS.index(split), None, 2)
+
+
+def _passages(documents, shortest=16, longest=64):
+    texts, labels = [], []
+    for text, label in zip(*documents, strict=True):
+        for line in text.splitlines():
+            words = line.split()
+            if len(words) >= shortest:
+                texts.append(" ".join(words[:longest]))
+                labels.append(label)
+    return LabelledTexts(texts, labels)

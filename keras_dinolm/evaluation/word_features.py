@@ -1,0 +1,101 @@
+"""Features of words from an encoder of pieces of words."""
+
+import numpy as np
+
+from keras_dinolm.evaluation.arguments import as_features
+
+_FIX = (
+    "Give the encoder a method `encode_words(sentences)`, which turns lists "
+    "of words into arrays [words, D]"
+)
+
+
+def word_features(encoder, sentences):
+    """See `TextFeatures.words`."""
+    if hasattr(encoder, "encode_words"):
+        features = list(encoder.encode_words(sentences))
+        _check_count(features, sentences)
+        features = [as_features("encode_words(...)", x) for x in features]
+        for x, words in zip(features, sentences, strict=True):
+            if len(x) != len(words):
+                raise ValueError(
+                    "`encode_words` must return one row for each word. "
+                    f"Received: {len(x)} rows for {len(words)} words."
+                )
+        return features
+    if not hasattr(encoder, "encode"):
+        raise TypeError(
+            f"Features of words need more than a function of texts. {_FIX}. "
+            f"Received: {encoder!r}."
+        )
+    texts = [" ".join(words) for words in sentences]
+    pieces = list(encoder.encode(texts, output_value="token_embeddings"))
+    _check_count(pieces, sentences)
+    pieces = [as_features("token_embeddings", x) for x in pieces]
+    if hasattr(encoder, "preprocessor"):
+        limit = encoder.preprocessor.sequence_length
+        owners = _owners_by_counting(encoder.preprocessor.tokenizer, sentences)
+    else:
+        limit = encoder.max_seq_length
+        owners = _owners_by_offsets(encoder.tokenizer, limit, texts, sentences)
+    return [
+        _mean_by_word(x, owner, words, limit)
+        for x, owner, words in zip(pieces, owners, sentences, strict=True)
+    ]
+
+
+def _check_count(features, sentences):
+    if len(features) != len(sentences):
+        raise ValueError(
+            "The encoder must return one array for each sentence. Received: "
+            f"{len(features)} arrays for {len(sentences)} sentences."
+        )
+
+
+def _owners_by_counting(tokenizer, sentences):
+    """The word of each piece; -1 for special tokens. Of keras-hub tokenizers.
+
+    These split at white space first, so the pieces of a text are those of its
+    words.
+    """
+    known = list(dict.fromkeys(word for words in sentences for word in words))
+    counts = {
+        word: len(row)
+        for word, row in zip(known, tokenizer.tokenize(known), strict=True)
+    }
+    for words in sentences:
+        owner = np.repeat(np.arange(len(words)), [counts[w] for w in words])
+        yield np.concatenate([[-1], owner])  # [CLS] first
+
+
+def _owners_by_offsets(tokenizer, limit, texts, sentences):
+    """The same of Hugging Face tokenizers, which tell places in the text."""
+    encoded = tokenizer(
+        texts,
+        truncation=limit is not None,
+        max_length=limit,
+        return_offsets_mapping=True,
+    )
+    for words, offsets in zip(
+        sentences, encoded["offset_mapping"], strict=True
+    ):
+        ends = np.cumsum([len(word) + 1 for word in words])
+        first, last = np.array(offsets).T
+        owner = np.searchsorted(ends, first, side="right")
+        yield np.where(last > first, owner, -1)  # special tokens have none
+
+
+def _mean_by_word(pieces, owner, words, limit):
+    # There may be a special token at the end, and a long text is cut.
+    whole = len(pieces) in (len(owner), len(owner) + 1)
+    cut = len(pieces) == limit and len(pieces) < len(owner)
+    if not (whole or cut):
+        raise ValueError(
+            f"The encoder gives {len(pieces)} pieces where its tokenizer has "
+            f"{len(owner)}, for the words {words}. {_FIX}."
+        )
+    owner = np.append(owner, -1)[: len(pieces)]
+    sums = np.zeros((len(words), pieces.shape[1]), pieces.dtype)
+    np.add.at(sums, owner[owner >= 0], pieces[owner >= 0])
+    counts = np.bincount(owner[owner >= 0], minlength=len(words))
+    return sums / np.maximum(counts, 1)[:, None].astype(pieces.dtype)

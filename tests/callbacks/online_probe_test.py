@@ -1,0 +1,226 @@
+"""`OnlineProbe`: what is learned is measured, and the run is the same."""
+
+import types
+
+import keras
+import numpy as np
+import pytest
+
+import keras_dinolm as kd
+from keras_dinolm.callbacks import OnlineProbe
+from keras_dinolm.callbacks import online_probe
+from tests import tiny
+
+WORDS = [f"w{i}" for i in range(tiny.VOCABULARY_SIZE - 5)]
+TEXTS = ["w1 w2 w3", "w4", "w5 w6"]
+
+
+def tokenizer():
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    return kd.models.DinoLMTokenizer([*special, *WORDS])
+
+
+def build():
+    keras.utils.set_random_seed(0)
+    model = tiny.model([kd.objectives.InfoNCE()], momentum=0.5)
+    model.compile(kd.optimizers.adamw(1e-2, schedule="constant"))
+    return model
+
+
+class Features:
+    """A probe that keeps the features it sees."""
+
+    def __init__(self):
+        self.seen = []
+
+    def __call__(self, embedder):
+        self.seen.append(embedder.encode(TEXTS))
+        return {"norm": np.linalg.norm(self.seen[-1]), "count": len(self.seen)}
+
+
+def learned(model):
+    encoder = model.learned().encoder
+    preprocessor = kd.models.DinoLMTextPreprocessor(tokenizer())
+    return kd.models.DinoLMTextEmbedder(encoder.backbone, preprocessor)
+
+
+# === In a real fit ===
+
+
+def test_measures_the_teacher_and_changes_nothing(tmp_path):
+    plain = build()
+    plain.fit(tiny.Batches(4), epochs=2, verbose=0)
+
+    model, probe = build(), Features()
+    callback = OnlineProbe(
+        probe,
+        tokenizer(),
+        every=3,
+        time_share=1,
+        monitor="count",
+        directory=tmp_path / "best",
+    )
+    history = model.fit(
+        tiny.Batches(4), epochs=2, callbacks=[callback], verbose=0
+    )
+    for a, b in zip(
+        tiny.values(plain.variables),
+        tiny.values(model.variables),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+
+    assert [record["step"] for record in callback.history] == [3, 6]
+    norms = [float(np.linalg.norm(x)) for x in probe.seen]
+    assert [record["norm"] for record in callback.history] == norms
+    assert history.history["probe/norm"] == norms
+    assert norms[0] != norms[1]
+    assert callback.best == callback.history[1]
+    best = kd.models.DinoLMTextEmbedder.from_preset(tmp_path / "best")
+    np.testing.assert_allclose(best.encode(TEXTS), probe.seen[1], rtol=1e-5)
+    # What was seen at the last step of a run is what the run ends with.
+    end = OnlineProbe(probe, tokenizer())
+    model.fit(tiny.Batches(2), callbacks=[end], verbose=0)
+    np.testing.assert_allclose(
+        learned(model).encode(TEXTS), probe.seen[-1], rtol=1e-5
+    )
+
+
+def test_goes_on_with_the_run(tmp_path):
+    def fit(steps, callback, directory):
+        kd.training.fit(
+            build(),
+            lambda start: tiny.Batches(9 - start, start),
+            directory,
+            steps=steps,
+            steps_per_epoch=3,
+            callbacks=[callback],
+            verbose=0,
+        )
+        return callback
+
+    def callback():
+        return OnlineProbe(
+            Features(), tokenizer(), every=2, time_share=1, monitor="norm"
+        )
+
+    whole = fit(8, callback(), tmp_path / "whole")
+    fit(5, callback(), tmp_path / "parts")
+    resumed = fit(8, callback(), tmp_path / "parts")
+    assert [record["step"] for record in whole.history] == [2, 4, 6, 8]
+    for a, b in zip(whole.history, resumed.history, strict=True):
+        assert (a["step"], a["norm"]) == (b["step"], b["norm"])
+    assert resumed.best["step"] == whole.best["step"]
+
+
+# === When ===
+
+
+def play(monkeypatch, costs, epochs=1, batches=10, **arguments):
+    """Plays a fit whose batches take one second; returns the callback."""
+    now = [0.0]
+    clock = types.SimpleNamespace(perf_counter=lambda: now[0])
+    monkeypatch.setattr(online_probe, "time", clock)
+    costs = iter(costs)
+
+    def probe(embedder):
+        now[0] += next(costs)
+        return {"at": now[0]}
+
+    callback = OnlineProbe(probe, tokenizer(), **arguments)
+    callback._model = types.SimpleNamespace()
+    callback._embedder = object()
+    callback.on_train_begin()
+    for epoch in range(epochs):
+        callback.on_epoch_begin(epoch)
+        for batch in range(batches):
+            callback.on_train_batch_begin(batch)
+            now[0] += 1.0
+            callback.on_train_batch_end(batch)
+        logs = {}
+        callback.on_epoch_end(epoch, logs)
+    return callback, logs
+
+
+def steps(callback):
+    return [record["step"] for record in callback.history]
+
+
+def test_at_the_end_of_each_epoch(monkeypatch):
+    callback, logs = play(monkeypatch, [0.1] * 3, epochs=3)
+    assert steps(callback) == [10, 20, 30]
+    assert logs == {"probe/at": callback.history[-1]["at"]}
+
+
+def test_every_few_batches_across_epochs(monkeypatch):
+    callback, _ = play(monkeypatch, [0.1] * 9, epochs=2, every=4)
+    assert steps(callback) == [4, 8, 12, 16, 20]
+
+
+def test_a_probe_waits_until_its_share_is_there(monkeypatch):
+    # The first one waits for nothing, and costs 2 s. A second at time t
+    # (probes included) needs 2 + 2 <= 0.2 * (t + 2), that is t = 18.
+    callback, _ = play(
+        monkeypatch, [2.0] * 9, epochs=2, batches=20, every=2, time_share=0.2
+    )
+    total = 2 * len(callback.history)
+    assert steps(callback)[:2] == [2, 16]
+    assert total <= 0.2 * (40 + total)
+
+
+# === Which is best ===
+
+
+@pytest.mark.parametrize(
+    "mode, values, best",
+    [
+        ("max", [1.0, 3.0, 3.0, 2.0], 2),
+        ("min", [2.0, float("nan"), 1.0, 3.0], 3),
+        ("max", [float("nan"), 0.5, float("nan"), 0.1], 2),
+    ],
+)
+def test_the_best_is_the_first_of_the_best(monkeypatch, mode, values, best):
+    callback = OnlineProbe(
+        lambda embedder: {"x": next(found)},
+        tokenizer(),
+        every=1,
+        time_share=1,
+        monitor="x",
+        mode=mode,
+    )
+    found = iter(values)
+    callback._model = types.SimpleNamespace()
+    callback._embedder = object()
+    callback.on_train_begin()
+    callback.on_epoch_begin(0)
+    for batch in range(5):
+        callback.on_train_batch_begin(batch)
+    assert callback.best["step"] == best
+    other = OnlineProbe(None, tokenizer())
+    other.set_run_state(callback.get_run_state())
+    assert other.best == callback.best
+
+
+# === What is refused ===
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"every": 0}, "every=0"),
+        ({"time_share": 0}, "time_share=0"),
+        ({"mode": "best"}, "mode='best'"),
+        ({"directory": "best"}, "say by `monitor`"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        OnlineProbe(Features(), tokenizer(), **arguments)
+
+
+def test_wants_a_dino_lm_and_a_known_monitor(monkeypatch):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    with pytest.raises(ValueError, match="of class Sequential"):
+        OnlineProbe(Features(), tokenizer()).set_model(model)
+    with pytest.raises(ValueError, match=r"monitor='y'.*\['at'\]"):
+        play(monkeypatch, [0.1], monitor="y")
