@@ -11,9 +11,9 @@ and not trained stand beside them.
 
 The time of a shared machine is not to be trusted, so the budget is turned
 into steps once: each method's seconds a step are measured side by side, in
-turns, on one core of the machine while it is idle (`--calibrate`, and by
-itself the first time). A run then takes minutes x 60 / seconds steps,
-whatever happens beside it.
+turns, in processor time on one core (`--calibrate`, and by itself the first
+time; best while the machine is idle). A run then takes minutes x 60 / seconds
+steps, whatever happens beside it.
 
 `--data` is a folder of this layout:
 

@@ -10,11 +10,12 @@ from contest import methods
 
 
 def seconds_per_step(workshop, names, rounds=7, steps=6):
-    """Median seconds of a training step.
+    """Median seconds of a training step, of processor time on one core.
 
     Methods take turns, so that a machine that is slower for a while is
-    slower for all of them. Data is made before the clock starts: making it
-    takes a hundredth of a step.
+    slower for all of them; time that others had the core is not counted.
+    Data is made before the clock starts: making it takes a hundredth of a
+    step.
 
     Args:
         workshop: `contest.run.Workshop`.
@@ -29,10 +30,10 @@ def seconds_per_step(workshop, names, rounds=7, steps=6):
     times = {name: [] for name in names}
     for number in range(rounds + 1):
         for name, runner in runners.items():
-            begin = time.perf_counter()
+            begin = time.process_time()
             runner()
             if number:  # the first turn compiles
-                times[name].append((time.perf_counter() - begin) / steps)
+                times[name].append((time.process_time() - begin) / steps)
     return {name: statistics.median(values) for name, values in times.items()}
 
 

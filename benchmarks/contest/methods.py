@@ -136,18 +136,31 @@ def masked_lm(steps):
 
 
 def distillation(steps):
-    """What DinoLM learns beside the contrast of crops."""
+    """DINO and iBOT on the same crops, and masked LM to get off the ground."""
     temperature = kd.schedules.Linear(0.04, 0.07, max(steps // 5, 1))
     return [
-        kd.objectives.MaskedLM(weight=0.2),
+        kd.objectives.MaskedLM(weight=0.5),
         kd.objectives.SequenceDistillation(
             teacher_temperature=temperature, weight=0.5
         ),
         kd.objectives.TokenDistillation(
             teacher_temperature=temperature, weight=0.5
         ),
+        kd.objectives.KoLeo(0.1),
     ]
 
+
+def default(steps):
+    """Crops told apart while some of their tokens are predicted."""
+    return [kd.objectives.InfoNCE(0.05), kd.objectives.MaskedLM(weight=0.5)]
+
+
+MASKED_CROPS = {
+    **CROPS,
+    "mask_probability": 1.0,
+    "mask_ratio": 0.15,
+    "mask_span": 1.0,
+}
 
 METHODS = {
     "masked_lm": Method(
@@ -181,22 +194,16 @@ METHODS = {
     ),
     "dino_lm_without_info_nce": Method(
         "DinoLM without InfoNCE",
-        (
-            ViewGroup(
-                "local", **CROPS, mask_probability=0.5, mask_ratio=(0.15, 0.4)
-            ),
-        ),
+        (ViewGroup("local", **MASKED_CROPS),),
         distillation,
         network="teacher",
+        momentum=(0.98, 0.995),
     ),
     "dino_lm": Method(
         "DinoLM, default",
-        (
-            ViewGroup(
-                "local", **CROPS, mask_probability=0.5, mask_ratio=(0.15, 0.4)
-            ),
-        ),
-        lambda steps: info_nce(steps) + distillation(steps),
+        (ViewGroup("local", **MASKED_CROPS),),
+        default,
         network="teacher",
+        momentum=(0.98, 0.995),
     ),
 }
