@@ -1,0 +1,53 @@
+"""Seconds of a step of each method, measured side by side."""
+
+import statistics
+import time
+
+import keras
+import numpy as np
+
+from contest import methods
+
+
+def seconds_per_step(workshop, names, rounds=7, steps=6):
+    """Median seconds of a training step, of processor time on one core.
+
+    Methods take turns, so that a machine that is slower for a while is
+    slower for all of them; time that others had the core is not counted.
+    Data is made before the clock starts: making it takes a hundredth of a
+    step.
+
+    Args:
+        workshop: `contest.run.Workshop`.
+        names: list of names of trained methods.
+        rounds: int. Turns of each method.
+        steps: int. Steps a turn.
+
+    Returns:
+        A dict of name to seconds.
+    """
+    runners = {name: _runner(workshop, name, steps) for name in names}
+    times = {name: [] for name in names}
+    for number in range(rounds + 1):
+        for name, runner in runners.items():
+            begin = time.process_time()
+            runner()
+            if number:  # the first turn compiles
+                times[name].append((time.process_time() - begin) / steps)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _runner(workshop, name, steps):
+    method = methods.METHODS[name]
+    keras.utils.set_random_seed(0)
+    model = method.model(workshop.args.size, workshop.tokenizer, 10_000)
+    data = iter(workshop.dataset(method, 0, 0))
+    batches = [
+        keras.tree.map_structure(np.asarray, next(data)) for _ in range(steps)
+    ]
+
+    def runner():
+        for batch in batches:
+            model.train_on_batch(batch)
+
+    return runner

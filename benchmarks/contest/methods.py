@@ -1,0 +1,209 @@
+"""The trained methods of the contest, each as its authors would have it.
+
+All read the same windows of the same tokens and train an encoder of the same
+size; views, objectives, rates and the network that is kept are each method's
+own, chosen on the dev files at a small budget (RESULTS.md, the route).
+"""
+
+import dataclasses
+import hashlib
+import json
+
+import keras
+
+import keras_dinolm as kd
+from contest.bag import BagOfEmbeddings
+from keras_dinolm.views import ViewGroup
+
+WINDOW = 64  # longest view, [CLS] included
+CROPS = {"count": 2, "span": (0.2, 0.4)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """How one method trains.
+
+    Args:
+        title: string, for the table.
+        groups: tuple of `ViewGroup`.
+        objectives: callable, the number of steps to a list of objectives; or
+            `None` for the bag of embeddings, which has its own.
+        network: `"student"` or `"teacher"`, which of them is kept.
+        batch_size: int.
+        learning_rate: float.
+        weight_decay: float.
+        momentum: pair of floats, of the teacher, first and last.
+        num_prototypes: int.
+        backbone: dict of arguments of `DinoLMBackbone`.
+        sequence_length: int. Longest view.
+    """
+
+    title: str
+    groups: tuple
+    objectives: object
+    network: str = "student"
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.04
+    momentum: tuple = (0.99, 0.999)
+    num_prototypes: int = 512
+    backbone: dict = dataclasses.field(default_factory=dict)
+    sequence_length: int = WINDOW
+
+    def fingerprint(self):
+        """A digest of all settings: results of an older recipe are others."""
+        config = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("title", "groups", "objectives")
+        }
+        config["groups"] = [group.get_config() for group in self.groups]
+        if self.objectives is not None:
+            config["objectives"] = [
+                keras.saving.serialize_keras_object(objective)
+                for objective in self.objectives(1_000)
+            ]
+        text = json.dumps(config, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def views(self, tokenizer):
+        return kd.views.TextViews(
+            tokenizer, self.sequence_length, groups=self.groups
+        )
+
+    def model(self, size, tokenizer, steps):
+        """The compiled model, for a run of so many steps."""
+        vocabulary_size = tokenizer.vocabulary_size()
+        if self.objectives is None:
+            model = BagOfEmbeddings(
+                vocabulary_size, kd.models.SIZES[size]["hidden_dim"]
+            )
+        else:
+            model = kd.models.DinoLM(
+                encoder(size, tokenizer, **self.backbone),
+                self.objectives(steps),
+                num_prototypes=self.num_prototypes,
+                momentum=kd.schedules.Cosine(*self.momentum, steps),
+                roles=self.views(tokenizer).roles,
+            )
+        model.compile(
+            optimizer=kd.optimizers.adamw(
+                self.learning_rate,
+                warmup_steps=min(100, steps // 10),
+                total_steps=steps,
+                weight_decay=self.weight_decay,
+            ),
+            # XLA halves the step here; torch's compiler refuses dropout.
+            jit_compile=keras.backend.backend() != "torch",
+        )
+        return model
+
+    def kept(self, model, tokenizer, sequence_length):
+        """What the contest measures: anything with `encode`."""
+        if self.objectives is None:
+            return model.word_vectors(tokenizer)
+        return embedder(
+            getattr(model, self.network).encoder.backbone,
+            tokenizer,
+            sequence_length,
+        )
+
+
+def encoder(size, tokenizer, **overrides):
+    """The untrained encoder, the same for all methods."""
+    return kd.models.DinoLMBackbone.from_size(
+        size,
+        tokenizer.vocabulary_size(),
+        **{"embedding_stddev": 0.05, **overrides},
+    )
+
+
+def embedder(backbone, tokenizer, sequence_length):
+    return kd.models.DinoLMTextEmbedder(
+        backbone,
+        kd.models.DinoLMTextPreprocessor(
+            tokenizer, sequence_length=sequence_length
+        ),
+    )
+
+
+def info_nce(steps):
+    return [kd.objectives.InfoNCE(0.05)]
+
+
+def masked_lm(steps):
+    return [kd.objectives.MaskedLM()]
+
+
+def distillation(steps):
+    """DINO and iBOT on the same crops, and masked LM to get off the ground."""
+    temperature = kd.schedules.Linear(0.04, 0.07, max(steps // 5, 1))
+    return [
+        kd.objectives.MaskedLM(weight=0.5),
+        kd.objectives.SequenceDistillation(
+            teacher_temperature=temperature, weight=0.5
+        ),
+        kd.objectives.TokenDistillation(
+            teacher_temperature=temperature, weight=0.5
+        ),
+        kd.objectives.KoLeo(0.1),
+    ]
+
+
+def default(steps):
+    """Crops told apart while some of their tokens are predicted."""
+    return [kd.objectives.InfoNCE(0.05), kd.objectives.MaskedLM(weight=0.5)]
+
+
+MASKED_CROPS = {
+    **CROPS,
+    "mask_probability": 1.0,
+    "mask_ratio": 0.15,
+    "mask_span": 1.0,
+}
+
+METHODS = {
+    "masked_lm": Method(
+        "masked LM",
+        (
+            ViewGroup(
+                "whole",
+                1,
+                mask_probability=1.0,
+                mask_ratio=0.15,
+                mask_span=1.0,
+            ),
+        ),
+        masked_lm,
+    ),
+    "simcse": Method(
+        "SimCSE (dropout)",
+        (ViewGroup("local", 2),),
+        info_nce,
+        sequence_length=32,
+        backbone={"dropout": 0.1},
+    ),
+    "crop_info_nce": Method(
+        "crop InfoNCE", (ViewGroup("local", **CROPS),), info_nce
+    ),
+    "bag": Method(
+        "bag of embeddings, crop InfoNCE",
+        (ViewGroup("local", **CROPS),),
+        None,
+        batch_size=256,
+    ),
+    "dino_lm_without_info_nce": Method(
+        "DinoLM without InfoNCE",
+        (ViewGroup("local", **MASKED_CROPS),),
+        distillation,
+        network="teacher",
+        momentum=(0.98, 0.995),
+    ),
+    "dino_lm": Method(
+        "DinoLM, default",
+        (ViewGroup("local", **MASKED_CROPS),),
+        default,
+        network="teacher",
+        momentum=(0.98, 0.995),
+    ),
+}

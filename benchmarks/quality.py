@@ -1,0 +1,365 @@
+"""The contest: which label-free method learns the best encoder in equal time?
+
+    python benchmarks/quality.py --data ../shared/data --minutes 20
+    python benchmarks/quality.py --data ../shared/data --minutes 4 --split dev
+    python benchmarks/quality.py --data ../shared/data --methods dino_lm
+
+Every method trains the same encoder on the same corpus with the same
+tokenizer for the same time on one core, with the same seeds, and is measured
+frozen on nine tasks by `kd.evaluation.evaluate`. Encoders that are counted
+and not trained stand beside them.
+
+The time of a shared machine is not to be trusted, so the budget is turned
+into steps once: each method's seconds a step are measured side by side, in
+turns, in processor time on one core (`--calibrate`, and by itself the first
+time; best while the machine is idle). A run then takes minutes x 60 / seconds
+steps, whatever happens beside it.
+
+`--data` is a folder of this layout:
+
+    corpus/{train,valid}.jsonl.gz                objects of "text", "source"
+    classification/{trec,sst2,clinc150}/*.tsv    text, label
+    slots/snips/*.jsonl                          "tokens", "tags", "intent"
+    nli/snli10k/*.tsv, sts/stsb/*.tsv            label or score, s1, s2
+    retrieval/xquad/                             BEIR
+
+It may be stopped and started at any time: finished runs are lines of
+`--results`, begun ones go on from their checkpoints in `--output`. At the end
+it prints the table and writes it and the plot of quality against seconds to
+`--output`.
+"""
+
+import argparse
+import datetime
+import hashlib
+import itertools
+import json
+import os
+import pathlib
+import platform
+import signal
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # the fastest on a CPU
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+HERE = pathlib.Path(__file__).resolve().parent
+for folder in (HERE, HERE.parent):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+}
+
+
+def main(arguments=None):
+    args = parse_arguments(arguments)
+    if args.worker:
+        bind(args)
+        return calibrate(args) if args.worker == "calibrate" else work(args)
+    # As Ctrl-C, so that runs are stopped too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    pathlib.Path(args.output).mkdir(parents=True, exist_ok=True)
+    trained = [m for m in args.methods if m in contest_methods()]
+    if trained and (args.calibrate or not is_calibrated(args, trained)):
+        print("Measuring the seconds of a step ...", flush=True)
+        finish(start(args, "calibrate", cores()[0]))
+    failed = run_all(args)
+    report(args)
+    return 1 if failed else 0
+
+
+def parse_arguments(arguments):
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--data", required=True, help="folder of corpus and tasks")
+    add("--minutes", type=float, default=20.0, help="of training, each run")
+    add("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    add("--methods", nargs="+", default=list(titles()), choices=list(titles()))
+    add("--split", default="test", choices=["dev", "test"])
+    add("--size", default="nano", help="of the encoder, see kd.models.SIZES")
+    add("--vocabulary-size", type=int, default=8_192)
+    add(
+        "--sequence-length",
+        type=int,
+        default=192,
+        help="tokens that are read of a text when it is measured",
+    )
+    add("--max-train", type=int, help="training rows a task, to save time")
+    add(
+        "--probe-tasks",
+        nargs="*",
+        default=["stsb", "xquad", "trec", "snips_intent"],
+        help="measured on dev on the way, for the plot",
+    )
+    add("--probe-train", type=int, default=2_000, help="their training rows")
+    add("--jobs", type=int, default=1, help="runs at a time, a core each")
+    add("--calibrate", action="store_true", help="measure the steps anew")
+    add("--output", default="runs/quality", help="folder of begun runs")
+    add(
+        "--results",
+        default=str(HERE / "contest" / "results.jsonl"),
+        help="file of finished runs, one JSON object a line",
+    )
+    add("--worker", help=argparse.SUPPRESS)
+    args = parser.parse_args(arguments)
+    if args.jobs < 1 or args.jobs > len(cores()):
+        parser.error(
+            f"--jobs must be from 1 to {len(cores())}, the cores of this "
+            f"process. Received: {args.jobs}"
+        )
+    return args
+
+
+# === Methods ===
+
+
+def contest_methods():
+    from contest.methods import METHODS
+
+    return METHODS
+
+
+def titles():
+    """Method to title, in the order of the table's rows."""
+    from contest.static import ENCODERS
+
+    return {
+        "untrained": "untrained",
+        **{name: m.title for name, m in contest_methods().items()},
+        "tfidf": "TF-IDF, no training",
+        **{name: f"{t}, no training" for name, (t, _) in ENCODERS.items()},
+    }
+
+
+def setting(args, method):
+    """Everything that a result depends on but its seed."""
+    known = {
+        name: getattr(args, name)
+        for name in ("split", "size", "vocabulary_size", "sequence_length")
+    }
+    known["max_train"] = args.max_train
+    known["corpus"] = corpus_digest(args.data)
+    if method in contest_methods():
+        known["minutes"] = args.minutes
+        known["recipe"] = contest_methods()[method].fingerprint()
+    return known
+
+
+def corpus_digest(folder):
+    path = pathlib.Path(folder) / "corpus" / "train.jsonl.gz"
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+# === Calibration ===
+
+
+def calibration_path(args):
+    return pathlib.Path(args.output) / f"calibration-{args.size}.json"
+
+
+def is_calibrated(args, names):
+    path = calibration_path(args)
+    if not path.exists():
+        return False
+    known = json.loads(path.read_text())["recipes"]
+    return all(
+        known.get(name) == contest_methods()[name].fingerprint()
+        for name in names
+    )
+
+
+def calibrate(args):
+    from contest.clock import seconds_per_step
+    from contest.run import Workshop
+
+    seconds = seconds_per_step(Workshop(args), list(contest_methods()))
+    calibration_path(args).write_text(
+        json.dumps(
+            {
+                "seconds_per_step": seconds,
+                "recipes": {
+                    name: method.fingerprint()
+                    for name, method in contest_methods().items()
+                },
+                **origin(),
+            },
+            indent=1,
+        )
+    )
+    for name, value in seconds.items():
+        print(f"{name:>24} {1000 * value:7.1f} ms a step")
+
+
+# === Runs ===
+
+
+def run_all(args):
+    """Runs what is not finished; returns the names of those that failed."""
+    done = {(line["method"], line["seed"]) for line in finished(args)}
+    # Seeds first, so that a part of the contest is a contest of fewer seeds.
+    todo = [
+        (method, seed)
+        for seed, method in itertools.product(args.seeds, args.methods)
+        if (method, seed) not in done
+    ]
+    free, running, failed = cores()[: args.jobs], {}, []
+    try:
+        while todo or running:
+            while todo and free:
+                method, seed = todo.pop(0)
+                core = free.pop(0)
+                print(f"{method}, seed {seed}: begins", flush=True)
+                process = start(args, f"{method}:{seed}", core)
+                running[process] = (method, seed, core)
+            time.sleep(0.2)
+            for process in [p for p in running if p.poll() is not None]:
+                method, seed, core = running.pop(process)
+                free.append(core)
+                if process.returncode:
+                    failed.append(f"{method}, seed {seed}")
+                    print(f"{method}, seed {seed}: FAILED", flush=True)
+                    continue
+                collect(args, method, seed)
+    finally:
+        for process in running:  # each saves a checkpoint first
+            process.send_signal(signal.SIGINT)
+        for process in running:
+            process.wait()
+    return failed
+
+
+def start(args, worker, core):
+    """A run in a process of its own, bound to one core."""
+    flags = []
+    for name, value in vars(args).items():
+        if name in ("worker", "calibrate", "jobs") or value is None:
+            continue
+        values = value if isinstance(value, list) else [value]
+        flags += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return subprocess.Popen(
+        [sys.executable, __file__, *flags, "--worker", f"{worker}@{core}"],
+        env={**os.environ, **ONE_THREAD},
+        # Ctrl-C comes through `run_all`, once.
+        start_new_session=True,
+    )
+
+
+def bind(args):
+    """Takes the core that this process was given; Linux alone can."""
+    # A shell's background job would ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    args.worker, _, core = args.worker.partition("@")
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {int(core)})
+
+
+def finish(process):
+    if process.wait():
+        raise SystemExit("The measurement of the steps failed, see above.")
+
+
+def work(args):
+    """In a run's own process: trains and measures it."""
+    from contest.run import Workshop
+    from contest.run import run
+
+    method, seed = args.worker.split(":")
+    seconds = None
+    if method in contest_methods():
+        known = json.loads(calibration_path(args).read_text())
+        seconds = known["seconds_per_step"][method]
+    found = run(Workshop(args), method, int(seed), seconds)
+    result_path(args, method, seed).write_text(json.dumps(found))
+
+
+def result_path(args, method, seed):
+    return pathlib.Path(args.output) / f"{method}-{seed}" / "result.json"
+
+
+def collect(args, method, seed):
+    """A finished run becomes a line of the results."""
+    found = json.loads(result_path(args, method, seed).read_text())
+    line = {
+        "method": method,
+        "seed": seed,
+        "setting": setting(args, method),
+        **found,
+        **origin(),
+    }
+    path = pathlib.Path(args.results)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+    from contest.report import average
+
+    print(f"{method}, seed {seed}: {average(line):.1f}", flush=True)
+
+
+def finished(args):
+    """The lines of the results that belong to this contest."""
+    path = pathlib.Path(args.results)
+    if not path.exists():
+        return []
+    lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return [
+        line
+        for line in lines
+        if line["method"] in args.methods
+        and line["seed"] in args.seeds
+        and line["setting"] == setting(args, line["method"])
+    ]
+
+
+def origin():
+    """Which code ran where, and when."""
+    import keras
+
+    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
+    commit = subprocess.run(git, capture_output=True, text=True)
+    return {
+        "commit": commit.stdout.strip() or "unknown",
+        "machine": f"{processor()}, {os.cpu_count()} cores",
+        "backend": keras.backend.backend(),
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def processor():
+    path = pathlib.Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [x.partition(":")[2] for x in lines if x.startswith("model name")]
+    return names[0].strip() if names else platform.machine()
+
+
+def cores():
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def report(args):
+    from contest.report import plot
+    from contest.report import table
+
+    lines = finished(args)
+    if not lines:
+        return
+    text = table(lines, titles())
+    print(f"\n{text}")
+    output = pathlib.Path(args.output)
+    (output / f"table-{args.split}.md").write_text(text + "\n")
+    plot(lines, titles(), output / "quality.png")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

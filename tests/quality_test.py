@@ -1,0 +1,264 @@
+"""The contest: what is counted, what is reported, and one small run."""
+
+import argparse
+import gzip
+import json
+import math
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import quality  # noqa: E402
+from contest import report  # noqa: E402
+from contest import run  # noqa: E402
+from contest import static  # noqa: E402
+from contest import tfidf  # noqa: E402
+from contest.word_vectors import WordVectors  # noqa: E402
+
+ANIMALS = ["cat", "dog", "bird", "horse"]
+PLACES = ["house", "tree", "river", "road", "hill"]
+STORIES = [
+    f"The {animal} number {number} came to a {place}, looked at the {place} "
+    f"for a while, and went on. Nobody saw the {animal} near the {place} again."
+    for number in range(16)
+    for animal in ANIMALS
+    for place in PLACES
+]
+
+
+def write_rows(path, *rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join("\t".join(row) + "\n" for row in rows))
+
+
+def write_objects(path, objects):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    open_file = gzip.open if path.suffix == ".gz" else open
+    with open_file(path, "wt") as file:
+        for item in objects:
+            file.write(json.dumps(item) + "\n")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Made texts in the layout that the contest reads."""
+    folder = tmp_path_factory.mktemp("data")
+    for name, part in (("train", STORIES[:300]), ("valid", STORIES[300:])):
+        write_objects(
+            folder / "corpus" / f"{name}.jsonl.gz",
+            [
+                {"text": text, "source": text.split()[1], "id": str(i)}
+                for i, text in enumerate(part)
+            ],
+        )
+    for split in ("train", "dev", "test"):
+        short = [(f"a {a} at the {p}", a, p) for a in ANIMALS for p in PLACES]
+        for name in ("trec", "sst2", "clinc150"):
+            write_rows(
+                folder / "classification" / name / f"{split}.tsv",
+                ("text", "label"),
+                *((text, animal) for text, animal, _ in short),
+            )
+        write_objects(
+            folder / "slots" / "snips" / f"{split}.jsonl",
+            [
+                {
+                    "tokens": text.split(),
+                    "tags": ["O", "B-animal", "O", "O", "B-place"],
+                    "intent": animal,
+                }
+                for text, animal, _ in short
+            ],
+        )
+        write_rows(
+            folder / "nli" / "snli10k" / f"{split}.tsv",
+            ("label", "s1", "s2"),
+            *(
+                ("same" if a == b else "other", f"the {a}", f"one {b}")
+                for a in ANIMALS
+                for b in ANIMALS
+            ),
+        )
+        write_rows(
+            folder / "sts" / "stsb" / f"{split}.tsv",
+            ("score", "s1", "s2"),
+            *(
+                ("5" if a == b else "0", f"the {a} went", f"one {b} went")
+                for a in ANIMALS
+                for b in ANIMALS
+            ),
+        )
+    xquad = folder / "retrieval" / "xquad"
+    write_objects(
+        xquad / "corpus.jsonl",
+        [{"_id": f"d{i}", "title": "", "text": STORIES[i]} for i in range(20)],
+    )
+    write_objects(
+        xquad / "queries.jsonl",
+        [
+            {"_id": f"q{i}", "text": " ".join(STORIES[i].split()[1:9])}
+            for i in range(20)
+        ],
+    )
+    write_rows(
+        xquad / "qrels" / "test.tsv",
+        ("query-id", "corpus-id", "score"),
+        *((f"q{i}", f"d{i}", "1") for i in range(20)),
+    )
+    return folder
+
+
+@pytest.fixture
+def workshop(data, tmp_path):
+    return run.Workshop(
+        argparse.Namespace(
+            data=str(data),
+            output=str(tmp_path),
+            size="nano",
+            vocabulary_size=120,
+            sequence_length=32,
+            split="test",
+            minutes=0.02,
+            max_train=None,
+            probe_tasks=["stsb"],
+            probe_train=None,
+        )
+    )
+
+
+def test_a_run_trains_measures_and_goes_on(workshop):
+    def scores(name):
+        return run.run(workshop, name, 0, 0.01)
+
+    first = scores("bag")
+    assert set(first["scores"]) == set(report.TASKS)
+    assert all(0 <= x <= 1 for x in first["scores"].values())
+    # 0.02 minutes at 0.01 s a step are 120 steps, cut to sixteenths.
+    assert first["steps"] == run.planned_steps(0.02, 0.01) == 128
+    assert [p["step"] for p in first["curve"]] == [8, 16, 32, 64, 128]
+    assert first["curve"][-1]["seconds"] == pytest.approx(1.28)
+    # The same call finds everything there.
+    assert scores("bag") == first
+    # Intents are animals, each a word of its own.
+    assert first["scores"]["snips_intent"] == 1
+    assert scores("untrained")["scores"]["snips_intent"] == 1
+
+
+def test_tfidf_on_tasks_that_its_words_decide(data):
+    scores = tfidf.evaluate(data, "test")
+    assert set(scores) == set(report.TASKS)
+    for task in ("trec", "snips_intent", "snips_slots", "snli", "xquad"):
+        assert scores[task] == 1
+    # Four of sixteen pairs are equal in score and in cosine, as are the rest.
+    assert scores["stsb"] == pytest.approx(1)
+
+
+def test_ppmi_is_that_of_counted_pairs():
+    texts = ["red fox red fox", "blue sky over blue sea", "red sky"]
+    encoder = static.ppmi_svd([t for t in texts for _ in range(3)], 0, 2)
+    words = list(static.Words(texts * 3).index)
+    counts = np.zeros((len(words), len(words)))
+    for text in texts * 3:
+        row = text.split()
+        for i, j in ((i, j) for i in range(len(row)) for j in range(len(row))):
+            if 0 < abs(i - j) <= 2:
+                counts[words.index(row[i]), words.index(row[j])] += 1
+    margin = counts.sum(axis=1)
+    expected = np.zeros_like(counts)
+    for i, j in np.argwhere(counts):
+        pmi = math.log(counts[i, j] * counts.sum() / (margin[i] * margin[j]))
+        expected[i, j] = max(pmi, 0)
+    # U sqrt(S) of all but the last dimension: U S^2 U' is P P'.
+    u, s, _ = np.linalg.svd(expected)
+    size = len(words) - 1
+    expected = (u[:, :size] * s[:size]) @ u[:, :size].T
+    np.testing.assert_allclose(
+        encoder.vectors @ encoder.vectors.T, expected, atol=1e-5
+    )
+
+
+def test_sif_weighs_and_takes_the_common_direction_out():
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(ANIMALS + PLACES, 6)) for _ in range(40)]
+    words = static.Words(texts)
+    vectors = rng.normal(size=(len(words.index), 5)) + 3
+    encoder = static.sif(words, vectors)
+    means = []
+    for text in texts:
+        ids = [words.index[w] for w in text.split()]
+        share = [words.frequency[i] for i in ids]
+        weight = np.array([1e-3 / (1e-3 + p) for p in share])
+        means.append((weight[:, None] * vectors[ids]).sum(0) / weight.sum())
+    means = np.stack(means)
+    axis = np.linalg.svd(means)[2][0]
+    np.testing.assert_allclose(
+        encoder.encode(texts), means - np.outer(means @ axis, axis), atol=1e-5
+    )
+    assert not encoder.encode(["unheard of"]).any()
+
+
+def test_word_vectors_average_the_pieces_of_a_word():
+    vectors = np.eye(3)
+    encoder = WordVectors(
+        lambda texts: [[0, 1][: len(t)] for t in texts], vectors
+    )
+    (words,) = encoder.encode_words([["ab", "a", "ab", ""]])
+    np.testing.assert_allclose(
+        words, [[0.5, 0.5, 0], [1, 0, 0], [0.5, 0.5, 0], [0, 0, 0]]
+    )
+
+
+def test_the_table_pairs_seeds():
+    def line(method, seed, score, **more):
+        scores = dict.fromkeys(report.TASKS, score)
+        return {"method": method, "seed": seed, "scores": scores, **more}
+
+    text = report.table(
+        [
+            line("crop_info_nce", 0, 0.5, steps=1_600),
+            line("crop_info_nce", 1, 0.7, steps=1_600),
+            line("dino_lm", 0, 0.52, steps=800),
+            line("dino_lm", 1, 0.74, steps=800),
+            line("dino_lm", 2, 0.9, steps=800),
+        ],
+        {"untrained": "untrained", "crop_info_nce": "crops", "dino_lm": "ours"},
+    )
+    head, _, crops, ours = text.splitlines()
+    assert head.count("|") == crops.count("|") == ours.count("|") == 14
+    assert "| 60.0 ± 14.1 |  | 1,600 |" in crops
+    # Differences of 2 and 4 points; the third seed has no counterpart.
+    assert "| 72.0 ± 19.1 | 3.0 ± 1.4 | 800 |" in ours
+
+
+def test_a_recipe_has_a_fingerprint_of_its_own():
+    methods = quality.contest_methods()
+    prints = {name: m.fingerprint() for name, m in methods.items()}
+    assert len(set(prints.values())) == len(methods)
+    assert prints == {name: m.fingerprint() for name, m in methods.items()}
+
+
+@pytest.mark.slow
+def test_the_command_twice(data, tmp_path, capfd):
+    flags = [
+        *("--data", data, "--output", tmp_path, "--minutes", 0.01),
+        *("--seeds", 0, "--vocabulary-size", 120, "--sequence-length", 32),
+        *("--probe-tasks", "stsb", "--results", tmp_path / "results.jsonl"),
+    ]
+    flags = [str(flag) for flag in flags]
+    assert quality.main(flags) == 0
+    printed = capfd.readouterr().out
+    lines = (tmp_path / "results.jsonl").read_text().splitlines()
+    assert len(lines) == len(quality.titles())
+    assert {"commit", "machine", "date", "setting"} <= set(json.loads(lines[0]))
+    for title in quality.titles().values():
+        assert f"| {title} |" in printed
+    assert (tmp_path / "quality.png").stat().st_size > 10_000
+    # Again: nothing is left to do.
+    assert quality.main(flags) == 0
+    assert "begins" not in capfd.readouterr().out
+    assert (tmp_path / "results.jsonl").read_text().splitlines() == lines
