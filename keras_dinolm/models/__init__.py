@@ -6,6 +6,12 @@ Importing this registers the classes that keras-hub's `from_preset` needs.
 from keras_dinolm.models.backbone import SIZES as SIZES
 from keras_dinolm.models.backbone import DinoLMBackbone as DinoLMBackbone
 from keras_dinolm.models.dino_lm import DinoLM as DinoLM
+from keras_dinolm.models.multi_student_distillation import (
+    MultiStudentDistillation as MultiStudentDistillation,
+)
+from keras_dinolm.models.multi_teacher_distillation import (
+    MultiTeacherDistillation as MultiTeacherDistillation,
+)
 from keras_dinolm.models.preset_files import check_preset as check_preset
 from keras_dinolm.models.presets import export_preset as export_preset
 from keras_dinolm.models.text_classifier import (
