@@ -1,6 +1,9 @@
 """The training step of each backend, schedules, resuming, ablations."""
 
 from keras_dinolm.training.ablation import Ablation as Ablation
+from keras_dinolm.training.optimizer_group import (
+    OptimizerGroup as OptimizerGroup,
+)
 from keras_dinolm.training.resume import fit as fit
 from keras_dinolm.training.schedules import Cosine as Cosine
 from keras_dinolm.training.schedules import Linear as Linear
@@ -9,4 +12,5 @@ from keras_dinolm.training.skipped_step_guard import (
     SkippedStepGuard as SkippedStepGuard,
 )
 from keras_dinolm.training.step import read_variable as read_variable
+from keras_dinolm.training.step import train_each as train_each
 from keras_dinolm.training.step import train_step as train_step
