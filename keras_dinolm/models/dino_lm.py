@@ -8,6 +8,9 @@ from keras_dinolm import objectives as objectives_module
 from keras_dinolm import training
 from keras_dinolm.models.backbone import DinoLMBackbone
 from keras_dinolm.models.feature_statistics import FeatureStatistics
+from keras_dinolm.models.lora import enable_lora
+from keras_dinolm.models.lora import merged_values
+from keras_dinolm.models.lora import revive
 from keras_dinolm.models.phased_model import PhasedModel
 from keras_dinolm.models.phased_model import check_compile
 from keras_dinolm.models.preset_files import check_preset
@@ -137,6 +140,7 @@ class DinoLM(PhasedModel):
         teacher=None,
         mask_student=None,
         group_starts=None,
+        lora_rank=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -200,6 +204,10 @@ class DinoLM(PhasedModel):
         else:
             self.teacher = Tower(backbone.clone(), **towers, name="teacher")
             self.teacher.trainable = False
+        self.lora_rank = lora_rank
+        if lora_rank is not None:
+            enable_lora(self.student.encoder, lora_rank)
+        if not self.teacher_is_fixed:
             self.reset_teacher()
         self.mask_student = (
             not self.teacher_is_fixed if mask_student is None else mask_student
@@ -210,7 +218,10 @@ class DinoLM(PhasedModel):
         if not self.mask_student:
             _check_nothing_is_masked(self.objectives)
         for objective in self.objectives:
-            objective.build_for(self)
+            # Optimizers tell its parts from the encoder's by their paths.
+            with keras.name_scope("objectives"):
+                with keras.name_scope(objective.name):
+                    objective.build_for(self)
         if self.teacher_is_fixed:
             if momentum is not None:
                 raise ValueError(
@@ -393,9 +404,9 @@ class DinoLM(PhasedModel):
     def _move_teacher(self, moved):
         share = 1.0 - value_at(self.momentum, self.updates)
         for teacher, student in zip(
-            self.teacher.weights, self.student.weights, strict=True
+            self.teacher.weights, merged_values(self.student), strict=True
         ):
-            difference = ops.stop_gradient(student.value) - teacher.value
+            difference = ops.stop_gradient(student) - teacher.value
             change = ops.cast(share, teacher.dtype) * difference
             teacher.assign_add(ops.where(moved, change, 0.0))
 
@@ -421,10 +432,10 @@ class DinoLM(PhasedModel):
                 "nothing to reset."
             )
         for teacher, student in zip(
-            self.teacher.weights, self.student.weights, strict=True
+            self.teacher.weights, merged_values(self.student), strict=True
         ):
             # A copy: jax may not donate one buffer twice.
-            teacher.assign(ops.copy(student.value))
+            teacher.assign(ops.copy(student))
 
     def get_metrics_result(self):
         """As Keras', without the metrics of objectives that do not act."""
@@ -458,9 +469,10 @@ class DinoLM(PhasedModel):
     def guards(self):
         return [training.SkippedStepGuard(self.max_skipped_steps)]
 
-    def forget_update(self):
-        """The state may have been restored: looks at the counter anew."""
+    def prepare_fit(self):
+        """What a restored state needs: a new look at it, factors that move."""
         self._last_update_read = None
+        revive(self.student)
 
     def enter_next_phase(self, model, *args):
         """Enters a new phase if it is time; reads the counter only if it may.
@@ -630,6 +642,7 @@ class DinoLM(PhasedModel):
             else None,
             "mask_student": self.mask_student,
             "group_starts": dict(self.group_starts),
+            "lora_rank": self.lora_rank,
         }
 
     @classmethod

@@ -47,7 +47,7 @@ class PhasedModel(keras.Model):
             A `History`.
         """
         for part in self.parts():
-            part.forget_update()
+            part.prepare_fit()
         return super().fit(
             x,
             callbacks=[*self.guards(), *(callbacks or [])],
