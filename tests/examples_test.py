@@ -15,6 +15,8 @@ import keras
 import numpy as np
 import pytest
 
+from tests.pictures import pieces
+
 ROOT = pathlib.Path(__file__).parent.parent
 START = """
 import os, runpy, sys
@@ -159,6 +161,24 @@ def test_curate_finds_what_it_planted(tmp_path, monkeypatch):
         *("--cluster-size", 4, "--resampling", 0, "--output", tmp_path),
     )
     assert "precision" not in printed and "Leaks of test texts" in printed
+
+
+def test_pictures_of_a_preset_with_heads(corpus, tmp_path):
+    preset, output = tmp_path / "preset", tmp_path / "pictures"
+    pieces.model().export_preset(preset, pieces.tokenizer(), heads=True)
+    printed = run(
+        "pictures.py",
+        *("--preset", preset, "--texts", corpus, "--output", output),
+        *("--max-texts", 20, "--num-prototypes", 2, "--num-spans", 2),
+        *("--compare", pieces.HOSTILE, "the foxes ran"),
+    )
+    assert "20 texts" in printed
+    for head in ("sequence", "token"):
+        assert f"{head} head" in printed
+    # Two similarities, two layers of attention, two heads.
+    assert "6 pictures" in printed and len(list(output.glob("*.png"))) == 6
+    page = (output / "index.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 6 and "<script" not in page
 
 
 @pytest.mark.parametrize("name", ["search.py", "classify.py"])
