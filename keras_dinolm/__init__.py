@@ -17,6 +17,7 @@ and imports neither Keras, keras-hub nor TensorFlow by itself:
     kd.training    the per-backend training step, resumable `fit`, ablations
     kd.callbacks   monitors and safe checkpoints
     kd.evaluation  k-NN, retrieval, probes, RankMe
+    kd.pictures    token similarities, attention maps, prototype atlas
 """
 
 import importlib
@@ -33,6 +34,7 @@ _ROOMS = {
     "models": "keras_dinolm.models",
     "objectives": "keras_dinolm.objectives",
     "optimizers": "keras_dinolm.training.optimizers",
+    "pictures": "keras_dinolm.pictures",
     "schedules": "keras_dinolm.training.schedules",
     "training": "keras_dinolm.training",
     "views": "keras_dinolm.views",

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import keras_dinolm as kd
+from tests.pictures import pieces
 
 ROOT = pathlib.Path(__file__).parent.parent
 START = """
@@ -211,6 +212,24 @@ def test_continue_pretraining_measures_and_leaves_a_preset(corpus, tmp_path):
     assert len(rows) == 4  # before, twice, and two mixtures
     embedder = kd.models.DinoLMTextEmbedder.from_preset(tmp_path / "run/preset")
     assert np.isfinite(embedder.encode("The cat came to a hill.")).all()
+
+
+def test_pictures_of_a_preset_with_heads(corpus, tmp_path):
+    preset, output = tmp_path / "preset", tmp_path / "pictures"
+    pieces.model().export_preset(preset, pieces.tokenizer(), heads=True)
+    printed = run(
+        "pictures.py",
+        *("--preset", preset, "--texts", corpus, "--output", output),
+        *("--max-texts", 20, "--num-prototypes", 2, "--num-spans", 2),
+        *("--compare", pieces.HOSTILE, "the foxes ran"),
+    )
+    assert "20 texts" in printed
+    for head in ("sequence", "token"):
+        assert f"{head} head" in printed
+    # Two similarities, two layers of attention, two heads.
+    assert "6 pictures" in printed and len(list(output.glob("*.png"))) == 6
+    page = (output / "index.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 6 and "<script" not in page
 
 
 @pytest.mark.parametrize("name", ["search.py", "classify.py"])

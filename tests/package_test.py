@@ -33,6 +33,8 @@ MAY_IMPORT = {
     # Texts come as `data` has them, neighbours as `evaluation` finds them.
     "curation": {"data", "evaluation"},
     "callbacks": {"models", "data", "evaluation", "training", "losses"},
+    # No part of `evaluation`, which returns numbers and imports no keras-hub.
+    "pictures": {"models", "data", "evaluation", "layers", "views"},
 }
 
 # One file's knowledge of a room below it, with the reason.

@@ -78,7 +78,45 @@ class SelfAttention(keras.layers.Layer):
         return initialize
 
     def call(self, inputs, attention_mask=None, cos=None, sin=None):
-        batch, length, dim = ops.shape(inputs)
+        query, key, value = self._project(inputs, cos, sin)
+        attended = ops.dot_product_attention(
+            query, key, value, mask=attention_mask
+        )
+        return self.output_projection(ops.reshape(attended, ops.shape(inputs)))
+
+    def probabilities(self, inputs, attention_mask=None, cos=None, sin=None):
+        """What each token attends to, and how much.
+
+        `call` never holds these: its kernels do not form them. They are
+        computed anew from queries and keys, in float32 whatever the policy.
+
+        Args:
+            inputs: as for `call`.
+            attention_mask: as for `call`.
+            cos: as for `call`.
+            sin: as for `call`.
+
+        Returns:
+            float32 tensor `[batch, heads, length, length]`. Each row (the
+            last axis) sums to 1, with exactly 0 where the mask is `False`; a
+            row without anything to attend to is 0.
+        """
+        query, key, _ = self._project(inputs, cos, sin)
+        scores = ops.einsum(
+            "bqhd,bkhd->bhqk",
+            ops.cast(query, "float32"),
+            ops.cast(key, "float32"),
+        )
+        scores = scores / self.head_dim**0.5
+        if attention_mask is None:
+            return ops.softmax(scores)
+        # A finite bound, so that a row of padding alone does not become NaN.
+        probabilities = ops.softmax(ops.where(attention_mask, scores, -1e9))
+        return ops.where(attention_mask, probabilities, 0.0)
+
+    def _project(self, inputs, cos, sin):
+        """Queries, keys and values, `[batch, length, heads, head_dim]`."""
+        batch, length, _ = ops.shape(inputs)
         heads = (batch, length, 3, self.num_heads, self.head_dim)
         qkv = ops.reshape(self.query_key_value(inputs), heads)
         query_key, value = qkv[:, :, :2], qkv[:, :, 2]
@@ -87,15 +125,7 @@ class SelfAttention(keras.layers.Layer):
             query_key = rotate(
                 query_key, cos[:, None, None, :], sin[:, None, None, :]
             )
-        attended = ops.dot_product_attention(
-            query_key[:, :, 0],
-            query_key[:, :, 1],
-            value,
-            mask=attention_mask,
-        )
-        return self.output_projection(
-            ops.reshape(attended, (batch, length, dim))
-        )
+        return query_key[:, :, 0], query_key[:, :, 1], value
 
     def compute_output_shape(self, inputs_shape):
         return inputs_shape

@@ -7,6 +7,8 @@ import warnings
 import h5py
 import keras
 
+from keras_dinolm.models.tower import Tower
+
 CONFIG = "heads.json"
 WEIGHTS = "heads.weights.h5"
 
@@ -44,6 +46,29 @@ def read_head_sizes(preset):
     """
     config = _read_config(preset)
     return {name: size for name, size in config.items() if name != "heads"}
+
+
+def has_heads(preset):
+    """Whether a local preset was written with its heads."""
+    return (pathlib.Path(preset) / CONFIG).is_file()
+
+
+def load_tower(encoder, preset):
+    """The network that a preset with heads was exported from.
+
+    Args:
+        encoder: `TextEncoder` of that preset.
+        preset: string or path of a local preset.
+
+    Returns:
+        A `Tower` with all heads of the preset.
+
+    Raises:
+        FileNotFoundError: if the preset has no heads.
+    """
+    tower = Tower(encoder, **_read_config(preset), name="tower")
+    load_heads(tower, preset)
+    return tower
 
 
 def load_heads(tower, preset):

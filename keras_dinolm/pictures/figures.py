@@ -1,0 +1,63 @@
+"""What all figures have in common."""
+
+from matplotlib.figure import Figure
+
+from keras_dinolm.pictures.fonts import drawable
+from keras_dinolm.pictures.fonts import families
+
+LABEL_SIZE = 7
+# Inches that a row of labels needs.
+_CELL = 0.14
+_SMALLEST, _LARGEST = 1.8, 12.0
+
+
+def new_figure(width, height):
+    """A figure that no window and no global state knows of."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def side(count):
+    """Inches of an axis with so many labels."""
+    return min(max(_CELL * count, _SMALLEST), _LARGEST)
+
+
+def words(text=None):
+    """Arguments that draw a text as it is: no formula, no missing glyph."""
+    style = {"fontfamily": families(), "parse_math": False}
+    return style if text is None else {**style, "s": drawable(text)}
+
+
+def heat_map(axes, values, row_names, column_names, **kwargs):
+    """An image with a name for each row and each column.
+
+    Args:
+        axes: matplotlib axes.
+        values: array `[rows, columns]`.
+        row_names: sequence of strings, or `None` for no labels.
+        column_names: as `row_names`.
+        **kwargs: for `imshow`, such as `vmin` and `vmax`.
+
+    Returns:
+        The image, for a color bar.
+    """
+    image = axes.imshow(
+        values, aspect="auto", interpolation="nearest", **kwargs
+    )
+    for set_ticks, names, rotation in (
+        (axes.set_yticks, row_names, 0),
+        (axes.set_xticks, column_names, 90),
+    ):
+        names = () if names is None else [_short(name) for name in names]
+        set_ticks(
+            range(len(names)),
+            [drawable(name) for name in names],
+            rotation=rotation,
+            fontsize=LABEL_SIZE,
+            **words(),
+        )
+    axes.tick_params(length=0)
+    return image
+
+
+def _short(name, length=18):
+    return name if len(name) <= length else name[: length - 1] + "\u2026"

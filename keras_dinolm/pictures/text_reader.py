@@ -1,0 +1,293 @@
+"""An encoder, its tokenizer and its heads, ready to read texts."""
+
+import functools
+import math
+
+import keras
+import keras_hub
+import numpy as np
+
+from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.models import TextEncoder
+from keras_dinolm.models.preset_files import check_preset
+from keras_dinolm.models.preset_heads import has_heads
+from keras_dinolm.models.preset_heads import load_tower
+from keras_dinolm.models.text_embedder import padded_length
+from keras_dinolm.models.tower import Tower
+from keras_dinolm.pictures.pieces import CLS
+from keras_dinolm.pictures.pieces import Pieces
+from keras_dinolm.pictures.tokens import Tokens
+from keras_dinolm.views.special_tokens import SpecialTokens
+
+
+class TextReader:
+    """Reads texts with an encoder, and knows what its tokens look like.
+
+    What the pictures are made from: any preset of this library, of a
+    `DinoLMBackbone` or of a keras-hub encoder, with or without heads.
+
+    Args:
+        network: what `model.learned()` of a `DinoLM` returns (an encoder with
+            its heads), a `TextEncoder`, or a backbone that it takes.
+        tokenizer: the tokenizer that the network was trained with.
+
+    Raises:
+        ValueError: if the network is none of these, or the tokenizer has
+            tokens that it does not know.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = kd.models.DinoLMTokenizer([*special, "fox", "##es", "."])
+    backbone = kd.models.DinoLMBackbone(
+        tokenizer.vocabulary_size(), num_layers=1, num_heads=2, hidden_dim=8,
+        intermediate_dim=16,
+    )
+    # Or `TextReader.from_preset("my_preset")`.
+    reader = kd.pictures.TextReader(backbone, tokenizer)
+    tokens = reader.tokens("Foxes.")
+    tokens.names  # ("[CLS]", "fox", "·es", ".")
+    reader.features([tokens.ids])[0]["tokens"].shape  # (4, 8)
+    ```
+    """
+
+    def __init__(self, network, tokenizer):
+        self.tower = network if isinstance(network, Tower) else None
+        if self.tower is not None:
+            network = network.encoder
+        elif not isinstance(network, TextEncoder):
+            network = TextEncoder(network)
+        self.encoder = network
+        self.tokenizer = tokenizer
+        used = tokenizer.vocabulary_size()
+        if used > self.encoder.vocabulary_size:
+            raise ValueError(
+                "`tokenizer` and `network` do not belong together: the "
+                f"tokenizer has {used} tokens, the token embedding "
+                f"{self.encoder.vocabulary_size} rows. Pass the tokenizer "
+                "that the network was trained with."
+            )
+        self._special = SpecialTokens.of(tokenizer)
+        self._models = {}
+
+    @classmethod
+    def from_preset(cls, preset, pooling=None):
+        """Opens a preset that `export_preset` wrote, with heads if it has any.
+
+        Args:
+            preset: string or path.
+            pooling: as for `TextEncoder`: how a keras-hub backbone was pooled
+                in training. A `DinoLMBackbone` knows; leave `None`.
+
+        Returns:
+            A `TextReader`.
+
+        Raises:
+            FileNotFoundError: if the preset is not whole.
+        """
+        check_preset(preset)
+        network = TextEncoder(
+            keras_hub.models.Backbone.from_preset(str(preset)), pooling=pooling
+        )
+        if has_heads(preset):
+            network = load_tower(network, preset)
+        return cls(network, keras_hub.models.Tokenizer.from_preset(str(preset)))
+
+    @property
+    def heads(self):
+        """Names of the heads, none if the preset was written without them."""
+        return () if self.tower is None else self.tower.heads
+
+    @functools.cached_property
+    def pieces(self):
+        """How tokens are written."""
+        return Pieces(self.tokenizer)
+
+    def tokens(self, text, max_tokens=None):
+        """Splits a text into tokens.
+
+        Args:
+            text: string.
+            max_tokens: int. Where the text is cut, without counting `[CLS]`;
+                `None` cuts where the encoder must.
+
+        Returns:
+            `Tokens`.
+
+        Raises:
+            TypeError: if `text` is no string.
+        """
+        ids = self.ids(text)
+        kept = ids[: self.limit("max_tokens", max_tokens)]
+        return Tokens(
+            text,
+            self.row(kept),
+            (CLS, *self.pieces.names(kept)),
+            num_left_out=len(ids) - len(kept),
+        )
+
+    def ids(self, text):
+        """All ids of a text, without `[CLS]`.
+
+        Args:
+            text: string.
+
+        Returns:
+            A tuple of ints.
+
+        Raises:
+            TypeError: if `text` is no string.
+        """
+        if not isinstance(text, str):
+            raise TypeError(
+                "A text must be a string. Received: "
+                f"{text!r} (of type {type(text).__name__})"
+            )
+        # On some paths keras-hub gives tensors.
+        return tuple(
+            int(i) for i in np.asarray(self.tokenizer.tokenize([text])[0])
+        )
+
+    def row(self, ids):
+        """Ids as the encoder reads them: `[CLS]` first, as in training."""
+        return (self._special.cls_token_id, *ids)
+
+    def limit(self, name, length):
+        """The smaller of a length and what the encoder takes beside `[CLS]`.
+
+        Args:
+            name: string, what the argument is called, for errors.
+            length: int, or `None`.
+
+        Returns:
+            An int, or `None` if neither has a limit.
+        """
+        longest = self.encoder.max_sequence_length
+        limits = [] if longest is None else [longest - 1]
+        if length is not None:
+            limits.append(check_positive(name, length))
+        return min(limits, default=None)
+
+    def features(self, rows, batch_size=32):
+        """What the encoder makes of rows of token ids.
+
+        Args:
+            rows: list of sequences of ids, each with `[CLS]` first.
+            batch_size: int. Rows at a time.
+
+        Returns:
+            A list of `{"tokens": float array [length, dim], "sequence": float
+            array [dim]}`, one a row.
+        """
+        if "features" not in self._models:
+            self._models["features"] = self._model(lambda features: features)
+        return self._predict("features", rows, batch_size, {"tokens"})
+
+    def assignments(self, rows, head, of_tokens, batch_size=32):
+        """The nearest prototype of each text, or of each token.
+
+        Args:
+            rows: as for `features`.
+            head: string, `"sequence"` or `"token"`.
+            of_tokens: boolean. Whether tokens are assigned, or texts.
+            batch_size: int. Rows at a time.
+
+        Returns:
+            A list of `{"prototype": int array, "cosine": float array}`, one a
+            row: scalars, or with `of_tokens` of shape `[length]`.
+
+        Raises:
+            ValueError: if there is no such head.
+        """
+        self._check_head(head)
+        name = head, of_tokens
+        if name not in self._models:
+            projection = self.tower.projections[head]
+            prototypes = self.tower.prototypes[head]
+            kind = "tokens" if of_tokens else "sequence"
+
+            def nearest(features):
+                cosines = prototypes(projection(features[kind]))
+                return {
+                    "prototype": keras.ops.argmax(cosines, axis=-1),
+                    "cosine": keras.ops.max(cosines, axis=-1),
+                }
+
+            self._models[name] = self._model(nearest)
+        per_token = {"prototype", "cosine"} if of_tokens else set()
+        return self._predict(name, rows, batch_size, per_token)
+
+    def _check_head(self, head):
+        if not self.heads:
+            raise ValueError(
+                "There are no heads, and so no prototypes. Write the preset "
+                "with `model.export_preset(..., heads=True)`, or give "
+                "`TextReader` the network `model.learned()` of a `DinoLM`. "
+                f"Received: head={head!r}"
+            )
+        if head not in self.heads:
+            raise ValueError(
+                f"Argument `head` must be one of {self.heads}, those that the "
+                f"network was trained with. Received: head={head!r}"
+            )
+
+    def _model(self, function):
+        """A model from rows to a function of their features."""
+        inputs = {
+            "token_ids": keras.Input((None,), dtype="int32", name="token_ids"),
+            "padding_mask": keras.Input(
+                (None,), dtype="bool", name="padding_mask"
+            ),
+        }
+        return keras.Model(inputs, function(self.encoder(inputs)))
+
+    def _predict(self, name, rows, batch_size, per_token):
+        """Outputs of each row; those `per_token` without padding."""
+        batch_size = check_positive("batch_size", batch_size)
+        results = [None] * len(rows)
+        order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
+        for start in range(0, len(order), batch_size):
+            indices = order[start : start + batch_size]
+            batch = self.batch([rows[i] for i in indices], batch_size)
+            found = self._models[name].predict_on_batch(batch)
+            for place, i in enumerate(indices):
+                length = len(rows[i])
+                results[i] = {
+                    key: _plain(value[place])[:length]
+                    if key in per_token
+                    else _plain(value[place])
+                    for key, value in found.items()
+                }
+        return results
+
+    def batch(self, rows, batch_size=1):
+        """Rows as one batch, of one of a few shapes, so that few are compiled.
+
+        Args:
+            rows: list of sequences of ids.
+            batch_size: int. Rows of a full batch; surplus rows are empty.
+
+        Returns:
+            `{"token_ids": int32 array, "padding_mask": bool array}`, both
+            `[rows, length]`.
+        """
+        longest = self.encoder.max_sequence_length
+        length = max(len(row) for row in rows)
+        length = padded_length(length, longest or math.inf)
+        size = min(1 << (len(rows) - 1).bit_length(), batch_size)
+        ids = np.full((size, length), self._special.pad_token_id, "int32")
+        mask = np.zeros((size, length), "bool")
+        for index, row in enumerate(rows):
+            ids[index, : len(row)] = row
+            mask[index, : len(row)] = True
+        return {"token_ids": ids, "padding_mask": mask}
+
+
+def _plain(value):
+    """In a dtype that NumPy knows, unlike bfloat16."""
+    value = np.asarray(value)
+    whole = np.issubdtype(value.dtype, np.integer)
+    return value.astype("int64" if whole else "float32")
