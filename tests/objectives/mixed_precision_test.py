@@ -1,4 +1,4 @@
-"""Every objective with every kind of targets, in float32 and mixed_bfloat16.
+"""Every objective and every kind of targets, in float32 and mixed_bfloat16.
 
 Both policies get the same weights and the same features; under the mixed one
 the features come in bfloat16, as its encoder gives them. That alone moves
@@ -44,21 +44,17 @@ def targets():
 
 
 def make_objectives():
-    """Every objective, those with targets once for each kind of them."""
-    made = []
-    for kind in targets():
-        for make in (
-            O.SequenceDistillation,
-            O.TokenDistillation,
-            O.CrossViewTokenDistillation,
-        ):
-            # Soft enough that a rounded cosine is no other target.
-            options = {"targets": targets()[kind], "teacher_temperature": 0.1}
-            made.append(make(name=f"{make.__name__}_{kind}", **options))
-    for make in (O.SequenceDistillation, O.TokenDistillation):
-        name = f"{make.__name__}_in_chunks"
-        made.append(make(max_logits=5 * K, teacher_temperature=0.1, name=name))
+    """Every objective, and one of them with each kind of targets."""
+    # Soft enough that a rounded cosine is no other target.
+    options = {"teacher_temperature": 0.1}
+    made = [
+        O.SequenceDistillation(targets=kind, name=name, **options)
+        for name, kind in targets().items()
+    ]
     made += [
+        O.TokenDistillation(**options),
+        O.TokenDistillation(max_logits=5 * K, name="in_chunks", **options),
+        O.CrossViewTokenDistillation(targets=L.Centering(), **options),
         O.FeatureRegression(num_layers=2),
         O.KoLeo(across_views=True, name="koleo_across_views"),
         O.VICReg(expander_dim=8),
