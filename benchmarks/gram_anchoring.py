@@ -52,7 +52,7 @@ def main():
     output.mkdir(parents=True, exist_ok=True)
     train = kd.data.installed_docs("train", show_progress=False)
     held_out = kd.data.installed_docs("held_out", show_progress=False)
-    tokenizer = kd.data.train_tokenizer(train, args.vocabulary_size)
+    tokenizer = load_tokenizer(args, train, output / "tokenizer")
     tokens = kd.data.tokenize(train, tokenizer, output / "tokens")
     tasks = make_tasks(args, train, held_out)
     for seed in args.seeds:
@@ -84,6 +84,15 @@ def parse_arguments():
     add("--num-prototypes", type=int, default=512)
     add("--probe-sentences", type=int, default=800, help="to train a probe on")
     return parser.parse_args()
+
+
+def load_tokenizer(args, train, folder):
+    """Trained once, since the same command goes on."""
+    if not (folder / "done").exists():
+        tokenizer = kd.data.train_tokenizer(train, args.vocabulary_size)
+        tokenizer.save_to_preset(str(folder))
+        (folder / "done").touch()
+    return kd.models.DinoLMTokenizer.from_preset(str(folder))
 
 
 # === The run and its fork ===

@@ -11,6 +11,7 @@ O = kd.objectives  # noqa: E741
 V = kd.views
 
 
+@pytest.fixture(scope="module")
 def phase_one():
     """A model some updates on, with schedules, state and a curriculum."""
     views = tiny.text_views(
@@ -47,45 +48,37 @@ def phase_one():
     return model, views
 
 
-def test_views_of_the_second_phase():
-    model, views = phase_one()
-    longer = kd.models.LongContextAdaptation(model, views, factor=4).views
+@pytest.fixture(scope="module")
+def adaptation(phase_one):
+    return kd.models.LongContextAdaptation(
+        *phase_one, position_jitter=1.5, gram_weight=3.0
+    )
+
+
+def test_views_of_the_second_phase(phase_one, adaptation):
+    longer = adaptation.views
     groups = {group.name: group for group in longer.groups}
     assert list(groups) == ["global", "local", "short"]
     assert longer.sequence_length == 64
+    assert adaptation.buckets == [15, 31, 63]
     # Any length from the old one's least to the new one's most.
     assert groups["global"].span == (0.2, 1.0)
     assert groups["global"].mask_probability == 0.5
-    assert groups["local"] == views.groups[1]
+    assert groups["local"] == phase_one[1].groups[1]
     # Exactly a window of the first phase, where the text is long enough.
-    short = tiny.batch(batch_size=4, width=63, views=longer)["short"]
     shape = longer.shapes(4, 63)["short"]["token_ids"]
-    assert shape == short["token_ids"].shape == (4, 1, 16)
-    whole = V.TextViews(tiny.Tokens(), 64, longer.groups)(
-        {
-            "token_ids": np.full((2, 63), 9, "int32"),
-            "lengths": np.array([63, 63]),
-        }
-    )
-    assert (whole["short"]["positions"] >= 0).sum(-1).tolist() == [[15], [15]]
+    assert shape == (4, 1, 16)
+    windows = {
+        "token_ids": np.full((4, 63), 9, "int32"),
+        "lengths": np.full(4, 63),
+    }
+    short = longer(windows)["short"]["positions"]
+    assert ((short >= 0).sum(-1) == 15).all()
 
 
-@pytest.mark.parametrize(
-    ("factor", "buckets"),
-    [(2, [15, 31]), (3, [15, 31, 47]), (8, [15, 31, 63, 127])],
-)
-def test_buckets_double_up_to_the_new_width(factor, buckets):
-    model, views = tiny.model([O.KoLeo()]), tiny.text_views()
-    made = kd.models.LongContextAdaptation(model, views, factor)
-    assert made.buckets == buckets
-
-
-def test_begins_as_what_came_out_of_the_first_phase():
-    model, views = phase_one()
-    made = kd.models.LongContextAdaptation(
-        model, views, position_jitter=1.5, gram_weight=3.0
-    ).model
-    old = model.teacher
+def test_begins_as_what_came_out_of_the_first_phase(phase_one, adaptation):
+    model, _ = phase_one
+    made, old = adaptation.model, model.teacher
     expected = kd.models.extend_context(old.encoder.backbone, 4)
     for tower in (made.student, made.teacher):
         assert tower.encoder.backbone.max_wavelength == expected.max_wavelength
@@ -114,34 +107,47 @@ def test_begins_as_what_came_out_of_the_first_phase():
     assert model.objectives[1].start == 5
 
 
-def test_gram_teacher_is_the_encoder_as_it_was():
-    _, views = phase_one()
-    values = {}
-    for rope in ("extrapolation", "interpolation"):
-        model, _ = phase_one()
-        made = kd.models.LongContextAdaptation(model, views, rope=rope)
+def test_gram_teacher_is_the_encoder_as_it_was(phase_one, adaptation):
+    model, views = phase_one
+    same = kd.models.LongContextAdaptation(
+        model, views, rope="extrapolation", position_jitter=1.0
+    )
+    values = []
+    for made in (same, adaptation):
         batch = tiny.batch(batch_size=4, width=63, views=made.views)
         outputs = made.model(batch, training=True)
         loss, aux = made.model.evaluate_objectives(batch, outputs)
-        values[rope] = float(tiny.values([aux["metrics"]["gram_anchoring"]])[0])
+        values += tiny.values([aux["metrics"]["gram_anchoring"]])
         assert np.isfinite(tiny.values([loss])[0])
     # The student starts as the Gram teacher, with its positions or others.
-    assert values["extrapolation"] < 1e-9
-    assert values["interpolation"] > 1e-6
+    assert values[0] < 1e-9 and values[1] > 1e-6
+    gram = adaptation.model.objectives[-1].gram_teacher
+    assert gram.backbone.max_wavelength == 10_000
+    assert gram.backbone.position_jitter == 1.0
     for a, b in zip(
-        tiny.values(made.model.objectives[-1].gram_teacher.weights),
+        tiny.values(gram.weights),
         tiny.values(model.teacher.encoder.weights),
         strict=True,
     ):
         np.testing.assert_array_equal(a, b)
-    # The second phase of a second phase.
-    again = kd.models.LongContextAdaptation(made.model, made.views, factor=2)
-    assert again.model.roles == made.model.roles
-    assert len(again.model.objectives) == len(made.model.objectives)
+
+
+def test_a_second_phase_may_follow_a_second_phase(adaptation):
+    again = kd.models.LongContextAdaptation(
+        adaptation.model, adaptation.views, factor=3, rope="interpolation"
+    )
+    assert again.buckets == [63, 127, 191]
+    assert again.model.roles == adaptation.model.roles
+    names = [o.name for o in again.model.objectives]
+    assert names == [o.name for o in adaptation.model.objectives]
     config = keras.saving.serialize_keras_object(again.model)
     copy = keras.saving.deserialize_keras_object(config)
-    assert copy.student.encoder.backbone.scaling_factor == 4
-    assert copy.objectives[-1].gram_teacher.backbone.scaling_factor == 4
+    for encoder, factor in (
+        (copy.student.encoder, 3),
+        (copy.objectives[-1].gram_teacher, 1),
+    ):
+        assert encoder.backbone.scaling_factor == factor
+        assert encoder.backbone.max_wavelength > 40_000
 
 
 def test_student_of_a_fixed_teacher_goes_on_alone():
@@ -163,8 +169,8 @@ def test_student_of_a_fixed_teacher_goes_on_alone():
         np.testing.assert_array_equal(a, b)
 
 
-def test_refuses():
-    model, views = phase_one()
+def test_refuses(phase_one):
+    model, views = phase_one
     with pytest.raises(ValueError, match="factor=1"):
         kd.models.LongContextAdaptation(model, views, factor=1)
     other = tiny.text_views(groups=[V.ViewGroup("global", 2)])
