@@ -20,13 +20,15 @@ class FeedForward(keras.layers.Layer):
         activation: `"gelu"` (exact, not the tanh approximation) or
             `"swiglu"`.
         kernel_initializer: initializer of the projections.
+        output_dim: int or `None`. Width of the outputs; `None` is that of the
+            inputs.
         **kwargs: as for `keras.layers.Layer`.
 
     Call arguments:
         inputs: float tensor `[..., dim]`.
 
     Returns:
-        A tensor like `inputs`.
+        A tensor like `inputs`, of `output_dim` features.
 
     References:
         - [GLU Variants Improve Transformer](https://arxiv.org/abs/2002.05202)
@@ -37,6 +39,7 @@ class FeedForward(keras.layers.Layer):
         intermediate_dim,
         activation="gelu",
         kernel_initializer="glorot_uniform",
+        output_dim=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -50,6 +53,9 @@ class FeedForward(keras.layers.Layer):
         )
         self.activation = activation
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        if output_dim is not None:
+            check_positive("output_dim", output_dim)
+        self.output_dim = output_dim
 
     def build(self, input_shape):
         self.up = self._dense(self.intermediate_dim, "up")
@@ -57,7 +63,7 @@ class FeedForward(keras.layers.Layer):
         if self.activation == "swiglu":
             self.gate = self._dense(self.intermediate_dim, "gate")
             self.gate.build(input_shape)
-        self.down = self._dense(input_shape[-1], "down")
+        self.down = self._dense(self.output_dim or input_shape[-1], "down")
         self.down.build((*input_shape[:-1], self.intermediate_dim))
 
     def _dense(self, units, name):
@@ -76,7 +82,7 @@ class FeedForward(keras.layers.Layer):
         return self.down(hidden)
 
     def compute_output_shape(self, input_shape):
-        return input_shape
+        return (*input_shape[:-1], self.output_dim or input_shape[-1])
 
     def get_config(self):
         return {
@@ -86,4 +92,5 @@ class FeedForward(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(
                 self.kernel_initializer
             ),
+            "output_dim": self.output_dim,
         }

@@ -10,6 +10,12 @@ from keras_dinolm.models.extend_context import extend_context as extend_context
 from keras_dinolm.models.long_context_adaptation import (
     LongContextAdaptation as LongContextAdaptation,
 )
+from keras_dinolm.models.multi_student_distillation import (
+    MultiStudentDistillation as MultiStudentDistillation,
+)
+from keras_dinolm.models.multi_teacher_distillation import (
+    MultiTeacherDistillation as MultiTeacherDistillation,
+)
 from keras_dinolm.models.preset_files import check_preset as check_preset
 from keras_dinolm.models.presets import export_preset as export_preset
 from keras_dinolm.models.text_classifier import (

@@ -1,7 +1,5 @@
 """The model that learns: a student, its teacher, objectives."""
 
-import functools
-
 import keras
 import keras_hub
 from keras import ops
@@ -10,6 +8,8 @@ from keras_dinolm import objectives as objectives_module
 from keras_dinolm import training
 from keras_dinolm.models.backbone import DinoLMBackbone
 from keras_dinolm.models.feature_statistics import FeatureStatistics
+from keras_dinolm.models.phased_model import PhasedModel
+from keras_dinolm.models.phased_model import check_compile
 from keras_dinolm.models.preset_files import check_preset
 from keras_dinolm.models.preset_heads import load_heads
 from keras_dinolm.models.preset_heads import read_head_sizes
@@ -22,9 +22,12 @@ from keras_dinolm.training.schedules import value_at
 # As `TextViews` makes them by default.
 ROLES = {"global": ("student", "teacher"), "local": ("student",)}
 
+# The key in a batch of what a teacher of several students has made of it.
+TEACHER_FEATURES = "_teacher_features"
+
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
-class DinoLM(keras.Model):
+class DinoLM(PhasedModel):
     """Learns a text encoder without labels, by self-distillation.
 
     A *student* reads several views of each text, some with tokens masked. A
@@ -38,7 +41,8 @@ class DinoLM(keras.Model):
     Such a teacher has its own width and depth: the two meet at the
     prototypes, of which the student's heads have as many. The student reads
     whole views; their masks only choose the tokens that `TokenDistillation`
-    compares.
+    compares. `MultiStudentDistillation` and `MultiTeacherDistillation` train
+    several students of one teacher, or one student of several.
 
     Teacher, centers, counters and schedules move once per optimizer update,
     also under gradient accumulation. A step with a gradient that is not
@@ -74,7 +78,8 @@ class DinoLM(keras.Model):
         max_skipped_steps: int. Training stops with an error after this many
             steps in a row whose gradients were not finite.
         teacher: a `DinoLM` that was trained with the same tokenizer, to learn
-            from a copy of what came out of it, heads included. `None` makes
+            from a copy of what came out of it, heads included; or the
+            `teacher` of another student, to share that copy. `None` makes
             the teacher from the student.
         mask_student: boolean. Whether the student reads masked views where
             there are some. `None`: unless the teacher is fixed.
@@ -137,15 +142,11 @@ class DinoLM(keras.Model):
         super().__init__(**kwargs)
         self.teacher_is_fixed = teacher is not None
         if isinstance(teacher, DinoLM):
-            teacher = teacher.learned()
-        if self.teacher_is_fixed and not isinstance(teacher, Tower):
-            raise ValueError(
-                "Argument `teacher` must be a trained `DinoLM`: its heads and "
-                "prototypes are needed beside its encoder. Load one by "
-                "`keras.saving.load_model`, or by `DinoLM.from_preset` from a "
-                "preset exported with `heads=True`. Received: "
-                f"teacher={teacher!r}"
-            )
+            teacher = teacher.learned().clone(name="teacher", trainable=False)
+        if self.teacher_is_fixed:
+            _check_is_frozen_tower(teacher)
+            # Loading restores the flag of the tower, but not of its parts.
+            teacher.trainable = False
         if num_prototypes is None:
             num_prototypes = (
                 teacher.num_prototypes if self.teacher_is_fixed else 1024
@@ -195,11 +196,10 @@ class DinoLM(keras.Model):
         self.student = Tower(backbone, **towers, name="student")
         if self.teacher_is_fixed:
             _check_teacher(teacher, self.student)
-            self.teacher = teacher.clone(name="teacher")
+            self.teacher = teacher
         else:
             self.teacher = Tower(backbone.clone(), **towers, name="teacher")
-        self.teacher.trainable = False
-        if not self.teacher_is_fixed:
+            self.teacher.trainable = False
             self.reset_teacher()
         self.mask_student = (
             not self.teacher_is_fixed if mask_student is None else mask_student
@@ -257,6 +257,20 @@ class DinoLM(keras.Model):
             `{"student": {group: features}, "teacher": {group: features}}`,
             features being `{"tokens": [B, V, L, D], "sequence": [B, V, D]}`.
         """
+        self.check_views(views)
+        given = views.get(TEACHER_FEATURES)
+        student, teacher = {}, {}
+        for network, group in self._passes:
+            if network == "student":
+                student[group] = self.student(
+                    views[group], masked=self.mask_student, training=training
+                )
+            elif given is None:
+                teacher[group] = self.read_as_teacher(views[group])
+        return {"student": student, "teacher": teacher}
+
+    def check_views(self, views):
+        """Raises unless the batch has every view group of the roles."""
         missing = [g for g in self.roles if g not in views]
         if missing:
             raise ValueError(
@@ -264,22 +278,25 @@ class DinoLM(keras.Model):
                 f"roles={self.roles}; pass `roles=views.roles` to `DinoLM`. "
                 f"Received a batch with: {sorted(views)}"
             )
-        student, teacher = {}, {}
-        for network, group in self._passes:
-            if network == "student":
-                student[group] = self.student(
-                    views[group], masked=self.mask_student, training=training
-                )
-            else:
-                features = self.teacher(
-                    views[group],
-                    training=False,
-                    num_layers=self._num_teacher_layers,
-                )
-                teacher[group] = keras.tree.map_structure(
-                    ops.stop_gradient, features
-                )
-        return {"student": student, "teacher": teacher}
+
+    def read_as_teacher(self, view_group, num_layers=None):
+        """The teacher's features of one view group, without gradient.
+
+        Args:
+            view_group: the group's arrays.
+            num_layers: int. How many of its last layers to return; `None` for
+                what the active objectives read.
+        """
+        if num_layers is None:
+            num_layers = self.num_teacher_layers
+        features = self.teacher(
+            view_group, training=False, num_layers=num_layers
+        )
+        return keras.tree.map_structure(ops.stop_gradient, features)
+
+    def groups_read_by(self, network):
+        """The view groups that `"student"` or `"teacher"` reads now."""
+        return [group for who, group in self._passes if who == network]
 
     def evaluate_objectives(self, views, outputs):
         """The weighted loss, and everything that `after_step` wants to see.
@@ -291,10 +308,16 @@ class DinoLM(keras.Model):
         Returns:
             `(loss, aux)`: a scalar, and a dict of arrays.
         """
+        # Not what went through `call`, which casts to its own policy.
+        teacher = outputs["teacher"]
+        if TEACHER_FEATURES in views:
+            # Of which other students may read more.
+            given = views[TEACHER_FEATURES]
+            teacher = {g: given[g] for g in self.groups_read_by("teacher")}
         features = objectives_module.Features(
             views=views,
             student=outputs["student"],
-            teacher=outputs["teacher"],
+            teacher=teacher,
             update=self.updates,
             student_logits=self.student.logits,
             teacher_logits=lambda head, x: ops.stop_gradient(
@@ -339,6 +362,10 @@ class DinoLM(keras.Model):
         loss, aux = self.evaluate_objectives(x, y_pred)
         self._track(aux, finite=True)
         return loss
+
+    def track_loss(self, loss):
+        """Adds to the loss in the logs, for a model that holds this one."""
+        self._loss_tracker.update_state(loss)
 
     # === What moves after a step ===
 
@@ -416,9 +443,6 @@ class DinoLM(keras.Model):
 
     # === Training ===
 
-    def train_step(self, *args):
-        return training.train_step(self, *args)
-
     def compile(self, optimizer="adamw", **kwargs):
         """As `keras.Model.compile`; the loss comes from the objectives.
 
@@ -426,82 +450,50 @@ class DinoLM(keras.Model):
             optimizer: see `keras_dinolm.optimizers.adamw`.
             **kwargs: as for `keras.Model.compile`.
         """
-        unwanted = [k for k in ("loss", "metrics") if kwargs.get(k) is not None]
-        if unwanted:
-            raise ValueError(
-                "`DinoLM` takes its loss and metrics from its `objectives`; "
-                f"remove {unwanted} from `compile`."
-            )
+        check_compile(self, kwargs)
         super().compile(optimizer=optimizer, **kwargs)
         # Inside a compiled step it would be too late to create its state.
-        self.optimizer.build(self.trainable_variables)
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
 
-    def compile_from_config(self, config):
-        self.compile(**keras.saving.deserialize_keras_object(config))
+    def parts(self):
+        return [self]
 
-    def fit(self, x=None, callbacks=None, shuffle=False, **kwargs):
-        """As `keras.Model.fit`, on batches of views.
+    def guards(self):
+        return [training.SkippedStepGuard(self.max_skipped_steps)]
 
-        Args:
-            x: a `view_dataset`, or another dataset of batches of views.
-            callbacks: list of callbacks.
-            shuffle: boolean. The dataset shuffles by itself.
-            **kwargs: as for `keras.Model.fit`.
-
-        Returns:
-            A `History`.
-        """
-        # The state may have been restored since the last call.
+    def forget_update(self):
+        """The state may have been restored: looks at the counter anew."""
         self._last_update_read = None
-        guard = training.SkippedStepGuard(self.max_skipped_steps)
-        return super().fit(
-            x, callbacks=[guard, *(callbacks or [])], shuffle=shuffle, **kwargs
-        )
 
-    def make_train_function(self, force=False):
-        if self.train_function is not None and not force:
-            return
-        super().make_train_function(force=force)
-        compiled = self.train_function
-
-        def train_function(*args):
-            if self._at_boundary(*args):
-                self.make_train_function(force=True)
-                return self.train_function(*args)
-            return compiled(*args)
-
-        self.train_function = train_function
-
-    def _at_boundary(self, *args):
+    def enter_next_phase(self, model, *args):
         """Enters a new phase if it is time; reads the counter only if it may.
 
         Between reads the counter rises by at most one per call and execution
         step, so it is read, which waits for the device, only once that bound
         reaches the next boundary.
+
+        Args:
+            model: the model that trains: this one, or one that holds it.
+            *args: what its training function is called with.
+
+        Returns:
+            A boolean, whether other objectives act from now on.
         """
         if self._last_update_read is not None:
             self._calls_since_read += 1
             bound = (
                 self._last_update_read
-                + self._calls_since_read * self.steps_per_execution
+                + self._calls_since_read * model.steps_per_execution
             )
             if self._next_boundary is None or bound < self._next_boundary:
                 return False
-        update = int(training.read_variable(self, self.updates, *args))
+        update = int(training.read_variable(model, self.updates, *args))
         self._last_update_read = update
         self._calls_since_read = 0
         before = self._active_names, list(self._passes)
         self._enter_phase(update)
-        if (self._active_names, self._passes) == before:
-            return False
-        # What was compiled belongs to the phase that is over. The steps become
-        # new functions, since jax keeps what it compiled by function.
-        self.test_function = None
-        self.predict_function = None
-        for step in ("train_step", "test_step", "predict_step"):
-            function = getattr(type(self), step)
-            setattr(self, step, functools.partial(function, self))
-        return True
+        return (self._active_names, self._passes) != before
 
     @property
     def phase(self):
@@ -548,7 +540,7 @@ class DinoLM(keras.Model):
             for group in self.roles
             if (network, group) in wanted
         ]
-        self._num_teacher_layers = max(o.num_teacher_layers for o in active)
+        self.num_teacher_layers = max(o.num_teacher_layers for o in active)
         boundaries = [
             b
             for o in self.objectives
@@ -648,11 +640,13 @@ class DinoLM(keras.Model):
     def from_config(cls, config):
         config = dict(config)
         deserialize = keras.saving.deserialize_keras_object
-        config["backbone"] = deserialize(config["backbone"])
+        for name in ("backbone", "teacher"):
+            # A model of several gives a network that these share. There is
+            # none of a model that was saved before there were fixed teachers.
+            if isinstance(config.get(name), dict):
+                config[name] = deserialize(config[name])
         config["objectives"] = [deserialize(o) for o in config["objectives"]]
         config["momentum"] = deserialize(config["momentum"])
-        # Of a model that was saved before there were fixed teachers: none.
-        config["teacher"] = deserialize(config.get("teacher"))
         return cls(**config)
 
 
@@ -695,6 +689,23 @@ def _check_group_starts(starts, roles):
                 f"read at update 0; the {role} has none. Leave one out of it. "
                 f"Received: group_starts={starts}, roles={roles}"
             )
+
+
+def _check_is_frozen_tower(teacher):
+    if not isinstance(teacher, Tower):
+        raise ValueError(
+            "Argument `teacher` must be a trained `DinoLM`: its heads and "
+            "prototypes are needed beside its encoder. Load one by "
+            "`keras.saving.load_model`, or by `DinoLM.from_preset` from a "
+            "preset exported with `heads=True`. Received: "
+            f"teacher={teacher!r}"
+        )
+    if teacher.trainable:
+        raise ValueError(
+            "A `teacher` that is shared must be frozen: pass the `.teacher` "
+            "of another student, or a trained `DinoLM` to learn from a copy "
+            f"of it. Received: teacher={teacher!r}, which is trainable"
+        )
 
 
 def _check_teacher(teacher, student):

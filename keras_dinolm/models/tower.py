@@ -118,8 +118,8 @@ class Tower(keras.layers.Layer):
         projected = ops.cast(self.project(head, features), "float32")
         return projected, self.prototypes[head].directions()
 
-    def clone(self, name):
-        """Makes an independent, trainable tower with equal weights."""
+    def clone(self, name, trainable=True):
+        """Makes an independent tower with equal weights."""
         copy = type(self)(
             self.encoder.clone(),
             self.heads,
@@ -128,6 +128,7 @@ class Tower(keras.layers.Layer):
             self.bottleneck_dim,
             dtype=self.dtype_policy,
             name=name,
+            trainable=trainable,
         )
         copy.set_weights(self.get_weights())
         return copy

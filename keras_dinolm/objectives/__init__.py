@@ -21,6 +21,9 @@ from keras_dinolm.objectives.objective import Result as Result
 from keras_dinolm.objectives.sequence_distillation import (
     SequenceDistillation as SequenceDistillation,
 )
+from keras_dinolm.objectives.similarity_distillation import (
+    SimilarityDistillation as SimilarityDistillation,
+)
 from keras_dinolm.objectives.token_distillation import (
     TokenDistillation as TokenDistillation,
 )

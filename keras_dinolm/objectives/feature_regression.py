@@ -18,7 +18,8 @@ class FeatureRegression(Objective):
 
     The student reads a view with tokens masked, the teacher the same view
     whole. For each masked token, the student's feature goes through a head of
-    its own (one hidden layer of twice the width) and should meet the mean of
+    its own (one hidden layer of twice the width, outputs as wide as the
+    teacher's features) and should meet the mean of
     the teacher's features after each of its last `num_layers` blocks, each
     normalised to mean 0 and variance 1 first. The normalisation is what keeps
     targets from shrinking to a point. Each masked view weighs the same,
@@ -76,7 +77,12 @@ class FeatureRegression(Objective):
             )
         model.teacher.encoder.check_num_layers(self.num_layers)
         width = model.student.encoder.hidden_dim
-        self.head = FeedForward(2 * width, dtype=self.dtype_policy, name="head")
+        self.head = FeedForward(
+            2 * width,
+            output_dim=model.teacher.encoder.hidden_dim,
+            dtype=self.dtype_policy,
+            name="head",
+        )
         self.head.build((None, width))
         super().build_for(model)
 

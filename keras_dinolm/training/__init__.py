@@ -1,5 +1,8 @@
 """The training step on each backend, schedules, optimizers, resuming."""
 
+from keras_dinolm.training.optimizer_group import (
+    OptimizerGroup as OptimizerGroup,
+)
 from keras_dinolm.training.resume import fit as fit
 from keras_dinolm.training.schedules import Cosine as Cosine
 from keras_dinolm.training.schedules import Linear as Linear
@@ -8,4 +11,5 @@ from keras_dinolm.training.skipped_step_guard import (
     SkippedStepGuard as SkippedStepGuard,
 )
 from keras_dinolm.training.step import read_variable as read_variable
+from keras_dinolm.training.step import train_each as train_each
 from keras_dinolm.training.step import train_step as train_step

@@ -57,12 +57,7 @@ def train_step(model, state, data):
             finite, move, lambda: (list(trainable), list(optimizer))
         )
 
-    variables = [
-        model.trainable_variables,
-        model.non_trainable_variables,
-        model.optimizer.variables,
-        model.metrics_variables,
-    ]
+    variables = _state_variables(model)
     values = [moved, non_trainable, optimizer_moved, metrics]
     mapping = [
         pair
@@ -76,6 +71,55 @@ def train_step(model, state, data):
         [scope.get_current_value(v) for v in group] for group in variables
     )
     return logs, state
+
+
+def train_each(model, parts, prepare, state, data):
+    """One step of each of several models, on what is prepared once.
+
+    Args:
+        model: the model that holds them, whose optimizer and metrics are
+            theirs.
+        parts: list of models as `keras_dinolm.training.step` describes.
+        prepare: callable `(x) -> x`, run without gradient.
+        state: the state of `model`, as in `train_step`.
+        data: the batch.
+
+    Returns:
+        `(logs, state)`: the metrics so far of `model`, and its state.
+    """
+    x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    variables = _state_variables(model)
+    # By identity: the parts may share variables, such as a teacher's.
+    now = {
+        id(variable): value
+        for group, values in zip(variables, state)
+        for variable, value in zip(group, values, strict=True)
+    }
+    with keras.StatelessScope(_pairs(variables[:2], now)):
+        x = prepare(x)
+    for part in parts:
+        own = _state_variables(part)
+        before = tuple([now[id(v)] for v in group] for group in own)
+        _, after = train_step(part, before, x)
+        for group, values in zip(own, after):
+            now.update(zip(map(id, group), values, strict=True))
+    with keras.StatelessScope(_pairs(variables, now)):
+        logs = model.get_metrics_result()
+    return logs, tuple([now[id(v)] for v in group] for group in variables)
+
+
+def _state_variables(model):
+    """The variables whose values are the state, in its order."""
+    return [
+        model.trainable_variables,
+        model.non_trainable_variables,
+        model.optimizer.variables,
+        model.metrics_variables,
+    ]
+
+
+def _pairs(groups, now):
+    return [(v, now[id(v)]) for group in groups for v in group]
 
 
 def read_variable(model, variable, state, *_):

@@ -11,6 +11,7 @@ class SkippedStepGuard(keras.callbacks.Callback):
 
     Args:
         max_skipped_steps: int. How many in a row are one too many.
+        name: string. What the logs call their number.
 
     Raises:
         FloatingPointError: from within `fit`.
@@ -19,8 +20,9 @@ class SkippedStepGuard(keras.callbacks.Callback):
     # Else Keras would wait for the device at each batch to read the logs.
     async_safe = True
 
-    def __init__(self, max_skipped_steps):
+    def __init__(self, max_skipped_steps, name="skipped_steps"):
         super().__init__()
+        self.name = name
         self.max_skipped_steps = max_skipped_steps
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -32,7 +34,7 @@ class SkippedStepGuard(keras.callbacks.Callback):
         # One batch late, so that reading the number does not wait for the
         # device.
         self._check(self._pending)
-        self._pending = (logs or {}).get("skipped_steps")
+        self._pending = (logs or {}).get(self.name)
 
     def on_epoch_end(self, epoch, logs=None):
         self._check(self._pending)

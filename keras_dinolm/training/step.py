@@ -10,6 +10,8 @@ A model that trains through it offers
 
 The step computes gradients, applies them unless one is not finite, and lets
 `after_step` move everything else. So a step either moves all or nothing.
+
+`train_each` steps several such models, each with its optimizer, on one batch.
 """
 
 import keras
@@ -21,5 +23,6 @@ elif keras.backend.backend() == "torch":
 else:
     from keras_dinolm.training import tensorflow_step as _step
 
+train_each = _step.train_each
 train_step = _step.train_step
 read_variable = _step.read_variable

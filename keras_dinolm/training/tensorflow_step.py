@@ -53,6 +53,26 @@ def train_step(model, data):
     return model.get_metrics_result()
 
 
+def train_each(model, parts, prepare, data):
+    """One step of each of several models, on what is prepared once.
+
+    Args:
+        model: the model that holds them, whose optimizer and metrics are
+            theirs.
+        parts: list of models as `keras_dinolm.training.step` describes.
+        prepare: callable `(x) -> x`, run without gradient.
+        data: the batch.
+
+    Returns:
+        The metrics so far of `model`.
+    """
+    x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    x = prepare(x)
+    for part in parts:
+        train_step(part, x)
+    return model.get_metrics_result()
+
+
 def read_variable(model, variable, *_):
     """The present value of a variable."""
     return keras.ops.convert_to_numpy(variable)

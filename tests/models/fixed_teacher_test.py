@@ -1,5 +1,7 @@
 """Distillation from a network that was trained before and never moves."""
 
+import warnings
+
 import keras
 import keras_hub
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import keras_dinolm as kd
 from tests import tiny
 from tests.models.tiny import VOCABULARY
+from tests.models.tiny import stock
 from tests.models.tiny import tokenizer
 
 O = kd.objectives  # noqa: E741
@@ -133,3 +136,52 @@ def test_refuses_heads_that_the_teacher_lacks_and_a_reset():
     model = distillation(teacher, objectives)
     with pytest.raises(ValueError, match="nothing to reset"):
         model.reset_teacher()
+
+
+@pytest.mark.parametrize("stock_teaches", [True, False])
+def test_a_preset_with_heads_teaches_any_backbone(stock_teaches, tmp_path):
+    """BERT and ours, each the other's teacher, by the preset of one."""
+    size = {"vocabulary_size": len(VOCABULARY)}
+    both = [stock("BertBackbone"), tiny.backbone(**size)]
+    taught, teaching = both[:: 1 - 2 * stock_teaches]
+    heads = [O.SequenceDistillation(), O.TokenDistillation()]
+    trained = kd.models.DinoLM(teaching, heads, num_prototypes=12)
+    for weight in trained.teacher.weights:
+        weight.assign(weight + 0.1)
+    with warnings.catch_warnings():
+        # The tokenizer of a stock backbone's preset is ours here.
+        warnings.simplefilter("ignore")
+        trained.export_preset(tmp_path / "one", tokenizer(), heads=True)
+    teacher = kd.models.DinoLM.from_preset(tmp_path / "one", list(heads))
+    model = kd.models.DinoLM(
+        taught,
+        [*heads, O.SimilarityDistillation()],
+        teacher=teacher,
+        head_hidden_dim=16,
+    )
+    assert_equal(model.teacher.weights, trained.teacher.weights)
+    classes = [type(t.encoder.backbone) for t in (model.student, model.teacher)]
+    assert classes == [type(taught), type(teaching)]
+
+    views = keras.tree.map_structure(np.copy, tiny.batch())
+    for group in views.values():
+        for name in ("token_ids", "masked_token_ids"):
+            if name in group:
+                group[name] %= len(VOCABULARY)
+    model.compile(kd.optimizers.AdamW(1e-2))
+    losses = [
+        model.train_on_batch(views, return_dict=True)["loss"] for _ in range(6)
+    ]
+    assert losses[-1] < losses[0] - 0.02, losses
+    assert_equal(model.teacher.weights, trained.teacher.weights)
+
+
+def test_regression_onto_a_wider_teacher():
+    objectives = [O.FeatureRegression(num_layers=2)]
+    model = distillation(make_teacher(), objectives, mask_student=True)
+    model.compile(kd.optimizers.AdamW(1e-2))
+    losses = [
+        model.train_on_batch(tiny.batch(0), return_dict=True)["loss"]
+        for _ in range(6)
+    ]
+    assert losses[-1] < losses[0] - 0.02, losses

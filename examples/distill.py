@@ -1,0 +1,352 @@
+"""Distils a `mini` encoder into `tiny`, and compares with `tiny` alone.
+
+    python examples/distill.py
+    python examples/distill.py --teacher PRESET  # exported with heads=True
+
+Trains a teacher on the documentation strings of the installed packages by the
+recipe of examples/pretrain.py and exports it with its heads; or takes yours.
+Then, for each seed, trains the same small encoder for the same number of
+steps on the same texts in the same order,
+
+    alone, InfoNCE        telling apart short spans of different texts;
+    alone, default        then also by DINO and iBOT distillation from its own
+                          moving average;
+    distilled by ...      as students of the fixed teacher, beside InfoNCE: by
+                          its prototypes (DINO), by the similarities that it
+                          finds between the texts of a batch (SEED), or both.
+                          All in one run, in which the teacher reads each
+                          batch once; the students read short spans only.
+
+and prints, on modules held out of training, in percent,
+
+    nDCG@10   find the rest of a documentation string by its first sentence,
+              among 1,000 others;
+    k-NN      which package is a document from? by its neighbours in training.
+
+Each run keeps checkpoints in `--output`: started again, the same command goes
+on where it was. Students lie beside them as presets (examples/search.py).
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+import keras_dinolm as kd
+
+NUM_QUERIES = 1_000
+NUM_LABELLED = 2_000
+DISTILLED = ("prototypes", "similarities", "both")
+
+
+def main():
+    args = parse_arguments()
+    output = pathlib.Path(args.output)
+    output.mkdir(parents=True, exist_ok=True)
+
+    # === Text ===
+    train, held_out = read_corpus(args)
+    teacher = args.teacher or output / "teacher-0" / "preset"
+    if args.teacher:
+        tokenizer = kd.models.DinoLMTokenizer.from_preset(args.teacher)
+    else:
+        tokenizer = kd.data.train_tokenizer(train, args.vocabulary_size)
+    tokens = kd.data.tokenize(train, tokenizer, output / "tokens")
+    tasks = make_tasks(train, held_out)
+    scores = Scores(output / "scores.json", tasks)
+
+    # === Teacher ===
+    if not pathlib.Path(teacher).exists():
+        size, steps = args.teacher_size, args.teacher_steps
+        model, views = make_alone(args, tokenizer, size, steps, "default", 0)
+        fit(args, model, views, tokens, output / "teacher-0", steps, 0)
+        model.export_preset(
+            teacher, tokenizer, args.sequence_length, heads=True
+        )
+    scores.measure("teacher", 0, teacher)
+
+    # === Students, alone and distilled ===
+    for seed in range(args.seeds):
+        for recipe in ("InfoNCE", "default"):
+            folder = output / f"{recipe}-{seed}"
+            if not (folder / "preset").exists():
+                model, views = make_alone(
+                    args, tokenizer, args.size, args.steps, recipe, seed
+                )
+                fit(args, model, views, tokens, folder, args.steps, seed)
+                model.export_preset(
+                    folder / "preset", tokenizer, args.sequence_length
+                )
+            scores.measure(f"alone, {recipe}", seed, folder / "preset")
+
+        folder = output / f"distilled-{seed}"
+        if not (folder / "preset-both").exists():
+            model, views = make_students(args, tokenizer, teacher, seed)
+            fit(args, model, views, tokens, folder, args.steps, seed)
+            for student in model.students:
+                student.export_preset(
+                    folder / f"preset-{student.name}",
+                    tokenizer,
+                    args.sequence_length,
+                )
+        for name in DISTILLED:
+            preset = folder / f"preset-{name}"
+            scores.measure(f"distilled by {name}", seed, preset)
+    scores.print()
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--teacher", metavar="PRESET", help="of the same corpus, with heads")
+    add("--corpus", metavar="FILE", help="text file, a document a paragraph")
+    add("--output", default="runs/distill", help="folder to write")
+    add("--teacher-size", default="mini", choices=list(kd.models.SIZES))
+    add("--size", default="tiny", choices=list(kd.models.SIZES))
+    add("--teacher-steps", type=int, default=500)
+    add("--steps", type=int, default=250, help="of each student")
+    add("--seeds", type=int, default=3)
+    add(
+        "--bootstrap",
+        type=float,
+        default=0.85,
+        help="share of steps by InfoNCE alone, of the default recipe",
+    )
+    add("--vocabulary-size", type=int, default=8_192)
+    add("--sequence-length", type=int, default=48, help="tokens of a window")
+    add("--batch-size", type=int, default=64)
+    add("--learning-rate", type=float, default=2e-3)
+    add("--num-prototypes", type=int, default=512)
+    return parser.parse_args()
+
+
+def read_corpus(args):
+    """Documents to train on, and documents held out."""
+    if not args.corpus:
+        return (
+            kd.data.installed_docs("train"),
+            kd.data.installed_docs("held_out"),
+        )
+    documents = kd.data.read_text([args.corpus], split="paragraph")
+    if len(documents) < 100:
+        raise SystemExit(
+            f"--corpus holds {len(documents)} documents; at least 100 are "
+            "needed, a tenth of them to measure."
+        )
+    order = np.random.default_rng(0).permutation(len(documents))
+    cut = len(documents) // 10
+    held_out = [documents[i] for i in order[:cut]]
+    return [documents[i] for i in order[cut:]], held_out
+
+
+# === Models ===
+
+
+def make_backbone(args, tokenizer, size):
+    return kd.models.DinoLMBackbone.from_size(
+        size,
+        tokenizer.vocabulary_size(),
+        pooling="mean",
+        embedding_stddev=0.05,
+    )
+
+
+def make_optimizer(args, steps):
+    return kd.optimizers.adamw(
+        args.learning_rate,
+        warmup_steps=min(100, steps // 10),
+        total_steps=steps,
+    )
+
+
+def make_alone(args, tokenizer, size, steps, recipe, seed):
+    """A model that is its own teacher, and what it reads."""
+    keras.utils.set_random_seed(seed)
+    views = kd.views.TextViews(
+        tokenizer,
+        args.sequence_length,
+        groups=[
+            kd.views.ViewGroup(
+                "global",
+                count=2,
+                span=(0.8, 1.0),
+                mask_probability=0.5,
+                mask_ratio=(0.1, 0.5),
+            ),
+            short_spans(),
+        ],
+    )
+    o = kd.objectives
+    objectives = [o.InfoNCE()]
+    if recipe == "default":
+        temperature = kd.schedules.Linear(0.04, 0.07, max(steps // 5, 1))
+        objectives += [
+            distillation(
+                weight=0.5,
+                teacher_temperature=temperature,
+                start=int(args.bootstrap * steps),
+            )
+            for distillation in (o.SequenceDistillation, o.TokenDistillation)
+        ]
+    model = kd.models.DinoLM(
+        make_backbone(args, tokenizer, size),
+        objectives,
+        num_prototypes=args.num_prototypes,
+        momentum=kd.schedules.Cosine(0.95, 0.99, steps),
+        roles=views.roles,
+    )
+    model.compile(make_optimizer(args, steps))
+    return model, views
+
+
+def make_students(args, tokenizer, preset, seed):
+    """Three students of one teacher, and what they all read."""
+    views = kd.views.TextViews(
+        tokenizer,
+        args.sequence_length,
+        groups=[
+            kd.views.ViewGroup("global", 1, span=(0.8, 1.0), roles="teacher"),
+            short_spans(),
+        ],
+    )
+    o = kd.objectives
+    heads = [o.SequenceDistillation(), o.TokenDistillation()]
+    teacher = kd.models.DinoLM.from_preset(preset, heads)
+    students = []
+    for name in DISTILLED:
+        objectives = [o.InfoNCE()]
+        if name != "similarities":
+            objectives.append(o.SequenceDistillation())
+        if name != "prototypes":
+            objectives.append(o.SimilarityDistillation())
+        keras.utils.set_random_seed(seed)
+        student = kd.models.DinoLM(
+            make_backbone(args, tokenizer, args.size),
+            objectives,
+            roles=views.roles,
+            teacher=teacher,
+            name=name,
+        )
+        students.append(student)
+    model = kd.models.MultiStudentDistillation(students)
+    model.compile([make_optimizer(args, args.steps) for _ in students])
+    return model, views
+
+
+def short_spans():
+    return kd.views.ViewGroup("local", 2, span=(0.2, 0.4), roles="student")
+
+
+def fit(args, model, views, tokens, folder, steps, seed):
+    def make_dataset(start_step):
+        return kd.data.view_dataset(
+            tokens,
+            views,
+            args.batch_size,
+            seed=seed,
+            start_step=start_step,
+            buckets=[args.sequence_length - 1],
+        )
+
+    print(f"\n{folder}: {steps} steps", flush=True)
+    kd.training.fit(
+        model,
+        make_dataset,
+        folder / "checkpoints",
+        steps=steps,
+        steps_per_epoch=max(steps // 10, 1),
+        save_every=25,
+        keep=1,
+        verbose=2,
+    )
+
+
+# === Measuring ===
+
+
+def make_tasks(train, held_out):
+    """Held-out queries and their documents; labelled documents to compare."""
+    rng = np.random.default_rng(0)
+    pairs = []
+    for document in held_out:
+        # The first sentence ends with a full stop, or with its paragraph.
+        first, *rest = re.split(
+            r"(?<=\.)\s+|\n\s*\n", document.text, maxsplit=1
+        )
+        rest = "".join(rest)
+        if 20 <= len(first) <= 300 and len(rest) >= 100:
+            pairs.append((first, rest, document.label))
+    chosen = rng.permutation(len(pairs))[:NUM_QUERIES]
+    pairs = [pairs[i] for i in chosen]
+    train = list(train)
+    bank = [train[i] for i in rng.permutation(len(train))[:NUM_LABELLED]]
+    return {
+        "queries": [first for first, _, _ in pairs],
+        "documents": [rest for _, rest, _ in pairs],
+        "labels": [label for _, _, label in pairs],
+        "bank": [d.text for d in bank],
+        "bank_labels": [d.label for d in bank],
+    }
+
+
+class Scores:
+    """Measures presets, once each, and keeps the results in a file."""
+
+    def __init__(self, path, tasks):
+        self.path = path
+        self.tasks = tasks
+        self.rows = json.loads(path.read_text()) if path.exists() else {}
+
+    def measure(self, name, seed, preset):
+        row = self.rows.setdefault(name, {})
+        if str(seed) not in row:
+            row[str(seed)] = self._measure(preset)
+            self.path.write_text(json.dumps(self.rows, indent=2))
+        print(f"{name}, seed {seed}: {row[str(seed)]}", flush=True)
+
+    def _measure(self, preset):
+        encode = kd.models.DinoLMTextEmbedder.from_preset(preset).encode
+        tasks = self.tasks
+        documents = encode(tasks["documents"])
+        scores = {
+            "nDCG@10": kd.evaluation.retrieval_ndcg(
+                encode(tasks["queries"]),
+                documents,
+                relevant=range(len(tasks["queries"])),
+            )
+        }
+        if len(set(tasks["bank_labels"])) > 1:
+            scores["k-NN"] = kd.evaluation.knn_accuracy(
+                encode(tasks["bank"]),
+                tasks["bank_labels"],
+                documents,
+                tasks["labels"],
+            )
+        return scores
+
+    def print(self):
+        """A line for each model: mean and deviation over the seeds."""
+        print(f"\n{'':28}{'nDCG@10':>14}{'k-NN':>14}")
+        for name, by_seed in self.rows.items():
+            cells = ""
+            for key in ("nDCG@10", "k-NN"):
+                found = [100 * s[key] for s in by_seed.values() if key in s]
+                cell = f"{np.mean(found):.1f}" if found else "-"
+                if len(found) > 1:
+                    cell += f" ± {np.std(found, ddof=1):.1f}"
+                cells += f"{cell:>14}"
+            print(f"{name:28}{cells}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""SEED's loss: the student orders a batch of texts as the teacher does."""
+
+import keras
+from keras import ops
+
+from keras_dinolm import losses
+from keras_dinolm.objectives.objective import Objective
+from keras_dinolm.objectives.objective import Result
+from keras_dinolm.objectives.sequence_distillation import check_temperatures
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class SimilarityDistillation(Objective):
+    """Compares how similar student and teacher find the texts of a batch.
+
+    To each network, a text is closer to some of the other texts than to the
+    rest; the student's distribution over them should be the teacher's. The
+    loss is the mean over all pairs of a teacher view and a student view, the
+    same view as well: what the teacher sees in a long view, the student
+    should see in a short one.
+
+    It acts on the features that are exported, without heads between, and so
+    works with any two widths and a teacher whose prototypes were never
+    trained. Meant for a fixed `teacher`: with one that follows the student,
+    features that are the same for all texts would be a solution.
+
+    Metric: `similarity_excess`, the loss minus its least value, the entropy
+    of the teacher's distributions; 0 if the two agree.
+
+    Args:
+        student_temperature: float.
+        teacher_temperature: float or schedule. The lower, the more only the
+            nearest texts count.
+        **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    objective = kd.objectives.SimilarityDistillation(
+        teacher_temperature=0.05
+    )
+    ```
+
+    References:
+        - [SEED](https://arxiv.org/abs/2101.04731), with a queue for the batch
+        - [CompRess](https://arxiv.org/abs/2010.14713)
+    """
+
+    extra_metrics = ("similarity_excess",)
+
+    def __init__(
+        self, student_temperature=0.05, teacher_temperature=0.05, **kwargs
+    ):
+        super().__init__(**kwargs)
+        check_temperatures(student_temperature, teacher_temperature)
+        self.student_temperature = student_temperature
+        self.teacher_temperature = teacher_temperature
+
+    def reads(self, roles):
+        return {(role, group) for group in roles for role in roles[group]}
+
+    def build_for(self, model):
+        self.roles = model.roles
+        super().build_for(model)
+
+    def compute(self, features):
+        students = self._views(features.student, "student")
+        teachers = self._views(features.teacher, "teacher")
+        temperature = features.at(self.teacher_temperature)
+        loss = sum(
+            losses.similarity_cross_entropy(
+                teacher, student, temperature, self.student_temperature
+            )
+            for teacher in teachers
+            for student in students
+        ) / (len(teachers) * len(students))
+        least = sum(
+            losses.similarity_cross_entropy(
+                teacher, teacher, temperature, temperature
+            )
+            for teacher in teachers
+        ) / len(teachers)
+        return Result(
+            loss, {"similarity_excess": ops.stop_gradient(loss) - least}
+        )
+
+    def _views(self, features, role):
+        """Every view of a role, `[B, D]` each."""
+        return [
+            features[group]["sequence"][:, view]
+            for group, roles in self.roles.items()
+            if role in roles and group in features
+            for view in range(features[group]["sequence"].shape[1])
+        ]
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "student_temperature": self.student_temperature,
+            "teacher_temperature": serialize(self.teacher_temperature),
+        }
