@@ -103,7 +103,7 @@ def view_dataset(
     batch = next(iter(dataset))  # {"global": {"token_ids": ...}, ...}
     ```
 
-    Documents with translations, from which every other view is cut:
+    Documents with translations, from which half of the views are cut:
 
     ```python
     documents = [
@@ -113,8 +113,7 @@ def view_dataset(
     tokenizer = kd.data.train_tokenizer(documents, vocabulary_size=100)
     tokens = kd.data.tokenize(documents, tokenizer, "both/")
     group = kd.views.ViewGroup("global", 2, alternate_probability=0.5)
-    views = kd.views.TextViews(tokenizer, 16, groups=[group])
-    dataset = kd.data.view_dataset(tokens, views, batch_size=8)
+    views = kd.views.TextViews(tokenizer, 16, groups=[group])  # go on as above
     ```
     """
     _check_integers(

@@ -320,7 +320,11 @@ class DinoLM(PhasedModel):
             `(loss, aux)`: a scalar, and a dict of arrays.
         """
         # Not what went through `call`, which casts to its own policy.
-        teacher = views.get(TEACHER_FEATURES, outputs["teacher"])
+        teacher = outputs["teacher"]
+        if TEACHER_FEATURES in views:
+            # Of which other students may read more.
+            given = views[TEACHER_FEATURES]
+            teacher = {g: given[g] for g in self.groups_read_by("teacher")}
         features = objectives_module.Features(
             views=views,
             student=outputs["student"],

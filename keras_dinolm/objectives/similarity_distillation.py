@@ -91,7 +91,7 @@ class SimilarityDistillation(Objective):
         return [
             features[group]["sequence"][:, view]
             for group, roles in self.roles.items()
-            if role in roles
+            if role in roles and group in features
             for view in range(features[group]["sequence"].shape[1])
         ]
 

@@ -1,4 +1,4 @@
-"""Every objective with every kind of targets, in float32 and mixed_bfloat16.
+"""Every objective and every kind of targets, in float32 and mixed_bfloat16.
 
 Both policies get the same weights and the same features; under the mixed one
 the features come in bfloat16, as its encoder gives them. That alone moves
@@ -13,7 +13,6 @@ import pytest
 
 import keras_dinolm as kd
 from tests import tiny
-from tests.gradients import BACKEND
 from tests.gradients import value_and_grad
 
 O = kd.objectives  # noqa: E741
@@ -44,21 +43,17 @@ def targets():
 
 
 def make_objectives():
-    """Every objective, those with targets once for each kind of them."""
-    made = []
-    for kind in targets():
-        for make in (
-            O.SequenceDistillation,
-            O.TokenDistillation,
-            O.CrossViewTokenDistillation,
-        ):
-            # Soft enough that a rounded cosine is no other target.
-            options = {"targets": targets()[kind], "teacher_temperature": 0.1}
-            made.append(make(name=f"{make.__name__}_{kind}", **options))
-    for make in (O.SequenceDistillation, O.TokenDistillation):
-        name = f"{make.__name__}_in_chunks"
-        made.append(make(max_logits=5 * K, teacher_temperature=0.1, name=name))
+    """Every objective, and one of them with each kind of targets."""
+    # Soft enough that a rounded cosine is no other target.
+    options = {"teacher_temperature": 0.1}
+    made = [
+        O.SequenceDistillation(targets=kind, name=name, **options)
+        for name, kind in targets().items()
+    ]
     made += [
+        O.TokenDistillation(**options),
+        O.TokenDistillation(max_logits=5 * K, name="in_chunks", **options),
+        O.CrossViewTokenDistillation(targets=L.Centering(), **options),
         O.FeatureRegression(num_layers=2),
         O.KoLeo(across_views=True, name="koleo_across_views"),
         O.VICReg(expander_dim=8),
@@ -106,8 +101,8 @@ STUDENT, TEACHER = draw(1), draw(2)
 KEYS = [(g, k) for g in STUDENT for k in STUDENT[g]]
 
 
-def losses_of(model, objectives, dtype):
-    """A function of the student's features: the loss of each objective."""
+def losses_of(model, dtype):
+    """A function of an objective and the student's features: its loss."""
 
     def cast(x):
         return keras.ops.cast(keras.ops.convert_to_tensor(x), dtype)
@@ -116,7 +111,7 @@ def losses_of(model, objectives, dtype):
     for features in teacher.values():
         features["layers"] = [features["tokens"] + i for i in range(2)]
 
-    def losses(*arrays, chosen=None):
+    def losses(objective, *arrays):
         student = {group: {} for group in STUDENT}
         for (group, key), array in zip(KEYS, arrays):
             student[group][key] = cast(array)
@@ -130,11 +125,7 @@ def losses_of(model, objectives, dtype):
             student_factors=model.student.factors,
             teacher_factors=model.teacher.factors,
         )
-        return [
-            objective.compute(features).loss
-            for objective in objectives
-            if chosen in (None, objective.name)
-        ]
+        return objective.compute(features).loss
 
     return losses
 
@@ -154,32 +145,19 @@ def results():
     found = {}
     for policy, (model, objectives) in built.items():
         dtype = "float32" if policy == "float32" else "bfloat16"
-        losses = losses_of(model, objectives, dtype)
+        losses = losses_of(model, dtype)
         found[policy] = {}
-        dtypes = {}
+        for objective in objectives:
+            dtypes = []
 
-        def picked(*inputs, losses=losses, dtypes=dtypes):
-            """One loss of all; with jax, which, is no matter of compiling."""
-            *inputs, which = inputs
-            values = losses(*inputs)
-            dtypes.update(zip(NAMES, (v.dtype for v in values)))
-            return keras.ops.sum(keras.ops.stack(values) * which)
+            def loss(*inputs, losses=losses, objective=objective, to=dtypes):
+                value = losses(objective, *inputs)
+                to.append(keras.backend.standardize_dtype(value.dtype))
+                return value
 
-        for index, name in enumerate(NAMES):
-            if BACKEND == "jax":
-                which = np.eye(len(NAMES), dtype="float32")[index]
-                value, grads = value_and_grad(picked, *arrays, others=[which])
-            else:
-
-                def alone(*inputs, losses=losses, dtypes=dtypes, name=name):
-                    (value,) = losses(*inputs, chosen=name)
-                    dtypes[name] = value.dtype
-                    return value
-
-                value, grads = value_and_grad(alone, *arrays)
+            value, grads = value_and_grad(loss, *arrays)
             gradient = np.concatenate([grad.ravel() for grad in grads])
-            kind = keras.backend.standardize_dtype(dtypes[name])
-            found[policy][name] = kind, value, gradient
+            found[policy][objective.name] = dtypes[0], value, gradient
     return found
 
 
