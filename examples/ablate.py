@@ -137,8 +137,8 @@ def main():
         seeds=args.seeds,
         make_callbacks=lambda: [
             kd.callbacks.CollapseMonitor(
-                patience=max(args.steps // 4, 1),
-                check_every=max(args.steps // 20, 1),
+                patience=max(args.steps // 8, 1),
+                check_every=max(args.steps // 40, 1),
             )
         ],
         curves=["teacher_entropy", "feature_std", "rankme"],
@@ -174,7 +174,7 @@ def parse_arguments():
     add("--vocabulary-size", type=int, default=8_192)
     add("--sequence-length", type=int, default=32, help="tokens of a window")
     add("--batch-size", type=int, default=16)
-    add("--learning-rate", type=float, default=1e-3)
+    add("--learning-rate", type=float, default=2e-3)
     add("--num-prototypes", type=int, default=256)
     return parser.parse_args()
 

@@ -15,11 +15,21 @@ class CollapseWarning(UserWarning):
 
 @dataclasses.dataclass
 class _Suspicion:
-    """A failure that has been seen, and since when."""
+    """A failure that has been seen, and since when it got no better.
+
+    Attributes:
+        step: of the first sign, or of the last time that it was better.
+        health: at that step.
+        saved_step: where the run can go back to.
+        first_step: of the first sign.
+        first_health: at that step.
+    """
 
     step: int
-    saved_step: int
     health: float
+    saved_step: int
+    first_step: int
+    first_health: float
 
 
 class CollapseMonitor(keras.callbacks.Callback):
@@ -245,8 +255,10 @@ class CollapseMonitor(keras.callbacks.Callback):
                 failure,
                 failures.UniformAssignment | failures.DimensionalCollapse,
             )
-            if consequence or not self._suspected(failure, reading):
-                if consequence or failure.health(reading) is not None:
+            if consequence:
+                continue
+            if not self._suspected(failure, reading):
+                if failure.health(reading) is not None:
                     self._suspicions.pop(failure.name, None)
                 continue
             if self._lasts(failure, failure.health(reading)):
@@ -259,18 +271,19 @@ class CollapseMonitor(keras.callbacks.Callback):
 
     def _lasts(self, failure, health):
         """Whether a sign has been there for long, not getting better."""
+        now = self._step
         before = self._suspicions.get(failure.name)
-        improving = before is not None and (
-            health > max(1.1 * before.health, 0.1 * failure.limit)
-        )
-        if before is None or improving:
-            # The first sign stays the first, for the way back.
-            saved = self._epoch_start if before is None else before.saved_step
+        if before is None:
             self._suspicions[failure.name] = _Suspicion(
-                self._step, saved, health
+                now, health, self._epoch_start, now, health
             )
             return False
-        return self._step - before.step >= self.patience
+        if health > max(1.1 * before.health, 0.1 * failure.limit):
+            before.step, before.health = now, health
+        elif health <= before.first_health:
+            # Better for a while, and back where it began: as if never better.
+            before.step, before.health = before.first_step, before.first_health
+        return now - before.step >= self.patience
 
     def _spare(self):
         """Keeps the checkpoints to which a failure may lead back."""

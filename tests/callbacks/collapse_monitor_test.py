@@ -109,6 +109,17 @@ def test_a_bad_start_that_gets_better_is_no_failure():
     assert messages == []
 
 
+def test_to_and_fro_is_not_getting_better():
+    # Each swing is higher than the one before, and all are bad.
+    ranks = [2.0, 1.5, 2.6, 1.5, 2.9, 1.5, 3.3, 1.5]
+    monitor, messages, _ = watch([{}] * 8, ranks)
+    assert monitor.found == ["dimensional collapse"]
+    assert "step 40 of this run, first seen at step 10)" in messages[0]
+    # A dip, and then ever better.
+    ranks = [2.0, 1.5, 2.2, 2.6, 3.0, 3.5, 4.2, 5.0]
+    assert watch([{}] * 8, ranks)[1] == []
+
+
 def test_a_run_that_goes_on_remembers():
     """Two epochs, a new process, two epochs: as four at once."""
     bad = BAD["uniform assignment"]
