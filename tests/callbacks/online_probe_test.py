@@ -20,8 +20,7 @@ def tokenizer():
     return kd.models.DinoLMTokenizer([*special, *WORDS])
 
 
-def fit(steps, directory, callbacks=()):
-    """Trains from the start, or goes on; returns the model."""
+def build():
     keras.utils.set_random_seed(0)
     model = tiny.model([kd.objectives.InfoNCE()], momentum=0.5)
     # Jax alone gives its buffers away; tracing the others takes long.
@@ -29,7 +28,12 @@ def fit(steps, directory, callbacks=()):
     model.compile(
         kd.optimizers.adamw(1e-2, schedule="constant"), run_eagerly=eager
     )
-    model.run_history = kd.training.fit(
+    return model
+
+
+def fit(model, steps, directory, callbacks=()):
+    """Trains from the start, or goes on from the folder."""
+    return kd.training.fit(
         model,
         lambda start: tiny.Batches(9 - start, start),
         directory,
@@ -38,7 +42,6 @@ def fit(steps, directory, callbacks=()):
         callbacks=callbacks,
         verbose=0,
     )
-    return model
 
 
 class Features:
@@ -49,7 +52,7 @@ class Features:
 
     def __call__(self, embedder):
         self.seen.append(embedder.encode(TEXTS))
-        return {"norm": np.linalg.norm(self.seen[-1]), "count": len(self.seen)}
+        return {"norm": np.linalg.norm(self.seen[-1])}
 
 
 # === In a real fit ===
@@ -67,10 +70,11 @@ def test_measures_the_teacher_changes_nothing_and_goes_on(tmp_path):
             directory=tmp_path / "best",
         )
 
-    plain = fit(8, tmp_path / "plain")
+    plain, probed = build(), build()
+    fit(plain, 8, tmp_path / "plain")
     first, second = callback(), callback()
-    fit(5, tmp_path / "probed", [first])
-    probed = fit(8, tmp_path / "probed", [second])
+    fit(probed, 5, tmp_path / "probed", [first])
+    history = fit(probed, 8, tmp_path / "probed", [second])
     for a, b in zip(
         tiny.values(plain.variables),
         tiny.values(probed.variables),
@@ -84,13 +88,7 @@ def test_measures_the_teacher_changes_nothing_and_goes_on(tmp_path):
     assert [record["step"] for record in records] == [2, 4, 6, 8]
     assert [record["norm"] for record in records] == norms
     assert len(set(norms)) == 4
-    logged = probed.run_history.history["probe/norm"]
-    assert logged == [norms[1], norms[3]]
-
-    encoder = probed.learned().encoder
-    preprocessor = kd.models.DinoLMTextPreprocessor(tokenizer())
-    now = kd.models.DinoLMTextEmbedder(encoder.backbone, preprocessor)
-    np.testing.assert_allclose(now.encode(TEXTS), seen[3], rtol=1e-5)
+    assert history.history["probe/norm"] == [norms[1], norms[3]]
     assert second.best == records[int(np.argmin(norms))]
     best = kd.models.DinoLMTextEmbedder.from_preset(tmp_path / "best")
     np.testing.assert_allclose(
