@@ -15,8 +15,8 @@ and imports neither Keras, keras-hub nor TensorFlow by itself:
     kd.optimizers  `adamw` with the field's defaults
     kd.schedules   values as functions of the optimizer update
     kd.training    the per-backend training step, resumable `fit`, ablations
-    kd.callbacks   monitors and safe checkpoints
-    kd.evaluation  k-NN, retrieval, probes, RankMe
+    kd.callbacks   monitors, probes and safe checkpoints
+    kd.evaluation  k-NN, retrieval, probes, RankMe; `evaluate` runs nine tasks
     kd.pictures    token similarities, attention maps, prototype atlas
 """
 

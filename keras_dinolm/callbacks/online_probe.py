@@ -17,7 +17,8 @@ class OnlineProbe(keras.callbacks.Callback):
 
     Probing changes nothing in the run. `history` lists what was measured, and
     the logs of each epoch hold the latest of it as `probe/<name>`, for loggers
-    that come after this callback and for the `monitor` of `Checkpoint`.
+    that come after this callback and for the `monitor` of `Checkpoint` (which
+    wants the name in every epoch: probe within the first).
 
     Under `keras_dinolm.training.fit`, a run that goes on knows what was
     measured before it was stopped.

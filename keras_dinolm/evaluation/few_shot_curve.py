@@ -75,7 +75,9 @@ def few_shot_curve(
     - [Chen et al., 2020](https://arxiv.org/abs/2006.10029)
     """
     train = as_features("train_features", train_features)
-    labels = as_labels("train_labels", train_labels, len(train), "features")
+    labels = as_labels(
+        "train_labels", train_labels, len(train), "train_features"
+    )
     check_integer("num_draws", num_draws)
     members = collections.defaultdict(list)
     for row, label in enumerate(labels):

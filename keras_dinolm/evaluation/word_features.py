@@ -33,13 +33,11 @@ def word_features(encoder, sentences):
     _check_count(pieces, sentences)
     pieces = [as_features("token_embeddings", x) for x in pieces]
     if hasattr(encoder, "preprocessor"):
-        limit = encoder.preprocessor.sequence_length
-        owners = _owners_by_counting(encoder.preprocessor.tokenizer, sentences)
+        owners = _owners_by_counting(encoder, sentences)
     else:
-        limit = encoder.max_seq_length
-        owners = _owners_by_offsets(encoder.tokenizer, limit, texts, sentences)
+        owners = _owners_by_offsets(encoder, texts, sentences)
     return [
-        _mean_by_word(x, owner, words, limit)
+        _mean_by_word(x, owner, words)
         for x, owner, words in zip(pieces, owners, sentences, strict=True)
     ]
 
@@ -52,25 +50,29 @@ def _check_count(features, sentences):
         )
 
 
-def _owners_by_counting(tokenizer, sentences):
+def _owners_by_counting(encoder, sentences):
     """The word of each piece; -1 for special tokens. Of keras-hub tokenizers.
 
     These split at white space first, so the pieces of a text are those of its
     words.
     """
+    preprocessor = encoder.preprocessor
     known = list(dict.fromkeys(word for words in sentences for word in words))
-    counts = {
-        word: len(row)
-        for word, row in zip(known, tokenizer.tokenize(known), strict=True)
-    }
+    rows = preprocessor.tokenizer.tokenize(known)
+    counts = {word: len(row) for word, row in zip(known, rows, strict=True)}
+    # One special token at the start; the others, if any, at the end.
+    [empty] = encoder.encode([""], output_value="token_embeddings")
+    end = [-1] * (len(empty) - 1)
+    limit = preprocessor.sequence_length - len(end)
     for words in sentences:
         owner = np.repeat(np.arange(len(words)), [counts[w] for w in words])
-        yield np.concatenate([[-1], owner])  # [CLS] first
+        yield np.array([-1, *owner][:limit] + end)
 
 
-def _owners_by_offsets(tokenizer, limit, texts, sentences):
+def _owners_by_offsets(encoder, texts, sentences):
     """The same of Hugging Face tokenizers, which tell places in the text."""
-    encoded = tokenizer(
+    limit = encoder.max_seq_length
+    encoded = encoder.tokenizer(
         texts,
         truncation=limit is not None,
         max_length=limit,
@@ -85,16 +87,12 @@ def _owners_by_offsets(tokenizer, limit, texts, sentences):
         yield np.where(last > first, owner, -1)  # special tokens have none
 
 
-def _mean_by_word(pieces, owner, words, limit):
-    # There may be a special token at the end, and a long text is cut.
-    whole = len(pieces) in (len(owner), len(owner) + 1)
-    cut = len(pieces) == limit and len(pieces) < len(owner)
-    if not (whole or cut):
+def _mean_by_word(pieces, owner, words):
+    if len(pieces) != len(owner):
         raise ValueError(
             f"The encoder gives {len(pieces)} pieces where its tokenizer has "
             f"{len(owner)}, for the words {words}. {_FIX}."
         )
-    owner = np.append(owner, -1)[: len(pieces)]
     sums = np.zeros((len(words), pieces.shape[1]), pieces.dtype)
     np.add.at(sums, owner[owner >= 0], pieces[owner >= 0])
     counts = np.bincount(owner[owner >= 0], minlength=len(words))

@@ -68,16 +68,17 @@ def test_all_tasks(folder, split, capsys):
     assert capsys.readouterr().out.count("\n") == 9
 
 
-def test_our_embedder_does_all(folder):
+def test_our_embedder_does_texts_and_words(folder):
     preprocessor = kd.models.DinoLMTextPreprocessor(tiny.tokenizer(), 96)
     ours = kd.models.DinoLMTextEmbedder(tiny.backbone(), preprocessor)
     with warnings.catch_warnings():
         warnings.simplefilter(
             "error", UserWarning
         )  # nothing is cut, all is aligned
-        scores = evaluate(ours, folder, verbose=False)
-    assert scores["snips_slots"] > 0.8
-    assert set(scores) == NAMES
+        scores = evaluate(
+            ours, folder, tasks=["snips_slots", "trec"], verbose=False
+        )
+    assert min(scores.values()) > 0.8
 
 
 def test_each_text_is_encoded_once(folder):
