@@ -212,6 +212,10 @@ def run_all(args):
         for seed, method in itertools.product(args.seeds, args.methods)
         if (method, seed) not in done
     ]
+    if todo:
+        from contest.run import Workshop
+
+        Workshop(args)  # vocabulary and tokens, before two make them at once
     free, running, failed = cores()[: args.jobs], {}, []
     try:
         while todo or running:

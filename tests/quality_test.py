@@ -121,9 +121,9 @@ def workshop(data, tmp_path):
             output=str(tmp_path),
             size="nano",
             vocabulary_size=120,
-            sequence_length=32,
+            sequence_length=64,
             split="test",
-            minutes=0.02,
+            minutes=0.005,
             max_train=None,
             probe_tasks=["stsb"],
             probe_train=None,
@@ -138,10 +138,10 @@ def test_a_run_trains_measures_and_goes_on(workshop):
     first = scores("bag")
     assert set(first["scores"]) == set(report.TASKS)
     assert all(0 <= x <= 1 for x in first["scores"].values())
-    # 0.02 minutes at 0.01 s a step are 120 steps, cut to sixteenths.
-    assert first["steps"] == run.planned_steps(0.02, 0.01) == 128
-    assert [p["step"] for p in first["curve"]] == [8, 16, 32, 64, 128]
-    assert first["curve"][-1]["seconds"] == pytest.approx(1.28)
+    # 0.005 minutes at 0.01 s a step are 30 steps, in sixteenths 32.
+    assert first["steps"] == 32
+    assert [p["step"] for p in first["curve"]] == [2, 4, 8, 16, 32]
+    assert first["curve"][-1]["seconds"] == pytest.approx(0.32)
     # The same call finds everything there.
     assert scores("bag") == first
     # Intents are animals, each a word of its own.
@@ -246,7 +246,7 @@ def test_a_recipe_has_a_fingerprint_of_its_own():
 def test_the_command_twice(data, tmp_path, capfd):
     flags = [
         *("--data", data, "--output", tmp_path, "--minutes", 0.01),
-        *("--seeds", 0, "--vocabulary-size", 120, "--sequence-length", 32),
+        *("--seeds", 0, "--vocabulary-size", 120, "--sequence-length", 64),
         *("--probe-tasks", "stsb", "--results", tmp_path / "results.jsonl"),
     ]
     flags = [str(flag) for flag in flags]

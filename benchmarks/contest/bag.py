@@ -55,7 +55,9 @@ class BagOfEmbeddings(keras.Model):
         total = ops.sum(weight * tokens, axis=-2)
         return total / ops.maximum(ops.sum(weight, axis=-2), 1.0)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, **kwargs):
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
         return kd.losses.info_nce(y_pred[:, 0], y_pred[:, 1], self.temperature)
 
     def get_config(self):

@@ -60,7 +60,7 @@ class Method:
         config["groups"] = [group.get_config() for group in self.groups]
         if self.objectives is not None:
             config["objectives"] = [
-                keras.saving.serialize_keras_object(objective)
+                _unnamed(keras.saving.serialize_keras_object(objective))
                 for objective in self.objectives(1_000)
             ]
         text = json.dumps(config, sort_keys=True)
@@ -107,6 +107,13 @@ class Method:
             tokenizer,
             sequence_length,
         )
+
+
+def _unnamed(config):
+    """Without names, in which Keras counts the layers of a process."""
+    if isinstance(config, dict):
+        return {k: _unnamed(v) for k, v in config.items() if k != "name"}
+    return config
 
 
 def encoder(size, tokenizer, **overrides):

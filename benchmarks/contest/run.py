@@ -3,7 +3,6 @@
 import gzip
 import json
 import pathlib
-import time
 
 import keras
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 import keras_dinolm as kd
 from contest import methods
 from contest import static
+from contest import tfidf
 
 # How far a run is when it is probed, in sixteenths of its steps.
 MILESTONES = (1, 2, 4, 8, 16)
@@ -53,7 +53,8 @@ class Workshop:
                 self.corpus, args.vocabulary_size, show_progress=False
             )
             text = "\n".join(self.tokenizer.get_vocabulary())
-            path.write_text(text, encoding="utf-8")
+            path.with_suffix(".tmp").write_text(text, encoding="utf-8")
+            path.with_suffix(".tmp").replace(path)
         self.tokens = kd.data.tokenize(
             self.corpus,
             self.tokenizer,
@@ -72,29 +73,41 @@ class Workshop:
             buckets=[views.sequence_length - 1],
         )
 
-    def evaluate(self, encoder, folder, split, tasks=None, max_train=None):
-        """Scores of an encoder; tasks that are done are read from `folder`."""
+    def evaluate(self, encoder, results):
+        """Scores of all tasks; those in the file `results` are done."""
         return kd.evaluation.evaluate(
             encoder,
             self.args.data,
-            split=split,
-            tasks=tasks,
-            max_train=max_train,
-            results=folder,
+            split=self.args.split,
+            max_train=self.args.max_train,
+            results=results,
             verbose=False,
         )
 
-    def untrained(self, seed):
+    def probe(self, encoder, results):
+        """Mean score on dev of a few tasks, for the plot."""
+        scores = kd.evaluation.evaluate(
+            encoder,
+            self.args.data,
+            split="dev",
+            tasks=self.args.probe_tasks,
+            max_train=self.args.probe_train,
+            results=results,
+            verbose=False,
+        )
+        return float(np.mean(list(scores.values())))
+
+    def untrained_encoder(self, name, seed):
+        """The encoder as it starts, or one that is counted."""
+        if name in static.ENCODERS:
+            _, make = static.ENCODERS[name]
+            return make(read_paragraphs(self.args.data), seed)
         keras.utils.set_random_seed(seed)
         return methods.embedder(
             methods.encoder(self.args.size, self.tokenizer),
             self.tokenizer,
             self.args.sequence_length,
         )
-
-    def static(self, name, seed):
-        make = static.ENCODERS[name]
-        return make(read_paragraphs(self.args.data), seed)
 
 
 def run(workshop, name, seed, seconds_per_step):
@@ -113,23 +126,30 @@ def run(workshop, name, seed, seconds_per_step):
     args = workshop.args
     folder = workshop.folder / f"{name}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
-    scores = folder / f"{args.split}.json"
-    if name == "untrained":
-        found = workshop.evaluate(workshop.untrained(seed), scores, args.split)
+    results = folder / f"{args.split}.json"
+    if name == "tfidf":
+        found = tfidf.evaluate(args.data, args.split, args.max_train)
         return {"scores": found}
-    if name in static.ENCODERS:
-        found = workshop.evaluate(
-            workshop.static(name, seed), scores, args.split
-        )
-        return {"scores": found}
+    if name not in methods.METHODS:
+        encoder = workshop.untrained_encoder(name, seed)
+        return {"scores": workshop.evaluate(encoder, results)}
     method = methods.METHODS[name]
     steps = planned_steps(args.minutes, seconds_per_step)
     keras.utils.set_random_seed(seed)
     model = method.model(args.size, workshop.tokenizer, steps)
-    curve = []
-    begin = time.perf_counter()
+    progress = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: print(
+            f"{name}, seed {seed}: {epoch + 1} of 16, loss {logs['loss']:.3f}",
+            flush=True,
+        )
+    )
+    path = folder / "curve.json"
+    curve = json.loads(path.read_text()) if path.exists() else []
     for milestone in MILESTONES:
         done = steps * milestone // 16
+        is_probed = done in [point["step"] for point in curve]
+        if is_probed and done < steps:
+            continue
         kd.training.fit(
             model,
             lambda step: workshop.dataset(method, seed, step),
@@ -137,32 +157,18 @@ def run(workshop, name, seed, seconds_per_step):
             steps=done,
             steps_per_epoch=steps // 16,
             keep=1,
+            callbacks=[progress],
             verbose=0,
         )
         encoder = method.kept(model, workshop.tokenizer, args.sequence_length)
-        if args.probe_tasks:
-            probes = workshop.evaluate(
-                encoder,
-                folder / f"probe-{milestone}.json",
-                "dev",
-                args.probe_tasks,
-                args.probe_train,
-            )
-            curve.append(
-                {
-                    "step": done,
-                    "seconds": done * seconds_per_step,
-                    "probe": float(np.mean(list(probes.values()))),
-                }
-            )
-        print(
-            f"{name}, seed {seed}: {done:,} of {steps:,} steps, "
-            f"{time.perf_counter() - begin:.0f} s",
-            flush=True,
-        )
-    found = workshop.evaluate(encoder, scores, args.split)
+        if is_probed or not args.probe_tasks:
+            continue
+        probe = workshop.probe(encoder, folder / f"probe-{milestone}.json")
+        seconds = done * seconds_per_step
+        curve.append({"step": done, "seconds": seconds, "probe": probe})
+        path.write_text(json.dumps(curve))
     return {
-        "scores": found,
+        "scores": workshop.evaluate(encoder, results),
         "curve": curve,
         "steps": steps,
         "seconds_per_step": seconds_per_step,

@@ -41,9 +41,9 @@ class Words:
 def lsa(texts, seed):
     """TF-IDF of the corpus, reduced by a truncated SVD; rows of unit length."""
     vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=3, max_df=0.3)
-    svd = TruncatedSVD(
-        min(DIMENSIONS, 1 + len(texts) // 2), random_state=seed
-    ).fit(vectorizer.fit_transform(texts))
+    matrix = vectorizer.fit_transform(texts)
+    width = min(DIMENSIONS, matrix.shape[1] - 1)
+    svd = TruncatedSVD(width, random_state=seed).fit(matrix)
 
     class LSA:
         def encode(self, texts):
