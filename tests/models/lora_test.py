@@ -1,5 +1,7 @@
 """LoRA students: what learns, what stays, and what is written."""
 
+import shutil
+
 import keras
 import keras_hub
 import numpy as np
@@ -8,27 +10,34 @@ import pytest
 import keras_dinolm as kd
 from keras_dinolm.models.lora import enable_lora
 from keras_dinolm.models.lora import merged_values
-from keras_dinolm.models.text_encoder import STOCK_BACKBONES
 from tests import tiny
+from tests.gradients import compiled
 from tests.models import tiny as tiny_models
 
 O = kd.objectives  # noqa: E741
 MOMENTUM = 0.75
 
 
-def model(objectives=None, **overrides):
+def model():
     """A student with LoRA, compiled; the weights come from NumPy."""
     made = tiny.model(
-        objectives or [O.SequenceDistillation(), O.InfoNCE()],
-        **{"momentum": MOMENTUM, "lora_rank": 2, **overrides},
+        [O.SequenceDistillation(), O.InfoNCE()], momentum=MOMENTUM, lora_rank=2
     )
     made.compile(kd.optimizers.adamw(1e-2, schedule="constant"))
     return made
 
 
+def compute(encoder, rows):
+    # jax compiles each single operation outside of a compiled function, and
+    # knows a function again by its identity, with the weights as they were.
+    if keras.backend.backend() == "jax":
+        return compiled(lambda rows: encoder(rows))(rows)
+    return encoder(rows)
+
+
 def features(encoder, seed=3):
-    rows = tiny_models.rows(seed=seed)
-    return tiny.values([encoder(rows)["sequence"]])[0]
+    found = compute(encoder, tiny_models.rows(seed=seed))
+    return tiny.values([found["sequence"]])[0]
 
 
 def named(network):
@@ -65,7 +74,9 @@ def test_before_training_it_computes_what_the_encoder_did():
     plain = kd.models.TextEncoder(tiny.backbone(), name="encoder")
     before = features(plain)
     made = kd.models.DinoLM(plain, [O.InfoNCE()], lora_rank=3)
-    np.testing.assert_array_equal(features(made.student.encoder), before)
+    np.testing.assert_allclose(
+        features(made.student.encoder), before, atol=1e-6
+    )
     np.testing.assert_array_equal(features(made.teacher.encoder), before)
 
 
@@ -132,53 +143,47 @@ def test_a_saved_model_goes_on_learning(trained, tmp_path):
         atol=1e-6,
     )
     before = named(again.student)
-    again.fit(tiny.Batches(2), verbose=0)
+    again.fit(tiny.Batches(1), epochs=0, verbose=0)
     after = named(again.student)
     for path in before:
-        if "lora" in path:
-            assert np.any(after[path])
-        elif not path.startswith("student/"):
+        if path.endswith("lora_kernel_a"):
+            assert not np.any(before[path]) and np.any(after[path])
+        else:
             np.testing.assert_array_equal(after[path], before[path])
 
 
-def test_a_stopped_run_ends_as_if_it_had_not_been(tmp_path):
-    def run(folder, *lengths):
-        for steps in lengths:
-            keras.utils.set_random_seed(5)
-            made = model()
-            made.compile(
-                kd.optimizers.adamw(
-                    1e-2,
-                    schedule="constant",
-                    module_clipnorm=1.0,
-                    # Released after the stop.
-                    frozen_encoder_steps=3,
-                )
-            )
-            kd.training.fit(
-                made,
-                lambda start: tiny.Batches(4 - start, start),
-                tmp_path / folder,
-                steps=steps,
-                steps_per_epoch=2,
-                verbose=0,
-            )
-        assert np.any(tiny.values(made.student.encoder.trainable_weights[1:2]))
+def test_a_stopped_run_ends_as_if_it_had_not_been(trained, tmp_path):
+    made, _ = trained
+
+    def go_on():
+        kd.training.fit(
+            made,
+            lambda start: tiny.Batches(4 - start, start),
+            tmp_path,
+            steps=4,
+            steps_per_epoch=2,
+            verbose=0,
+        )
         return tiny.values([*made.variables, *made.optimizer.variables])
 
-    whole, stopped = run("whole", 4), run("stopped", 2, 4)
-    for a, b in zip(whole, stopped, strict=True):
+    whole = go_on()
+    # Back to the middle; what the model holds now must not matter.
+    shutil.rmtree(tmp_path / "step-0000000004")
+    for variable in made.weights:
+        variable.assign(np.zeros(variable.shape, variable.dtype))
+    for a, b in zip(go_on(), whole, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_a_student_of_a_fixed_teacher_is_exported_with_its_updates():
-    teacher = tiny.model([O.SequenceDistillation()])
-    made = model(
-        objectives=[O.SequenceDistillation()],
-        teacher=teacher,
-        momentum=None,
+    made = kd.models.DinoLM(
+        tiny.backbone(),
+        [O.SequenceDistillation()],
+        teacher=tiny.model([O.SequenceDistillation()]),
+        lora_rank=2,
     )
-    made.train_on_batch(tiny.batch())
+    for variable in made.student.encoder.trainable_weights:
+        variable.assign(np.ones(variable.shape))
     copy = made.learned().encoder.clone()
     assert copy.trainable_weights and len(copy.weights) < len(
         made.student.encoder.weights
@@ -189,9 +194,9 @@ def test_a_student_of_a_fixed_teacher_is_exported_with_its_updates():
 
 
 @pytest.mark.parametrize(
-    "name", [cls.__name__ for cls in STOCK_BACKBONES] + ["DinoLMBackbone"]
+    "name", ["DinoLMBackbone", "AlbertBackbone", "DebertaV3Backbone"]
 )
-def test_every_backbone_has_queries_and_values_to_adapt(name):
+def test_backbones_have_queries_and_values_to_adapt(name):
     ours = name == "DinoLMBackbone"
     encoder = kd.models.TextEncoder(
         tiny_models.backbone() if ours else tiny_models.stock(name)
