@@ -12,8 +12,11 @@ import subprocess
 import sys
 
 import keras
+import keras_hub
 import numpy as np
 import pytest
+
+import keras_dinolm as kd
 
 ROOT = pathlib.Path(__file__).parent.parent
 START = """
@@ -159,6 +162,40 @@ def test_curate_finds_what_it_planted(tmp_path, monkeypatch):
         *("--cluster-size", 4, "--resampling", 0, "--output", tmp_path),
     )
     assert "precision" not in printed and "Leaks of test texts" in printed
+
+
+def test_continue_pretraining_measures_and_leaves_a_preset(corpus, tmp_path):
+    words = sorted(set(re.findall(r"\w+|[.,]", corpus.read_text().lower())))
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = keras_hub.models.BertTokenizer(
+        [*special, *words], lowercase=True
+    )
+    bert = keras_hub.models.BertBackbone(
+        tokenizer.vocabulary_size(),
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=16,
+        intermediate_dim=16,
+        dropout=0.0,
+    )
+    encoder = kd.models.TextEncoder(bert)
+    kd.models.export_preset(encoder, tokenizer, tmp_path / "bert")
+    lines = ["score\tfirst\tsecond", "5\ta cat\ta cat", "1\tcat\triver"]
+    lines += ["3\tthe dog\tthe bird", "0\tdog\tno hill"]
+    (tmp_path / "test.tsv").write_text("\n".join(lines))
+    printed = run(
+        "continue_pretraining.py",
+        *("--preset", tmp_path / "bert", "--corpus", corpus),
+        *("--sts", tmp_path, "--output", tmp_path / "run"),
+        *("--steps", 6, "--batch-size", 8, "--length", 16, "--lora-rank", 2),
+        *("--evaluation-length", 16, "--keep", 0),
+    )
+    rows = re.findall(
+        r"^(?:before|after, \S+).*\d+\.\d+ +-?\d+\.\d+$", printed, re.M
+    )
+    assert len(rows) == 3  # before, twice, and after
+    embedder = kd.models.DinoLMTextEmbedder.from_preset(tmp_path / "run/preset")
+    assert np.isfinite(embedder.encode("The cat came to a hill.")).all()
 
 
 @pytest.mark.parametrize("name", ["search.py", "classify.py"])

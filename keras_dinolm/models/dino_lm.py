@@ -10,6 +10,9 @@ from keras_dinolm import objectives as objectives_module
 from keras_dinolm import training
 from keras_dinolm.models.backbone import DinoLMBackbone
 from keras_dinolm.models.feature_statistics import FeatureStatistics
+from keras_dinolm.models.lora import enable_lora
+from keras_dinolm.models.lora import merged_values
+from keras_dinolm.models.lora import revive
 from keras_dinolm.models.preset_files import check_preset
 from keras_dinolm.models.preset_heads import load_heads
 from keras_dinolm.models.preset_heads import read_head_sizes
@@ -123,6 +126,7 @@ class DinoLM(keras.Model):
         max_skipped_steps=20,
         teacher=None,
         mask_student=None,
+        lora_rank=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -188,6 +192,9 @@ class DinoLM(keras.Model):
         else:
             self.teacher = Tower(backbone.clone(), **towers, name="teacher")
         self.teacher.trainable = False
+        self.lora_rank = lora_rank
+        if lora_rank is not None:
+            enable_lora(self.student.encoder, lora_rank)
         if not self.teacher_is_fixed:
             self.reset_teacher()
         self.mask_student = (
@@ -199,7 +206,10 @@ class DinoLM(keras.Model):
         if not self.mask_student:
             _check_nothing_is_masked(self.objectives)
         for objective in self.objectives:
-            objective.build_for(self)
+            # Optimizers tell its parts from the encoder's by their paths.
+            with keras.name_scope("objectives"):
+                with keras.name_scope(objective.name):
+                    objective.build_for(self)
         if self.teacher_is_fixed:
             if momentum is not None:
                 raise ValueError(
@@ -362,9 +372,9 @@ class DinoLM(keras.Model):
     def _move_teacher(self, moved):
         share = 1.0 - value_at(self.momentum, self.updates)
         for teacher, student in zip(
-            self.teacher.weights, self.student.weights, strict=True
+            self.teacher.weights, merged_values(self.student), strict=True
         ):
-            difference = ops.stop_gradient(student.value) - teacher.value
+            difference = ops.stop_gradient(student) - teacher.value
             change = ops.cast(share, teacher.dtype) * difference
             teacher.assign_add(ops.where(moved, change, 0.0))
 
@@ -390,10 +400,10 @@ class DinoLM(keras.Model):
                 "nothing to reset."
             )
         for teacher, student in zip(
-            self.teacher.weights, self.student.weights, strict=True
+            self.teacher.weights, merged_values(self.student), strict=True
         ):
             # A copy: jax may not donate one buffer twice.
-            teacher.assign(ops.copy(student.value))
+            teacher.assign(ops.copy(student))
 
     def get_metrics_result(self):
         """As Keras', without the metrics of objectives that do not act."""
@@ -445,6 +455,7 @@ class DinoLM(keras.Model):
         """
         # The state may have been restored since the last call.
         self._last_update_read = None
+        revive(self.student)
         guard = training.SkippedStepGuard(self.max_skipped_steps)
         return super().fit(
             x, callbacks=[guard, *(callbacks or [])], shuffle=shuffle, **kwargs
@@ -618,6 +629,7 @@ class DinoLM(keras.Model):
             if self.teacher_is_fixed
             else None,
             "mask_student": self.mask_student,
+            "lora_rank": self.lora_rank,
         }
 
     @classmethod

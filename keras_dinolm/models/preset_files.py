@@ -28,7 +28,8 @@ def check_preset(preset):
 
     keras-hub reads a preset file by file, and what it says of a missing one
     is not always the cause. This looks at all of them first. Presets that
-    are not local folders (`"hf://..."`) pass: they are fetched as needed.
+    are not local folders (`"hf://..."`) pass: they are fetched as needed. So
+    do folders in the layout of Hugging Face, which keras-hub converts.
 
     Args:
         preset: string or path.
@@ -62,7 +63,8 @@ def check_preset(preset):
             f"'{folder.absolute()}'). Check the path, or write a preset with "
             "`model.export_preset(directory, tokenizer)`."
         )
-    _read_json(folder, CONFIG)
+    if "class_name" not in _read_json(folder, CONFIG):
+        return
     weights = [WEIGHTS]
     if not (folder / WEIGHTS).exists() and (folder / SHARDED_WEIGHTS).exists():
         shards = _read_json(folder, SHARDED_WEIGHTS)["weight_map"].values()
@@ -78,6 +80,24 @@ def check_preset(preset):
         tokenizer = keras.saving.deserialize_keras_object(tokenizer)
         for name in tokenizer.file_assets or ():
             _require(folder, f"{TOKENIZER_ASSETS}/{name}")
+
+
+def is_of_keras_hub(preset):
+    """Whether a preset has a backbone of keras-hub's own, not one of ours.
+
+    Args:
+        preset: string. A local folder, also in the layout of Hugging Face; a
+            name that keras-hub knows; or an address (`"hf://..."`), which is
+            taken for one of ours.
+
+    Returns:
+        Boolean.
+    """
+    folder = pathlib.Path(preset)
+    if not folder.is_dir():
+        return "://" not in preset
+    name = _read_json(folder, CONFIG).get("registered_name") or ""
+    return not name.startswith("keras_dinolm>")
 
 
 def _looks_local(preset):

@@ -78,8 +78,8 @@ def _read_config(preset):
         raise FileNotFoundError(
             f"The preset '{preset}' has no heads ('{CONFIG}'). Write it with "
             "`model.export_preset(..., heads=True)`; or start new heads on "
-            "its encoder by `DinoLM(Backbone.from_preset(preset))`, with a "
-            "low learning rate at first."
+            "its encoder by `DinoLM(Backbone.from_preset(preset))`, as the "
+            "docstring of `kd.optimizers.adamw` shows."
         )
     return json.loads(path.read_text(encoding="utf-8"))
 

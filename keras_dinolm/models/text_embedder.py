@@ -1,5 +1,6 @@
 """A keras-hub text embedder with the interface of sentence-transformers."""
 
+import functools
 import sys
 import warnings
 
@@ -11,7 +12,9 @@ from keras_dinolm.layers.normalize import l2_normalize
 from keras_dinolm.layers.validation import check_positive
 from keras_dinolm.models.backbone import DinoLMBackbone
 from keras_dinolm.models.preset_files import check_preset
+from keras_dinolm.models.preset_files import is_of_keras_hub
 from keras_dinolm.models.string_inputs import StringInputs
+from keras_dinolm.models.text_encoder import TextEncoder
 from keras_dinolm.models.text_preprocessor import DinoLMTextPreprocessor
 
 OUTPUT_VALUES = ("sentence_embedding", "token_embeddings")
@@ -27,11 +30,19 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
     `encode_text` of keras-hub work as well; they pad every text to the whole
     `sequence_length`.
 
+    keras-hub's own encoders work as well, from a preset of theirs or a folder
+    that Hugging Face's `save_pretrained` wrote (this needs `safetensors`).
+    They read `[CLS] a text [SEP]`, as they were trained.
+
     Args:
-        backbone: `DinoLMBackbone`.
+        backbone: `DinoLMBackbone`, or a keras-hub encoder that `TextEncoder`
+            takes.
         preprocessor: `DinoLMTextPreprocessor`, or `None` if inputs come
-            preprocessed (then without `encode`).
+            preprocessed (then without `encode`). For a keras-hub encoder, its
+            `TextClassifierPreprocessor`.
         normalize: bool. Whether the model itself ends in L2 normalisation.
+        pooling: `"mean"` (also `None`) or `"cls"` for a keras-hub encoder; a
+            `DinoLMBackbone` brings its own pooler.
         **kwargs: as for `keras_hub.models.TextEmbedder`.
 
     Example:
@@ -51,31 +62,96 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
     embedder.encode("good").shape           # (128,)
     embedder.encode(["good", "bad"]).shape  # (2, 128)
     ```
+
+    A BERT of keras-hub, here untrained:
+
+    ```python
+    import keras_hub
+
+    tokenizer = keras_hub.models.BertTokenizer([*special, "good", "bad"])
+    backbone = keras_hub.models.BertBackbone(
+        tokenizer.vocabulary_size(), num_layers=1, num_heads=2, hidden_dim=8,
+        intermediate_dim=16,
+    )
+    embedder = kd.models.DinoLMTextEmbedder(
+        backbone,
+        keras_hub.models.BertTextClassifierPreprocessor(tokenizer, 128),
+    )
+    embedder.encode("good").shape  # (8,)
+    ```
     """
 
     backbone_cls = DinoLMBackbone
     preprocessor_cls = DinoLMTextPreprocessor
 
-    def __init__(self, backbone, preprocessor=None, normalize=False, **kwargs):
+    def __init__(
+        self,
+        backbone,
+        preprocessor=None,
+        normalize=False,
+        pooling=None,
+        **kwargs,
+    ):
         # === Layers ===
         self.backbone = backbone
         self.preprocessor = preprocessor
+        encoder = TextEncoder(backbone, pooling, name="encoder")
 
         # === Functional Model ===
         inputs = backbone.input
-        outputs = backbone(inputs)["pooled_output"]
+        if isinstance(backbone, DinoLMBackbone):
+            features = backbone(inputs)
+            tokens, outputs = (
+                features[name] for name in ("sequence_output", "pooled_output")
+            )
+        else:
+            inputs = {k: inputs[k] for k in ("token_ids", "padding_mask")}
+            features = encoder(inputs)
+            tokens, outputs = features["tokens"], features["sequence"]
         if normalize:
             outputs = l2_normalize(outputs)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        # A function, lest Keras count what it returns as another part.
+        self._token_model = functools.cache(
+            lambda: keras.Model(inputs, tokens, name="tokens")
+        )
 
         # === Config ===
         self.normalize = normalize
+        self.pooling = pooling
 
     @classmethod
     def from_preset(cls, preset, load_weights=True, **kwargs):
+        """Loads a preset of this package, of keras-hub or of Hugging Face.
+
+        Args:
+            preset: string or path. A folder, or a name that keras-hub knows.
+            load_weights: bool. Whether to load the weights, too.
+            **kwargs: as for the constructor.
+
+        Returns:
+            A `DinoLMTextEmbedder`.
+
+        Raises:
+            FileNotFoundError: if a local preset is not whole.
+        """
         check_preset(preset)
         # keras-hub takes no `pathlib.Path`.
-        return super().from_preset(str(preset), load_weights, **kwargs)
+        preset = str(preset)
+        if not is_of_keras_hub(preset):
+            return super().from_preset(preset, load_weights, **kwargs)
+        if "preprocessor" not in kwargs:
+            base = keras_hub.models.TextClassifierPreprocessor
+            kwargs["preprocessor"] = base.from_preset(preset)
+        backbone = keras_hub.models.Backbone.from_preset(preset, load_weights)
+        embedder = cls(backbone, **kwargs)
+        preprocessor = embedder.preprocessor
+        limit = getattr(backbone, "max_sequence_length", None)
+        if preprocessor is not None and limit is not None:
+            # keras-hub's default may be more than the backbone has positions.
+            length = min(limit, preprocessor.sequence_length)
+            preprocessor.sequence_length = length
+        return embedder
 
     def encode(
         self,
@@ -125,24 +201,24 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
         rows = self._tokenize(texts)
         if output_value == "token_embeddings":
             results = [None] * len(rows)
-            model, pick = self.backbone, "sequence_output"
+            model, whole = self._token_model(), False
         else:
             dim = self.backbone.hidden_dim
             results = np.zeros((len(rows), dim), dtype="float32")
-            model, pick = self, None
+            model, whole = self, True
         progress = _Progress(len(rows), batch_size, show_progress_bar)
         for indices in _batches_by_length(rows, batch_size):
             features = _predict(
                 model, self._pad([rows[i] for i in indices], batch_size)
             )
-            if pick is None:
+            if whole:
                 results[indices] = features[: len(indices)]
             else:
-                for feature, i in zip(features[pick], indices):
+                for feature, i in zip(features, indices):
                     length = len(rows[i])
                     results[i] = np.array(feature[:length], dtype="float32")
             progress.add(len(indices))
-        if normalize_embeddings and pick is None:
+        if normalize_embeddings and whole:
             norms = np.linalg.norm(results, axis=1, keepdims=True)
             results /= np.maximum(norms, 1e-6)
         return results[0] if single else results
@@ -152,11 +228,15 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
         if not texts:
             return []
         tokenizer = self.preprocessor.tokenizer
-        limit = self.preprocessor.sequence_length - 1
+        # Stock encoders were trained with [SEP] at the end, ours without.
+        ours = isinstance(self.backbone, DinoLMBackbone)
+        end = [] if ours else [_special(tokenizer, "sep", "end")]
+        start = _special(tokenizer, "cls", "start")
+        limit = self.preprocessor.sequence_length - 1 - len(end)
         rows, too_long = [], 0
         for row in tokenizer.tokenize(texts):
             too_long += len(row) > limit
-            rows.append([tokenizer.cls_token_id, *row[:limit]])
+            rows.append([start, *row[:limit], *end])
         if too_long:
             warnings.warn(
                 f"{too_long} of {len(texts)} texts have more than "
@@ -183,7 +263,14 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
     def get_config(self):
         config = super().get_config()
         config["normalize"] = self.normalize
+        config["pooling"] = self.pooling
         return config
+
+
+def _special(tokenizer, *names):
+    """The id of a special token, under the first name that is known."""
+    ids = [getattr(tokenizer, f"{name}_token_id", None) for name in names]
+    return next(index for index in ids if index is not None)
 
 
 def _predict(model, batch):

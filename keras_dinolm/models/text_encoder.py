@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_dinolm.layers.poolers import get_pooler
 from keras_dinolm.models.backbone import DinoLMBackbone
+from keras_dinolm.models.lora import merged_values
 
 # keras-hub's text encoders: tokens see both sides, so a masked token can be
 # predicted, and a mean over tokens is a feature of the whole.
@@ -204,7 +205,7 @@ class TextEncoder(keras.layers.Layer):
         """Makes an independent encoder with equal weights.
 
         The copy is trainable, whatever this one is: a frozen teacher gives
-        an encoder that can be fine-tuned.
+        an encoder that can be fine-tuned. What LoRA learned is in its weights.
 
         Args:
             **kwargs: replace entries of the configuration, such as `name`.
@@ -218,7 +219,9 @@ class TextEncoder(keras.layers.Layer):
         backbone["config"] = {**backbone["config"], "trainable": True}
         config["backbone"] = backbone
         copy = type(self).from_config(config)
-        copy.set_weights(self.get_weights())
+        copy.set_weights(
+            [ops.convert_to_numpy(value) for value in merged_values(self)]
+        )
         return copy
 
     def get_config(self):

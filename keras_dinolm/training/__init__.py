@@ -2,6 +2,7 @@
 
 from keras_dinolm.training.resume import fit as fit
 from keras_dinolm.training.schedules import Cosine as Cosine
+from keras_dinolm.training.schedules import Delayed as Delayed
 from keras_dinolm.training.schedules import Linear as Linear
 from keras_dinolm.training.schedules import Warmup as Warmup
 from keras_dinolm.training.skipped_step_guard import (

@@ -1,5 +1,6 @@
 """AdamW as self-distillation wants it, on Keras' own Adam."""
 
+import math
 import re
 
 import keras
@@ -15,6 +16,13 @@ NO_DECAY = (
     r"register",
     r"(^|/)prototypes(/|$)",
 )
+
+# In a `DinoLM`: the projection heads, each with its prototypes; the parts of
+# each objective; the prototypes alone; and the encoder, which is what is left.
+HEADS = r"^student/(\w+)_(?:head|prototypes)/"
+OBJECTIVES = r"^objectives/(\w+)/"
+PROTOTYPES = r"^student/\w+_prototypes/"
+ENCODER = r"^(?!student/|objectives/)"
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -37,6 +45,22 @@ class AdamW(keras.optimizers.Adam):
             multiplied by `layer_decay ** (n - i)`, of the embeddings by
             `layer_decay ** (n + 1)`; heads and the final norm keep the full
             rate.
+        multipliers: dict of regular expressions, searched in
+            `variable.path`, to floats or schedules, which multiply the
+            learning rate, and so the decay, of what matches. Where the value
+            is 0 a variable does not move at all, while the moments of its
+            gradients are kept up to date: the "last-layer freeze" of DINOv2
+            and DINOv3.
+        module_clipnorm: float or `None`. Clips each module's gradient by its
+            own norm, so that a large gradient in one head does not stop the
+            encoder. DINOv2 and DINOv3 clip the backbone and each head with
+            its prototypes by 3 in this way, DINO each variable alone (Keras'
+            `clipnorm`). Not together with Keras' own ways of clipping.
+        modules: tuple of regular expressions with a group, searched in
+            `variable.path`. Variables for which the group captures the same
+            text are a module; all that match none are one, too. The default
+            finds the heads of a `DinoLM`, each with its prototypes, and the
+            parts of each objective; the encoder is what is left.
         beta_1: float.
         beta_2: float.
         epsilon: float. 1e-8, the field's default; Keras' is 1e-7.
@@ -48,11 +72,16 @@ class AdamW(keras.optimizers.Adam):
     ```python
     import keras_dinolm as kd
 
-    optimizer = kd.optimizers.AdamW(1e-3, global_clipnorm=3.0)
+    optimizer = kd.optimizers.AdamW(
+        1e-3,
+        module_clipnorm=3.0,
+        multipliers={"prototypes": kd.schedules.Delayed(1_000)},
+    )
     ```
 
-    Reference:
-        [Decoupled Weight Decay Regularization](https://arxiv.org/abs/1711.05101)
+    References:
+        - [Decoupled Weight Decay Regularization](https://arxiv.org/abs/1711.05101)
+        - [DINOv2](https://arxiv.org/abs/2304.07193)
     """
 
     def __init__(
@@ -64,6 +93,9 @@ class AdamW(keras.optimizers.Adam):
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-8,
+        multipliers=None,
+        module_clipnorm=None,
+        modules=(HEADS, OBJECTIVES),
         name="adamw",
         **kwargs,
     ):
@@ -72,6 +104,7 @@ class AdamW(keras.optimizers.Adam):
                 "Argument `layer_decay` must be in (0, 1]: 1 gives every layer "
                 f"the same rate. Received: layer_decay={layer_decay}"
             )
+        _check_clipping(module_clipnorm, kwargs)
         # Keras' own decay takes no schedule, so it stays off and `update_step`
         # decays.
         super().__init__(
@@ -85,6 +118,9 @@ class AdamW(keras.optimizers.Adam):
         self.decay = weight_decay
         self.no_decay = tuple(no_decay)
         self.layer_decay = layer_decay
+        self.multipliers = dict(multipliers or {})
+        self.module_clipnorm = module_clipnorm
+        self.modules = tuple(modules)
 
     def build(self, variables):
         if self.built:
@@ -92,10 +128,15 @@ class AdamW(keras.optimizers.Adam):
         super().build(variables)
         blocks = [_block(v.path) for v in variables]
         depth = 1 + max((b for b in blocks if b is not None), default=-1)
-        self._multipliers = [
+        self._factors = [
             self.layer_decay ** (depth - _layer_id(v.path, block, depth))
             for v, block in zip(variables, blocks)
         ]
+        self._scheduled = [
+            [m for p, m in self.multipliers.items() if re.search(p, v.path)]
+            for v in variables
+        ]
+        self._module_of = [_module(v.path, self.modules) for v in variables]
         self._decayed = [
             not any(re.search(p, v.path) for p in self.no_decay)
             for v in variables
@@ -109,14 +150,41 @@ class AdamW(keras.optimizers.Adam):
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
         rate = ops.cast(learning_rate, variable.dtype)
-        if self._multipliers[index] != 1.0:
-            rate = rate * self._multipliers[index]
+        if self._factors[index] != 1.0:
+            rate = rate * self._factors[index]
+        for multiplier in self._scheduled[index]:
+            factor = schedules.value_at(multiplier, self.iterations)
+            rate = rate * ops.cast(factor, variable.dtype)
         if self._decayed[index]:
             decay = schedules.value_at(self.decay, self.iterations)
             self.assign_sub(
                 variable, variable * (rate * ops.cast(decay, variable.dtype))
             )
         super().update_step(gradient, variable, rate)
+
+    def _clip_gradients(self, grads):
+        if self.module_clipnorm is None:
+            return super()._clip_gradients(grads)
+        if len(grads) != len(self._module_of):
+            raise ValueError(
+                "`module_clipnorm` needs the gradients of all variables that "
+                "the optimizer was built with; give 0 where there is none. "
+                f"Received: {len(grads)} gradients for "
+                f"{len(self._module_of)} variables"
+            )
+        squares = {}
+        for gradient, module in zip(grads, self._module_of):
+            square = ops.sum(ops.square(ops.cast(gradient, "float32")))
+            squares[module] = squares.get(module, 0.0) + square
+        limit = self.module_clipnorm
+        shares = {
+            module: limit / ops.maximum(ops.sqrt(square), limit)
+            for module, square in squares.items()
+        }
+        return [
+            gradient * ops.cast(shares[module], gradient.dtype)
+            for gradient, module in zip(grads, self._module_of)
+        ]
 
     def get_config(self):
         config = super().get_config()
@@ -127,6 +195,12 @@ class AdamW(keras.optimizers.Adam):
                 "weight_decay": keras.saving.serialize_keras_object(self.decay),
                 "no_decay": list(self.no_decay),
                 "layer_decay": self.layer_decay,
+                "multipliers": {
+                    pattern: keras.saving.serialize_keras_object(value)
+                    for pattern, value in self.multipliers.items()
+                },
+                "module_clipnorm": self.module_clipnorm,
+                "modules": list(self.modules),
             }
         )
         return config
@@ -137,6 +211,10 @@ class AdamW(keras.optimizers.Adam):
         config["weight_decay"] = keras.saving.deserialize_keras_object(
             config["weight_decay"]
         )
+        config["multipliers"] = {
+            pattern: keras.saving.deserialize_keras_object(value)
+            for pattern, value in (config.get("multipliers") or {}).items()
+        }
         return super().from_config(config, custom_objects)
 
 
@@ -149,9 +227,16 @@ def adamw(
     weight_decay=0.04,
     layer_decay=1.0,
     global_clipnorm=3.0,
+    frozen_prototype_steps=0,
+    frozen_encoder_steps=0,
     **kwargs,
 ):
     """AdamW with warm-up, then a cosine or a constant rate.
+
+    For new heads on a trained encoder, which their first gradients would
+    ruin: a low rate, `frozen_encoder_steps` for the heads to settle (what
+    follows for the encoder begins with a warm-up of its own, as long as
+    `warmup_steps`), and a `layer_decay` below 1.
 
     Args:
         learning_rate: float. The peak.
@@ -163,7 +248,12 @@ def adamw(
         weight_decay: float or schedule.
         layer_decay: float in (0, 1]. See `AdamW`.
         global_clipnorm: float or `None`. Clips the norm of the whole
-            gradient; Keras' `clipnorm` clips each variable alone.
+            gradient; Keras' `clipnorm` clips each variable alone. Left out
+            with `module_clipnorm`, see `AdamW`.
+        frozen_prototype_steps: int. Optimizer updates for which prototypes
+            keep their first values, as DINO's do for an epoch.
+        frozen_encoder_steps: int. Optimizer updates for which only heads and
+            objectives learn.
         **kwargs: passed on to `AdamW`.
 
     Returns:
@@ -180,6 +270,40 @@ def adamw(
 
     optimizer = kd.optimizers.adamw(
         1e-3, warmup_steps=500, total_steps=20_000
+    )
+    ```
+
+    A trained encoder of keras-hub under new heads: the heads settle first,
+    then the encoder learns at a low rate, the lower layers more slowly, while
+    `GramAnchoring` holds the similarities of its tokens where they were.
+
+    ```python
+    import keras_hub
+
+    # Or `keras_hub.models.Backbone.from_preset(...)`.
+    backbone = keras_hub.models.BertBackbone(
+        vocabulary_size=100, num_layers=2, num_heads=2, hidden_dim=16,
+        intermediate_dim=32,
+    )
+    model = kd.models.DinoLM(
+        backbone,
+        [
+            kd.objectives.SequenceDistillation(),
+            kd.objectives.TokenDistillation(),
+            kd.objectives.GramAnchoring(backbone, weight=2.0),
+        ],
+        num_prototypes=256,
+        momentum=0.999,
+    )
+    model.compile(
+        kd.optimizers.adamw(
+            5e-5,
+            warmup_steps=100,
+            total_steps=2_000,
+            layer_decay=0.9,
+            module_clipnorm=3.0,
+            frozen_encoder_steps=100,
+        )
     )
     ```
     """
@@ -202,13 +326,96 @@ def adamw(
         )
     if warmup_steps or schedule == "cosine":
         after = schedules.Warmup(warmup_steps, after)
+    multipliers = dict(kwargs.pop("multipliers", None) or {})
+    if frozen_prototype_steps:
+        share = schedules.Delayed(frozen_prototype_steps)
+        multipliers[PROTOTYPES] = share
+    if frozen_encoder_steps:
+        share = schedules.Warmup(warmup_steps, 1.0)
+        multipliers[ENCODER] = schedules.Delayed(frozen_encoder_steps, share)
+    if kwargs.get("module_clipnorm") is not None:
+        global_clipnorm = None
     return AdamW(
         after,
         weight_decay=weight_decay,
         layer_decay=layer_decay,
         global_clipnorm=global_clipnorm,
+        multipliers=multipliers,
         **kwargs,
     )
+
+
+def scale_learning_rate(learning_rate, batch_size, rule="sqrt"):
+    """The learning rate for a batch size, from a published one.
+
+    DINO scales its rate (5e-4) linearly from 256 texts a batch; DINOv2 (4e-3)
+    and DINOv3 by the square root from 1,024, which suits AdamW.
+
+    Args:
+        learning_rate: float. That of the reference batch.
+        batch_size: int. Documents in a batch, all devices and accumulated
+            micro-batches together.
+        rule: `"linear"`, in proportion to the batch from 256, or `"sqrt"`, to
+            its square root from 1,024.
+
+    Returns:
+        A float.
+
+    Raises:
+        ValueError: for another rule, or a batch of no document.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    rate = kd.optimizers.scale_learning_rate(4e-3, batch_size=64)  # 1e-3
+    optimizer = kd.optimizers.adamw(rate, schedule="constant")
+    ```
+
+    References:
+        - [DINO](https://arxiv.org/abs/2104.14294)
+        - [DINOv2](https://arxiv.org/abs/2304.07193)
+    """
+    if batch_size < 1:
+        raise ValueError(
+            "Argument `batch_size` must be at least 1: the documents of one "
+            f"optimizer update. Received: batch_size={batch_size}"
+        )
+    if rule == "linear":
+        return learning_rate * batch_size / 256
+    if rule == "sqrt":
+        return learning_rate * math.sqrt(batch_size / 1024)
+    raise ValueError(
+        "Argument `rule` must be 'linear' (from a batch of 256) or 'sqrt' "
+        f"(from 1,024). Received: rule={rule!r}"
+    )
+
+
+def _check_clipping(module_clipnorm, others):
+    if module_clipnorm is None:
+        return
+    if not module_clipnorm > 0:
+        raise ValueError(
+            "Argument `module_clipnorm` must be positive, or `None` for no "
+            f"clipping. Received: module_clipnorm={module_clipnorm}"
+        )
+    for name in ("clipnorm", "global_clipnorm", "clipvalue"):
+        if others.get(name) is not None:
+            raise ValueError(
+                f"Gradients are clipped in one way: leave `{name}=None`, or "
+                f"`module_clipnorm`. Received: {name}={others[name]}, "
+                f"module_clipnorm={module_clipnorm}"
+            )
+
+
+def _module(path, patterns):
+    """The name of the module a variable belongs to; "" for what is left."""
+    for pattern in patterns:
+        found = re.search(pattern, path)
+        if found:
+            return found.group(1)
+    return ""
 
 
 def _block(path):

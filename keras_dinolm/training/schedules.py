@@ -149,6 +149,58 @@ class Warmup(Schedule):
         return cls(**config)
 
 
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class Delayed(Schedule):
+    """0 at first, then another value or schedule, which counts from there.
+
+    What it multiplies stands still for the first updates: the prototypes
+    while their head is still random, or a trained encoder under new heads.
+
+    Args:
+        steps: int. Optimizer updates with the value 0.
+        then: float or schedule. What follows.
+        name: optional string.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    share = kd.schedules.Delayed(200, then=kd.schedules.Warmup(100, 1.0))
+    [float(share(step)) for step in (199, 200, 299)]  # [0.0, 0.01, 1.0]
+    ```
+    """
+
+    def __init__(self, steps, then=1.0, name=None):
+        super().__init__()
+        if steps < 0:
+            raise ValueError(
+                "Argument `steps` must not be negative: the number of "
+                f"optimizer updates with the value 0. Received: steps={steps}"
+            )
+        self.steps = int(steps)
+        self.then = then
+        self.name = name
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        then = value_at(self.then, ops.maximum(step - self.steps, 0.0))
+        return ops.where(step < self.steps, 0.0, then)
+
+    def get_config(self):
+        return {
+            "steps": self.steps,
+            "then": keras.saving.serialize_keras_object(self.then),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        config["then"] = keras.saving.deserialize_keras_object(config["then"])
+        return cls(**config)
+
+
 def value_at(value, step):
     """The value of a number or schedule at optimizer update `step`."""
     if callable(value):

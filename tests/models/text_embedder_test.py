@@ -1,10 +1,15 @@
 """`encode` as in sentence-transformers."""
 
+import keras_hub
 import numpy as np
 import pytest
 
+from keras_dinolm.models.preset_files import check_preset
+from keras_dinolm.models.preset_files import is_of_keras_hub
+from keras_dinolm.models.presets import export_preset
 from keras_dinolm.models.text_embedder import DinoLMTextEmbedder
 from keras_dinolm.models.text_embedder import padded_length
+from keras_dinolm.models.text_encoder import TextEncoder
 from keras_dinolm.models.text_preprocessor import DinoLMTextPreprocessor
 from tests.models import tiny
 
@@ -113,3 +118,69 @@ def test_few_lengths_are_compiled_and_little_is_padded():
     assert len(set(padded)) == 13 and padded[-1] == 2000
     assert (padded[32:] / lengths[32:]).max() < 2
     assert (padded[64:] / lengths[64:]).max() < 1.5
+
+
+# === Encoders of keras-hub ===
+
+
+@pytest.fixture(scope="module")
+def stock_preset(tmp_path_factory):
+    """What `export_preset` writes for a BERT with keras-hub's tokenizer."""
+    folder = tmp_path_factory.mktemp("stock") / "preset"
+    tokenizer = keras_hub.models.BertTokenizer(tiny.VOCABULARY, lowercase=True)
+    export_preset(TextEncoder(tiny.stock("BertBackbone")), tokenizer, folder)
+    return folder
+
+
+def test_a_stock_encoder_reads_texts_as_it_was_trained(stock_preset):
+    """[CLS] text [SEP], cut to fit, and the mean of what was read."""
+    embedder = DinoLMTextEmbedder.from_preset(stock_preset)
+    assert embedder.preprocessor.sequence_length == 16  # not BERT's 512
+    embedder.preprocessor.sequence_length = 8
+    ids = {token: index for index, token in enumerate(tiny.VOCABULARY)}
+    rows = [
+        [2, ids["the"], ids["quick"], ids["fox"], ids["##es"], 3],
+        [2, 3],
+        [2, *[ids["dog"]] * 6, 3],
+    ]
+    texts = ["The quick foxes", "", "dog " * 9]
+    with pytest.warns(UserWarning, match="1 of 3 texts"):
+        found = embedder.encode(texts)
+    with pytest.warns(UserWarning, match="1 of 3 texts"):
+        tokens = embedder.encode(texts, output_value="token_embeddings")
+    padded = np.array([row + [0] * (8 - len(row)) for row in rows], "int32")
+    expected = embedder.backbone.predict_on_batch(
+        {
+            "token_ids": padded,
+            "segment_ids": np.zeros_like(padded),
+            "padding_mask": padded != 0,
+        }
+    )["sequence_output"]
+    for i, row in enumerate(rows):
+        features = expected[i, : len(row)]
+        np.testing.assert_allclose(tokens[i], features, atol=1e-5)
+        np.testing.assert_allclose(found[i], features.mean(axis=0), atol=1e-5)
+
+
+def test_a_stock_encoder_keeps_its_settings(stock_preset):
+    embedder = DinoLMTextEmbedder.from_preset(
+        str(stock_preset), pooling="cls", normalize=True
+    )
+    vector = embedder.encode("a lazy dog")
+    assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-5)
+    tokens = embedder.encode("a lazy dog", output_value="token_embeddings")
+    cosine = vector @ tokens[0] / np.linalg.norm(tokens[0])
+    assert cosine == pytest.approx(1.0, abs=1e-5)
+    config = embedder.get_config()
+    assert (config["pooling"], config["normalize"]) == ("cls", True)
+    with pytest.raises(ValueError, match="pooling='attention'"):
+        DinoLMTextEmbedder(embedder.backbone, pooling="attention")
+
+
+def test_a_folder_of_hugging_face_is_left_to_keras_hub(tmp_path):
+    """Its `config.json` names no class; keras-hub converts its weights."""
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    check_preset(tmp_path)
+    assert is_of_keras_hub(str(tmp_path))
+    assert is_of_keras_hub("bert_tiny_en_uncased")
+    assert not is_of_keras_hub("hf://somebody/something")

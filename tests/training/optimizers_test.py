@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import keras_dinolm as kd
+from keras_dinolm.objectives import MaskedLM
 from tests import tiny
 
 
@@ -136,10 +137,150 @@ def test_clips_the_whole_gradient():
     assert kd.optimizers.adamw(1e-3, schedule="constant").global_clipnorm == 3.0
 
 
+def clipped(gradient, others, limit):
+    """A gradient scaled as if its module were all there is."""
+    norm = np.sqrt(
+        sum(np.sum(g.astype("float64") ** 2) for g in (gradient, *others))
+    )
+    return gradient * min(1.0, limit / norm)
+
+
+def test_clips_each_module_by_its_own_norm():
+    """AdamW forgets the size of gradients, SGD does not; so the moments."""
+    names = {
+        "block_0__dense__kernel": (4, 3),
+        "block_1__dense__bias": (3,),
+        "student__sequence_head__dense_0__kernel": (3, 2),
+        "student__sequence_prototypes__prototypes": (2, 5),
+        "student__token_head__dense_0__kernel": (3, 2),
+        "objectives__masked_lm__norm__gamma": (3,),
+    }
+    modules = ["encoder"] * 2 + ["sequence"] * 2 + ["token", "masked_lm"]
+    weights = Weights(**names)
+    # The encoder and one head far above the limit, the rest below it.
+    for gradients, size in zip(weights.gradients, (9, 9, 1e3, 1e2, 0.1, 0.1)):
+        gradients *= size
+    optimizer = kd.optimizers.AdamW(module_clipnorm=3.0)
+    weights.train(optimizer, steps=1)
+    first = [g[0] for g in weights.gradients]
+    for i, module in enumerate(modules):
+        rest = [
+            g for j, g in enumerate(first) if j != i and modules[j] == module
+        ]
+        moment = keras.ops.convert_to_numpy(optimizer._momentums[i])
+        expected = 0.1 * clipped(first[i], rest, 3.0)
+        np.testing.assert_allclose(moment, expected, rtol=2e-5)
+
+
+def test_clips_the_mean_of_accumulated_gradients():
+    weights = Weights(dense__kernel=(4, 3))
+    weights.gradients[0] *= 100.0
+    optimizer = kd.optimizers.AdamW(
+        module_clipnorm=2.0, gradient_accumulation_steps=3
+    )
+    weights.train(optimizer, steps=3)
+    mean = weights.gradients[0][:3].astype("float64").mean(axis=0)
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(optimizer._momentums[0]),
+        0.1 * clipped(mean, [], 2.0),
+        rtol=2e-5,
+    )
+
+
+def test_multipliers_freeze_and_release_by_update():
+    """Frozen is still; its moments are those of all gradients, as in DINOv2."""
+    weights = Weights(
+        token_embedding__embeddings=(7, 3),
+        student__token_head__dense_0__kernel=(3, 3),
+        student__token_prototypes__prototypes=(5, 3),
+        objectives__masked_lm__transform__kernel=(3, 3),
+    )
+    optimizer = kd.optimizers.adamw(
+        1e-2,
+        warmup_steps=2,
+        schedule="constant",
+        weight_decay=0.1,
+        frozen_prototype_steps=4,
+        frozen_encoder_steps=3,
+        multipliers={"masked_lm": 0.5},
+        global_clipnorm=None,
+    )
+    after = weights.train(optimizer)
+    warm = np.array([0.5, 1, 1, 1, 1, 1]) * 1e-2
+    shares = [
+        np.array([0, 0, 0, 0.5, 1, 1]),
+        np.ones(6),
+        np.array([0, 0, 0, 0, 1, 1]),
+        np.full(6, 0.5),
+    ]
+    for i, share in enumerate(shares):
+        decay = 0.0 if i == 2 else 0.1
+        expected = adamw_float64(
+            list(weights.values.values())[i],
+            weights.gradients[i],
+            warm * share,
+            [decay] * 6,
+        )
+        np.testing.assert_allclose(after[i], expected, rtol=2e-5, atol=1e-6)
+
+
+def test_frozen_is_frozen_to_the_bit_by_updates_not_by_micro_batches():
+    weights = Weights(student__token_prototypes__prototypes=(5, 3))
+    optimizer = kd.optimizers.adamw(
+        1e-2,
+        schedule="constant",
+        frozen_prototype_steps=2,
+        gradient_accumulation_steps=2,
+    )
+    before = tiny.values(weights.variables)
+    np.testing.assert_array_equal(weights.train(optimizer, 5), before)
+    assert np.any(weights.train(optimizer, 1)[0] != before[0])
+
+
+def test_learning_rates_of_the_papers():
+    scale = kd.optimizers.scale_learning_rate
+    # DINO on 1,024 images, DINOv2 on 3,072 (0.004 * sqrt(3)).
+    assert scale(5e-4, 1024, rule="linear") == pytest.approx(2e-3)
+    assert scale(4e-3, 3072) == pytest.approx(4e-3 * np.sqrt(3.0))
+    assert scale(4e-3, 1024) == 4e-3 and scale(5e-4, 256, "linear") == 5e-4
+
+
+def test_the_parts_of_a_model_are_known_by_their_paths():
+    model = tiny.model([kd.objectives.TokenDistillation(), MaskedLM()])
+    optimizer = kd.optimizers.adamw(
+        1e-3,
+        schedule="constant",
+        module_clipnorm=3.0,
+        frozen_encoder_steps=1,
+        frozen_prototype_steps=1,
+    )
+    model.compile(optimizer)
+    parts = {
+        "token": model.student.projections["token"].weights
+        + model.student.prototypes["token"].weights,
+        "masked_lm": model.objectives[1].trainable_variables,
+        "": model.student.encoder.trainable_variables,
+    }
+    for module, variables in parts.items():
+        assert variables
+        for variable in variables:
+            index = optimizer._get_variable_index(variable)
+            assert optimizer._module_of[index] == module
+            still = module == "" or "prototypes" in variable.path
+            assert len(optimizer._scheduled[index]) == still
+
+
 def test_survives_serialization():
     optimizer = kd.optimizers.adamw(
-        1e-3, 5, 50, weight_decay=kd.schedules.Cosine(0.04, 0.4, steps=9)
+        1e-3,
+        5,
+        50,
+        weight_decay=kd.schedules.Cosine(0.04, 0.4, steps=9),
+        module_clipnorm=0.5,
+        frozen_encoder_steps=2,
+        multipliers={"kernel": 0.5},
     )
+    assert optimizer.global_clipnorm is None
     config = keras.saving.serialize_keras_object(optimizer)
     again = keras.saving.deserialize_keras_object(config)
     assert again.get_config() == optimizer.get_config()
@@ -154,8 +295,29 @@ def test_survives_serialization():
         ({"warmup_steps": 5}, "total_steps=None"),
         ({"warmup_steps": 5, "total_steps": 5}, "total_steps=5"),
         ({"schedule": "constant", "layer_decay": 0.0}, "layer_decay=0.0"),
+        (
+            {"schedule": "constant", "module_clipnorm": 0.0},
+            "module_clipnorm=0.0",
+        ),
+        (
+            {"schedule": "constant", "module_clipnorm": 1.0, "clipnorm": 1.0},
+            "clipnorm=1.0, module_clipnorm=1.0",
+        ),
     ],
 )
 def test_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         kd.optimizers.adamw(1e-3, **arguments)
+
+
+def test_refuses_to_scale_and_to_clip_what_it_does_not_know():
+    with pytest.raises(ValueError, match="batch_size=0"):
+        kd.optimizers.scale_learning_rate(1e-3, 0)
+    with pytest.raises(ValueError, match="rule='cubic'"):
+        kd.optimizers.scale_learning_rate(1e-3, 8, rule="cubic")
+    weights = Weights(a__kernel=(4, 3), b__kernel=(2, 2))
+    optimizer = kd.optimizers.AdamW(module_clipnorm=1.0)
+    optimizer.build(weights.variables)
+    gradients = [keras.ops.convert_to_tensor(weights.gradients[0][0]), None]
+    with pytest.raises(ValueError, match="1 gradients for 2 variables"):
+        optimizer.apply(gradients, weights.variables)

@@ -45,14 +45,22 @@ def test_warmup_moves_from_the_first_update_and_peaks_once():
     assert np.all(np.diff(rates[4:]) <= 0) and rates[10] == 0.0
 
 
+def test_delayed_is_nothing_and_then_counts_from_there():
+    schedule = kd.schedules.Delayed(3, then=kd.schedules.Warmup(2, 0.8))
+    shares = [at(schedule, step) for step in range(6)]
+    np.testing.assert_allclose(shares, [0, 0, 0, 0.4, 0.8, 0.8], rtol=1e-6)
+    assert at(kd.schedules.Delayed(0), 0) == 1.0
+
+
 @pytest.mark.parametrize(
     "schedule",
     [
+        kd.schedules.Delayed(3, then=kd.schedules.Warmup(2, 0.5)),
         kd.schedules.Linear(0.04, 0.07, steps=10),
         kd.schedules.Warmup(3, then=kd.schedules.Cosine(1.0, 0.1, steps=5)),
         kd.schedules.Warmup(3, then=0.5),
     ],
-    ids=["linear", "warmup_cosine", "warmup_constant"],
+    ids=["delayed", "linear", "warmup_cosine", "warmup_constant"],
 )
 def test_survives_serialization(schedule):
     config = keras.saving.serialize_keras_object(schedule)
@@ -66,3 +74,5 @@ def test_refuses_an_empty_ramp():
         kd.schedules.Linear(0.0, 1.0, steps=0)
     with pytest.raises(ValueError, match="steps=-1"):
         kd.schedules.Warmup(-1, then=1.0)
+    with pytest.raises(ValueError, match="steps=-1"):
+        kd.schedules.Delayed(-1)

@@ -1,0 +1,89 @@
+"""LoRA: a trained encoder that learns by small matrices alone."""
+
+import contextlib
+
+import keras
+from keras import ops
+
+from keras_dinolm.layers.validation import check_positive
+
+# Queries and values, as in the paper, under the names that our encoder (which
+# computes them together with the keys) and those of keras-hub give them.
+LAYERS = ("query", "value", "query_dense", "value_dense", "query_key_value")
+
+
+def enable_lora(encoder, rank):
+    """Freezes an encoder and gives its attention low-rank updates to learn.
+
+    A kernel W becomes W + AB, where A has `rank` columns and B starts at 0:
+    at first the encoder computes what it did before. Nothing else in it
+    learns.
+
+    Args:
+        encoder: `TextEncoder`.
+        rank: int. The rank of AB.
+
+    Raises:
+        ValueError: if `rank` is no positive integer.
+
+    Reference:
+        [LoRA](https://arxiv.org/abs/2106.09685)
+    """
+    check_positive("rank", rank)
+    for variable in encoder.weights:
+        variable.trainable = False
+    for layer in encoder._flatten_layers():
+        if layer.name in LAYERS and hasattr(layer, "enable_lora"):
+            # Under the path of the kernel, by which optimizers know depth.
+            with contextlib.ExitStack() as scopes:
+                for name in layer.path.split("/")[:-1]:
+                    scopes.enter_context(keras.name_scope(name))
+                layer.enable_lora(rank)
+
+
+def merged_values(network):
+    """The weights of a network as they are without LoRA, its updates added.
+
+    Args:
+        network: layer.
+
+    Returns:
+        A list of tensors, in the order of the weights of the same network
+        before LoRA. Without LoRA, the values of its weights.
+    """
+    adapted = _adapted(network)
+    kernels = {id(layer._kernel): layer for layer in adapted}
+    updates = {id(v) for layer in adapted for v in _factors(layer)}
+    return [
+        kernels[id(v)].kernel if id(v) in kernels else v.value
+        for v in network.weights
+        if id(v) not in updates
+    ]
+
+
+def revive(network):
+    """Gives updates that a file has merged into their kernels a new start.
+
+    Keras saves the sum and loads both factors as 0, from where neither would
+    ever get a gradient.
+
+    Args:
+        network: layer.
+    """
+    for layer in _adapted(network):
+        a, b = (ops.convert_to_numpy(v) for v in _factors(layer))
+        if not a.any() and not b.any():
+            initializer = keras.initializers.get("he_uniform")
+            layer.lora_kernel_a.assign(initializer(a.shape))
+
+
+def _adapted(network):
+    return [
+        layer
+        for layer in network._flatten_layers()
+        if getattr(layer, "lora_enabled", False)
+    ]
+
+
+def _factors(layer):
+    return layer.lora_kernel_a, layer.lora_kernel_b
