@@ -28,6 +28,7 @@ Measured with all-MiniLM-L6-v2: see benchmarks/RESULTS.md.
 
 import argparse
 import importlib.util
+import json
 import os
 import pathlib
 import re
@@ -64,7 +65,8 @@ def main():
     encoder = kd.models.TextEncoder(embedder.backbone, name="encoder")
     initial = encoder.get_weights()
     print("Measuring the encoder as it is ...", flush=True)
-    rows = {"before": evaluate(embedder, queries, sentences)}
+    rows = Rows(output / f"{args.split}.json", queries, sentences)
+    rows.measure("before", embedder)
     print_table(rows)
 
     # === Training ===
@@ -92,8 +94,7 @@ def main():
         embedder = kd.models.DinoLMTextEmbedder(
             encoder.backbone, embedder.preprocessor
         )
-        name = f"after, {share:.0%} of the old weights"
-        rows[name] = evaluate(embedder, queries, sentences)
+        rows.measure(f"after, {share:.0%} of the old weights", embedder)
     kd.models.export_preset(encoder, tokenizer, output / "preset")
     print_table(rows)
     print(f"\nThe encoder of the last row is in {output / 'preset'}.")
@@ -256,19 +257,34 @@ def make_model(args, encoder):
     return model
 
 
-def evaluate(embedder, queries, sentences):
-    features = [embedder.encode(list(texts)) for texts in zip(*queries)]
-    row = {
-        "ndcg": kd.evaluation.retrieval_ndcg(
-            *features, relevant=range(len(queries))
-        )
-    }
-    if sentences is not None:
-        scores, *texts = sentences
-        row["sts"] = kd.evaluation.sts_spearman(
-            *map(embedder.encode, texts), scores
-        )
-    return row
+class Rows(dict):
+    """What was measured; kept in a file, so that it is measured once."""
+
+    def __init__(self, path, queries, sentences):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.queries = queries
+        self.sentences = sentences
+        super().__init__(json.loads(path.read_text()) if path.exists() else {})
+
+    def measure(self, name, embedder):
+        if name in self:
+            return
+        features = [
+            embedder.encode(list(texts)) for texts in zip(*self.queries)
+        ]
+        row = {
+            "ndcg": kd.evaluation.retrieval_ndcg(
+                *features, relevant=range(len(self.queries))
+            )
+        }
+        if self.sentences is not None:
+            scores, *texts = self.sentences
+            row["sts"] = kd.evaluation.sts_spearman(
+                *map(embedder.encode, texts), scores
+            )
+        self[name] = row
+        self.path.write_text(json.dumps(self, default=float))
 
 
 def print_table(rows):
