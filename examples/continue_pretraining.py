@@ -65,7 +65,7 @@ def main():
     encoder = kd.models.TextEncoder(embedder.backbone, name="encoder")
     initial = encoder.get_weights()
     print("Measuring the encoder as it is ...", flush=True)
-    rows = Rows(output / f"{args.split}.json", queries, sentences)
+    rows = Rows(output / "rows.json", vars(args), queries, sentences)
     rows.measure("before", embedder)
     print_table(rows)
 
@@ -258,14 +258,19 @@ def make_model(args, encoder):
 
 
 class Rows(dict):
-    """What was measured; kept in a file, so that it is measured once."""
+    """What was measured; kept in a file, to be measured once."""
 
-    def __init__(self, path, queries, sentences):
+    def __init__(self, path, settings, queries, sentences):
+        super().__init__()
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
+        self.settings = settings
         self.queries = queries
         self.sentences = sentences
-        super().__init__(json.loads(path.read_text()) if path.exists() else {})
+        if path.exists():
+            stored = json.loads(path.read_text())
+            if stored["settings"] == settings:
+                self.update(stored["rows"])
 
     def measure(self, name, embedder):
         if name in self:
@@ -284,7 +289,8 @@ class Rows(dict):
                 *map(embedder.encode, texts), scores
             )
         self[name] = row
-        self.path.write_text(json.dumps(self, default=float))
+        stored = {"settings": self.settings, "rows": self}
+        self.path.write_text(json.dumps(stored, default=float))
 
 
 def print_table(rows):
