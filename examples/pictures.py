@@ -18,8 +18,8 @@ neighbour, as far as they are drawn (`--max-tokens`). Prototypes need a preset
 that was written with its heads, by `model.export_preset(..., heads=True)`;
 without them the rest is drawn.
 
-Cost: 43 s of one core on jax, with a `nano` encoder and 1,000 texts; most of it
-goes into the 277,209 tokens of the prototype atlas.
+Cost: 33 to 43 s of one core on jax, with a `nano` encoder and 1,000 texts; most
+of it goes into the 277,209 tokens of the prototype atlas.
 
 Result, with the preset of `examples/pretrain.py --seed 1` (2026-11-21), written
 with its heads, and the held-out documentation:

@@ -4,9 +4,6 @@ import dataclasses
 
 import numpy as np
 
-from keras_dinolm.pictures.attention_probabilities import (
-    attention_probabilities,
-)
 from keras_dinolm.pictures.tokens import Tokens
 
 
@@ -103,14 +100,8 @@ def attention_maps(reader, text, max_tokens=64):
     - [Darcet et al., 2024](https://arxiv.org/abs/2309.16588)
     """
     tokens = reader.tokens(text, max_tokens)
-    batch = reader.batch([tokens.ids])
-    probabilities = attention_probabilities(
-        reader.encoder, batch["token_ids"], batch["padding_mask"]
-    )[:, 0]
-    num_registers = probabilities.shape[-1] - batch["token_ids"].shape[1]
-    # Padding gets no attention, and comes last.
-    length = num_registers + len(tokens)
-    probabilities = probabilities[:, :, :length, :length]
+    probabilities = reader.attention(tokens.ids)
+    num_registers = probabilities.shape[-1] - len(tokens)
     registers = (f"register {i + 1}" for i in range(num_registers))
     return AttentionMaps(
         probabilities, (*registers, *tokens.names), num_registers, tokens

@@ -11,9 +11,9 @@ from keras_dinolm.models import TextEncoder
 def attention_probabilities(encoder, token_ids, padding_mask):
     """Attention of each layer and head, computed anew.
 
-    Training and inference use fused kernels, which never form these. Here the
-    layers run one by one, and each one's probabilities are computed from its
-    queries and keys. The encoder itself is not touched.
+    Training and inference use fused kernels, which never form these. Here a
+    second model of the same layers computes them from each one's queries and
+    keys. The encoder itself is not touched.
 
     Args:
         encoder: `TextEncoder`, or a backbone that it takes.
@@ -34,78 +34,124 @@ def attention_probabilities(encoder, token_ids, padding_mask):
     import numpy as np
     import keras_dinolm as kd
 
-    backbone = kd.models.DinoLMBackbone.from_size(
-        "nano", vocabulary_size=10, num_registers=4
+    backbone = kd.models.DinoLMBackbone(
+        vocabulary_size=10, num_layers=1, num_heads=2, hidden_dim=8,
+        intermediate_dim=16, num_registers=4,
     )
     attention = kd.pictures.attention_probabilities(
         backbone, np.ones((1, 3), "int32"), np.ones((1, 3), "bool")
     )
-    attention.shape  # (2, 1, 2, 7, 7)
+    attention.shape  # (1, 1, 2, 7, 7)
     ```
 
     Reference:
 
     - [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762)
     """
+    batch = {
+        "token_ids": np.asarray(token_ids, "int32"),
+        "padding_mask": np.asarray(padding_mask, "bool"),
+    }
+    return predict_attention(attention_model(encoder), batch)
+
+
+def predict_attention(model, batch):
+    """What `attention_probabilities` returns, by a model for many batches."""
+    if "segment_ids" in model.input:
+        batch = {**batch, "segment_ids": np.zeros_like(batch["token_ids"])}
+    layers = model.predict_on_batch(batch)
+    return np.stack([layers[str(i)] for i in range(len(layers))])
+
+
+def attention_model(encoder):
+    """A model from rows of tokens to `{"0": attention of the first layer}`.
+
+    Args:
+        encoder: as for `attention_probabilities`.
+
+    Returns:
+        A `keras.Model`, of which each layer is one of the encoder's own.
+    """
     if not isinstance(encoder, TextEncoder):
         encoder = TextEncoder(encoder)
     backbone = encoder.backbone
-    token_ids = np.asarray(token_ids, "int32")
-    padding_mask = np.asarray(padding_mask, "bool")
     ours = isinstance(backbone, DinoLMBackbone)
-    layers = (_ours if ours else _stock)(backbone, token_ids, padding_mask)
-    return np.stack(
-        [
-            keras.ops.convert_to_numpy(keras.ops.cast(layer, "float32"))
-            for layer in layers
-        ]
-    )
+    inputs, layers = (_ours if ours else _stock)(backbone)
+    return keras.Model(inputs, {str(i): x for i, x in enumerate(layers)})
 
 
-def _ours(backbone, token_ids, padding_mask):
-    x = backbone.token_embedding(token_ids)
-    x, mask = backbone.registers(x, padding_mask)
+class BlockAttention(keras.layers.Layer):
+    """The attention within an `EncoderBlock`."""
+
+    def __init__(self, block):
+        super().__init__(dtype=block.dtype_policy)
+        self.block = block
+
+    def call(self, x, attention_mask, cos, sin):
+        return self.block.attention.probabilities(
+            self.block.attention_norm(x), attention_mask, cos, sin
+        )
+
+    def compute_output_spec(self, x, attention_mask, cos, sin):
+        return _maps_of(x, self.block.num_heads)
+
+
+class TransformerAttention(keras.layers.Layer):
+    """The attention within keras-hub's `TransformerEncoder`."""
+
+    def __init__(self, layer):
+        super().__init__(dtype=layer.dtype_policy)
+        self.layer = layer
+
+    def call(self, x, padding_mask):
+        _, attention = self.layer(
+            x, padding_mask=padding_mask, return_attention_scores=True
+        )
+        return keras.ops.cast(attention, "float32")
+
+    def compute_output_spec(self, x, padding_mask):
+        return _maps_of(x, self.layer.num_heads)
+
+
+def _maps_of(x, num_heads):
+    batch, length, _ = x.shape
+    shape = (batch, num_heads, length, length)
+    return keras.KerasTensor(shape, dtype="float32")
+
+
+def _ours(backbone):
+    inputs = {
+        "token_ids": keras.Input((None,), dtype="int32", name="token_ids"),
+        "padding_mask": keras.Input((None,), dtype="bool", name="padding_mask"),
+    }
+    layers = []
+    x = backbone.token_embedding(inputs["token_ids"])
+    x, mask = backbone.registers(x, inputs["padding_mask"])
     cos, sin = backbone.rotary_tables(x)
     for block in backbone.blocks:
-        yield block.attention.probabilities(
-            block.attention_norm(x), mask, cos, sin
-        )
-        x = block(x, attention_mask=mask, cos=cos, sin=sin, training=False)
+        layers.append(BlockAttention(block)(x, mask, cos, sin))
+        x = block(x, attention_mask=mask, cos=cos, sin=sin)
+    return inputs, layers
 
 
-def _stock(backbone, token_ids, padding_mask):
-    """By keras-hub's own layer, on what came into it in the first pass."""
-    calls = []
+def _stock(backbone):
+    layers = []
 
     def call(layer, *args, **kwargs):
         if isinstance(layer, keras_hub.layers.TransformerEncoder):
-            calls.append((layer, args[0]))
+            attention = TransformerAttention(layer)
+            layers.append(attention(args[0], kwargs["padding_mask"]))
         return layer(*args, **kwargs)
 
-    # The same layers; ALBERT calls one of them many times.
+    # The same layers once more; ALBERT calls one of them many times.
     copy = keras.models.clone_model(
         backbone, clone_function=lambda layer: layer, call_function=call
     )
-    if not calls:
+    if not layers:
         raise ValueError(
             f"The layers of `{type(backbone).__name__}` do not give their "
             "attention. Use a `DinoLMBackbone`, or a keras-hub backbone made "
             "of `keras_hub.layers.TransformerEncoder`: BERT, RoBERTa, XLM-R, "
             "DistilBERT, ALBERT, ELECTRA."
         )
-    inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
-    if "segment_ids" in backbone.input:
-        inputs["segment_ids"] = np.zeros_like(token_ids)
-    # By name, since Keras makes a list of one a tensor.
-    first_pass = keras.Model(
-        copy.input, {str(i): x for i, (_, x) in enumerate(calls)}
-    )
-    came_in = first_pass(inputs, training=False)
-    for i, (layer, _) in enumerate(calls):
-        _, attention = layer(
-            came_in[str(i)],
-            padding_mask=padding_mask,
-            training=False,
-            return_attention_scores=True,
-        )
-        yield attention
+    return copy.input, layers

@@ -14,6 +14,8 @@ from keras_dinolm.models.preset_heads import has_heads
 from keras_dinolm.models.preset_heads import load_tower
 from keras_dinolm.models.text_embedder import padded_length
 from keras_dinolm.models.tower import Tower
+from keras_dinolm.pictures.attention_probabilities import attention_model
+from keras_dinolm.pictures.attention_probabilities import predict_attention
 from keras_dinolm.pictures.pieces import CLS
 from keras_dinolm.pictures.pieces import Pieces
 from keras_dinolm.pictures.tokens import Tokens
@@ -219,6 +221,27 @@ class TextReader:
             self._models[name] = self._model(nearest)
         per_token = {"prototype", "cosine"} if of_tokens else set()
         return self._predict(name, rows, batch_size, per_token)
+
+    def attention(self, row):
+        """What the tokens of a row attend to.
+
+        Args:
+            row: sequence of ids, `[CLS]` first.
+
+        Returns:
+            float32 array `[layers, heads, L, L]`; the L tokens are the
+            registers, if there are any, and those of the row.
+
+        Raises:
+            ValueError: if the backbone's attention cannot be read.
+        """
+        if "attention" not in self._models:
+            self._models["attention"] = attention_model(self.encoder)
+        batch = self.batch([row])
+        found = predict_attention(self._models["attention"], batch)[:, 0]
+        # Padding gets no attention, and comes last.
+        length = found.shape[-1] - batch["token_ids"].shape[1] + len(row)
+        return found[:, :, :length, :length]
 
     def _check_head(self, head):
         if not self.heads:

@@ -93,7 +93,7 @@ def test_a_keras_hub_encoder_reads_no_more_than_it_has_positions():
     reader = TextReader(backbone, kd.models.DinoLMTokenizer(vocabulary))
     tokens = reader.tokens("fox " * 20)
     assert len(tokens) == 16 and tokens.num_left_out == 5
-    assert token_similarity(reader, "fox " * 20).cosines.shape == (16, 16)
+    assert reader.limit("span_length", 99) == 15
 
 
 class SentencePiece:
