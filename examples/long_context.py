@@ -214,7 +214,7 @@ def train_long(args, adaptation, tokens, output):
     adaptation.model.compile(
         kd.optimizers.adamw(
             args.long_learning_rate,
-            warmup_steps=max(steps // 10, 1),
+            warmup_steps=steps // 10,
             total_steps=steps,
         )
     )
