@@ -93,7 +93,9 @@ def main():
     print(f"Trained for {time.monotonic() - start:.0f} s.")
 
     # === After ===
-    model.export_preset(output / "preset", tokenizer, args.sequence_length)
+    model.export_preset(
+        output / "preset", tokenizer, args.sequence_length, heads=True
+    )
     embedder = kd.models.DinoLMTextEmbedder.from_preset(output / "preset")
     features, rows["teacher"] = evaluate(embedder.encode, tasks)
     print_table(rows, features["documents"], history.history)
