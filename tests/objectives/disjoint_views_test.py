@@ -11,7 +11,7 @@ O = kd.objectives  # noqa: E741
 VIEWS = tiny.text_views(
     groups=[
         kd.views.ViewGroup("whole", 1, roles="teacher"),
-        kd.views.ViewGroup("part", 3, span=(0.4, 0.8), roles="student"),
+        kd.views.ViewGroup("part", 2, span=(0.4, 0.8), roles="student"),
     ]
 )
 
@@ -23,6 +23,7 @@ def make_model(head):
             O.CrossViewTokenDistillation(head=head, num_tokens=4),
         ],
         roles=VIEWS.roles,
+        momentum=0.5,
     )
 
 
@@ -34,16 +35,28 @@ def test_each_network_reads_its_own_views_and_heads_are_tied_or_not(head):
         assert tuple(tower.heads) == heads
         kernels = [w for w in tower.weights if w.path.endswith("prototypes")]
         assert len(kernels) == len(heads)
+    assert model._passes == [("student", "part"), ("teacher", "whole")]
+
+
+def test_tied_heads_learn_from_every_pair_of_views():
+    model = make_model("sequence")
+    # Tracing takes tensorflow longer than the step.
+    eagerly = keras.backend.backend() == "tensorflow"
+    model.compile(keras.optimizers.SGD(0.1), run_eagerly=eagerly)
+    before = tiny.values(model.teacher.weights)
     batch = tiny.batch(views=VIEWS)
-    outputs = model(batch)
-    assert {n: set(o) for n, o in outputs.items()} == {
-        "student": {"part"},
-        "teacher": {"whole"},
-    }
-    # Every token of the student's is one of the whole text: what is sampled
-    # of the teacher's is found, where the student's span covers it.
-    aux = model.evaluate_objectives(batch, outputs)[1]["metrics"]
-    count = float(keras.ops.convert_to_numpy(aux["aligned_token_pairs"]))
+    logs = model.train_on_batch(batch, return_dict=True)
+    assert np.isfinite([float(v) for v in logs.values()]).all()
+    assert {"sequence_distillation", "cross_view_token_distillation"} <= set(
+        logs
+    )
+    moved = [
+        np.abs(a - b).max() > 0
+        for a, b in zip(before, tiny.values(model.teacher.weights))
+    ]
+    assert np.mean(moved) > 0.8
+
+    # A token of the teacher's is found wherever the student's span covers it.
     places = batch["whole"]["positions"][:, 0]
     expected = 0
     for row, place in enumerate(places):
@@ -52,20 +65,4 @@ def test_each_network_reads_its_own_views_and_heads_are_tied_or_not(head):
             real = real[np.arange(4) * len(real) // 4]
         for view in batch["part"]["positions"][row]:
             expected += np.isin(real, view).sum()
-    assert count == expected > 0
-
-
-def test_tied_heads_learn_from_both_objectives():
-    model = make_model("sequence")
-    model.compile(keras.optimizers.SGD(0.1), jit_compile=False)
-    before = tiny.values(model.teacher.weights)
-    logs = model.train_on_batch(tiny.batch(views=VIEWS), return_dict=True)
-    assert {"sequence_distillation", "cross_view_token_distillation"} <= set(
-        logs
-    )
-    assert np.isfinite([float(v) for v in logs.values()]).all()
-    moved = [
-        np.abs(a - b).max() > 0
-        for a, b in zip(before, tiny.values(model.teacher.weights))
-    ]
-    assert np.mean(moved) > 0.8
+    assert float(logs["aligned_token_pairs"]) == expected > 0

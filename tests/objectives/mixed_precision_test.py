@@ -144,6 +144,10 @@ def results():
     arrays = [STUDENT[group][key] for group, key in KEYS]
     found = {}
     for policy, (model, objectives) in built.items():
+        for objective in objectives:
+            for variable in objective.weights:
+                kind = keras.backend.standardize_dtype(variable.dtype)
+                assert kind in ("float32", "int32"), variable.path
         dtype = "float32" if policy == "float32" else "bfloat16"
         losses = losses_of(model, dtype)
         found[policy] = {}

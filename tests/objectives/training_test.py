@@ -29,7 +29,7 @@ def objectives():
     ]
 
 
-# Tracing these graphs took 49 s under tensorflow; compiled steps have tests of
+# Tracing these graphs took 32 s under tensorflow; compiled steps have tests of
 # their own, in tests/models.
 EAGERLY = keras.backend.backend() == "tensorflow"
 
@@ -97,19 +97,6 @@ def test_saved_within_an_update_it_goes_on_with_the_same_bits(tmp_path):
     # One-hot targets have no entropy.
     assert logs[0]["token_teacher_entropy"] == 0.0
     assert logs[0]["teacher_entropy"] > 0.0
-
-
-def test_trains_in_mixed_precision():
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    model = compiled()
-    for step in range(2):
-        logs = model.train_on_batch(tiny.batch(step), return_dict=True)
-    assert all(np.isfinite(v) for v in logs.values()), logs
-    assert logs["skipped_steps"] == 0
-    for objective in model.objectives[:2]:
-        for variable in objective.targets.weights:
-            dtype = keras.backend.standardize_dtype(variable.dtype)
-            assert dtype in ("float32", "int32")
 
 
 def test_a_codebook_has_as_many_codes_as_the_model_prototypes():
