@@ -113,7 +113,7 @@ def parse_arguments():
     add("--output", default="runs/distill", help="folder to write")
     add("--teacher-size", default="mini", choices=list(kd.models.SIZES))
     add("--size", default="tiny", choices=list(kd.models.SIZES))
-    add("--teacher-steps", type=int, default=500)
+    add("--teacher-steps", type=int, default=400)
     add("--steps", type=int, default=250, help="of each student")
     add("--seeds", type=int, default=3)
     add(
@@ -123,7 +123,7 @@ def parse_arguments():
         help="share of steps by InfoNCE alone, of the default recipe",
     )
     add("--vocabulary-size", type=int, default=8_192)
-    add("--sequence-length", type=int, default=48, help="tokens of a window")
+    add("--sequence-length", type=int, default=32, help="tokens of a window")
     add("--batch-size", type=int, default=64)
     add("--learning-rate", type=float, default=2e-3)
     add("--num-prototypes", type=int, default=512)
