@@ -52,7 +52,7 @@ def main():
     output.mkdir(parents=True, exist_ok=True)
     train = kd.data.installed_docs("train", show_progress=False)
     held_out = kd.data.installed_docs("held_out", show_progress=False)
-    tokenizer = load_tokenizer(args, train, output / "tokenizer")
+    tokenizer = load_tokenizer(args, train, output / "vocabulary.txt")
     tokens = kd.data.tokenize(train, tokenizer, output / "tokens")
     tasks = make_tasks(args, train, held_out)
     for seed in args.seeds:
@@ -86,13 +86,14 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def load_tokenizer(args, train, folder):
+def load_tokenizer(args, train, path):
     """Trained once, since the same command goes on."""
-    if not (folder / "done").exists():
+    if not path.exists():
         tokenizer = kd.data.train_tokenizer(train, args.vocabulary_size)
-        tokenizer.save_to_preset(str(folder))
-        (folder / "done").touch()
-    return kd.models.DinoLMTokenizer.from_preset(str(folder))
+        whole = path.with_suffix(".tmp")
+        whole.write_text("\n".join(tokenizer.get_vocabulary()), "utf-8")
+        whole.rename(path)
+    return kd.models.DinoLMTokenizer(str(path))
 
 
 # === The run and its fork ===

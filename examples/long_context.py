@@ -214,7 +214,7 @@ def train_long(args, adaptation, tokens, output):
     adaptation.model.compile(
         kd.optimizers.adamw(
             args.long_learning_rate,
-            warmup_steps=max(steps // 10, 1),
+            warmup_steps=steps // 10,
             total_steps=steps,
         )
     )
@@ -265,6 +265,11 @@ def make_tasks(args, tokenizer, train, held_out):
         found = of_length(tokenizer, found, 1, least, most)[:NUM_TEXTS]
         bank = [(d.text, d.label) for d in train]
         bank = of_length(tokenizer, bank, 0, least, most)[: 2 * NUM_TEXTS]
+        if not found or not bank:
+            raise SystemExit(
+                f"The corpus has no {name} texts to measure on: of at least "
+                f"{least} and at most {most} tokens."
+            )
         names = ("queries", "texts", "labels", "bank", "bank_labels")
         columns = [*zip(*found), *zip(*bank)]
         tasks[name] = dict(zip(names, columns, strict=True))

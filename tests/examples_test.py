@@ -172,15 +172,23 @@ def test_without_a_preset_they_say_how_to_make_one(name, tmp_path):
 def test_long_context_prints_all_rows_and_goes_on_from_its_preset(
     corpus, tmp_path
 ):
+    short = [
+        f"The {animal} number {number} came to a {place}. It slept."
+        for number in range(5)
+        for animal in ANIMALS
+        for place in PLACES
+    ]
+    mixed = tmp_path / "mixed.txt"
+    mixed.write_text("\n\n".join([corpus.read_text(), *short]))
     flags = [
-        *("--corpus", corpus, "--vocabulary-size", 120),
-        *("--sequence-length", 12, "--factor", 2, "--num-prototypes", 8),
+        *("--corpus", mixed, "--vocabulary-size", 120),
+        *("--sequence-length", 24, "--factor", 2, "--num-prototypes", 8),
         *("--batch-size", 8, "--long-batch-size", 8, "--long-steps", 1),
     ]
     printed = run(
         "long_context.py", *flags, *("--short-steps", 2, "--output", tmp_path)
     )
-    for row in ("short, reads 12", "short, ntk, reads 24", "adapted, reads 24"):
+    for row in ("short, reads 24", "short, ntk, reads 48", "adapted, reads 48"):
         assert row in printed
     config = json.loads((tmp_path / "long" / "config.json").read_text())
     assert config["config"]["max_wavelength"] > 20_000
@@ -190,4 +198,4 @@ def test_long_context_prints_all_rows_and_goes_on_from_its_preset(
         *flags,
         *("--preset", tmp_path / "short", "--output", again),
     )
-    assert "adapted, reads 24" in printed and (again / "long").exists()
+    assert "adapted, reads 48" in printed and (again / "long").exists()
