@@ -89,7 +89,7 @@ def parse_arguments(arguments):
     add(
         "--sequence-length",
         type=int,
-        default=192,
+        default=256,
         help="tokens that are read of a text when it is measured",
     )
     add("--max-train", type=int, help="training rows a task, to save time")
