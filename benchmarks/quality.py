@@ -63,8 +63,6 @@ def main(arguments=None):
     if args.worker:
         bind(args)
         return calibrate(args) if args.worker == "calibrate" else work(args)
-    # As Ctrl-C, so that runs are stopped too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     pathlib.Path(args.output).mkdir(parents=True, exist_ok=True)
     trained = [m for m in args.methods if m in contest_methods()]
     if trained and (args.calibrate or not is_calibrated(args, trained)):
@@ -91,7 +89,7 @@ def parse_arguments(arguments):
     add(
         "--sequence-length",
         type=int,
-        default=192,
+        default=256,
         help="tokens that are read of a text when it is measured",
     )
     add("--max-train", type=int, help="training rows a task, to save time")
@@ -182,14 +180,19 @@ def calibrate(args):
     from contest.clock import seconds_per_step
     from contest.run import Workshop
 
-    seconds = seconds_per_step(Workshop(args), list(contest_methods()))
+    methods = {
+        name: method
+        for name, method in contest_methods().items()
+        if name in args.methods
+    }
+    seconds = seconds_per_step(Workshop(args), list(methods))
     calibration_path(args).write_text(
         json.dumps(
             {
                 "seconds_per_step": seconds,
                 "recipes": {
                     name: method.fingerprint()
-                    for name, method in contest_methods().items()
+                    for name, method in methods.items()
                 },
                 **origin(),
             },
@@ -366,4 +369,6 @@ def report(args):
 
 
 if __name__ == "__main__":
+    # As Ctrl-C, so that runs are stopped too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())
