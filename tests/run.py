@@ -37,6 +37,8 @@ def environment(backend, report, threads):
         MPLBACKEND="agg",
         # No test reaches for a hub, even by accident.
         HF_HUB_OFFLINE="1",
+        # What a killed run left half compiled would fail every later one.
+        TORCHINDUCTOR_CACHE_DIR=str(report.with_suffix("")),
     )
     if threads:
         for name in (
