@@ -83,8 +83,9 @@ def main():
     notes = [f"Preset: {args.preset}. Texts: {len(texts):,}."]
     if not reader.heads:
         notes.append(
-            "No prototypes: the preset was written without its heads. "
-            "`model.export_preset(..., heads=True)` writes them."
+            "No prototypes: the preset has no heads. "
+            "`model.export_preset(..., heads=True)` writes those that the "
+            "model was trained with."
         )
         print(notes[-1])
     page = p.write_page(args.output, pictures, notes=notes)

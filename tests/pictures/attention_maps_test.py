@@ -91,10 +91,9 @@ def test_a_row_with_nothing_to_attend_to_is_zero():
     np.testing.assert_allclose(found[0], free[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("cls_name", ["BertBackbone", "AlbertBackbone"])
-def test_encoders_of_keras_hub_give_theirs(cls_name):
-    backbone = stock(cls_name)
-    # ALBERT calls one layer again and again.
+def test_encoders_of_keras_hub_give_theirs():
+    # ALBERT calls one layer again and again; the others differ in less.
+    backbone = stock("AlbertBackbone")
     config = {**backbone.get_config(), "num_layers": 2, "name": "two"}
     backbone = type(backbone).from_config(config)
     batch = rows(batch=2, length=6)

@@ -7,15 +7,17 @@ import warnings
 import numpy as np
 import pytest
 
+from keras_dinolm.pictures import AttentionMaps
+from keras_dinolm.pictures import Prototype
 from keras_dinolm.pictures import PrototypeAtlas
+from keras_dinolm.pictures import Span
+from keras_dinolm.pictures import TextReader
+from keras_dinolm.pictures import Tokens
 from keras_dinolm.pictures import TokenSimilarity
-from keras_dinolm.pictures import attention_maps
 from keras_dinolm.pictures import fonts
 from keras_dinolm.pictures import plot_attention_maps
 from keras_dinolm.pictures import plot_prototype_atlas
 from keras_dinolm.pictures import plot_token_similarity
-from keras_dinolm.pictures import prototype_atlas
-from keras_dinolm.pictures import token_similarity
 from keras_dinolm.pictures import write_page
 from tests.pictures import pieces
 
@@ -50,13 +52,36 @@ class Page(html.parser.HTMLParser):
 
 @pytest.fixture(scope="module")
 def pictures():
-    reader = pieces.reader()
-    texts = [NASTY, "the fox ran", "x" * 3_000, "the foxes ran ."]
+    """One of each kind, and a similarity within; nothing is computed."""
+    reader = TextReader(pieces.backbone(), pieces.tokenizer())
+    rng = np.random.default_rng(0)
+    nasty = reader.tokens(NASTY)
+    other = reader.tokens("the fox ran")
+    long = reader.tokens("the " * 2_000, max_tokens=5)
+    read = reader.tokens("$x_ 猫 fox", max_tokens=3)
+    names = ("register 1", *read.names)
+    spans = (
+        Span("<b> & ", "fox", "es 猫 $x_$", cosine=0.9, times=2),
+        Span("", NASTY, " " + "x" * 300, cosine=0.8),
+    )
     return [
-        token_similarity(reader, NASTY, "the fox ran"),
-        token_similarity(reader, "the " * 2_000, max_tokens=5),
-        attention_maps(reader, "$x_ 猫 fox", max_tokens=3),
-        prototype_atlas(reader, texts, "token", num_prototypes=3),
+        TokenSimilarity(
+            rng.uniform(-0.2, 0.9, size=(len(nasty), 4)), nasty, other
+        ),
+        TokenSimilarity(np.eye(6), long, long),
+        AttentionMaps(
+            rng.dirichlet(np.ones(5), size=(2, 2, 5)).astype("float32"),
+            names,
+            1,
+            read,
+        ),
+        PrototypeAtlas(
+            "token",
+            "tokens",
+            rng.integers(1, 99, size=12),
+            tuple(Prototype(k, 9 - k, spans) for k in range(3)),
+            num_texts=4,
+        ),
     ]
 
 
@@ -125,9 +150,10 @@ def test_what_is_cut_is_noted(page):
 
 
 def test_words_in_context_are_marked(pictures, page):
-    spans = sum(len(p.spans) for p in pictures[3].prototypes)
-    assert spans > 5
-    assert len(page.all("mark")) == len(page.all("bdi")) == spans
+    spans = [span for p in pictures[3].prototypes for span in p.spans]
+    assert len(page.all("mark")) == len(page.all("bdi")) == len(spans) == 6
+    text = "".join(page.texts)
+    assert spans[0].before + spans[0].text + spans[0].after in text
     assert len(page.all("table")) == len(page.all("caption")) == 3
 
 
@@ -145,7 +171,7 @@ def test_a_map_shows_the_cosines_and_names(pictures):
 
 
 def test_equal_features_can_be_drawn():
-    tokens = pieces.reader().tokens("the fox")
+    tokens = Tokens("the fox", (2, 5, 6), ("[CLS]", "the", "fox"))
     same = TokenSimilarity(np.ones((3, 3)), tokens, tokens)
     axes, _ = plot_token_similarity(same).axes
     low, high = axes.images[0].get_clim()
