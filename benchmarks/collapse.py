@@ -1,8 +1,8 @@
-"""Makes training collapse in every way that `CollapseMonitor` names.
+"""Makes training collapse in four ways that `CollapseMonitor` names.
 
     KERAS_BACKEND=jax python benchmarks/collapse.py
 
-Five runs are set up to fail, each by a mistake that users make, and the
+Four runs are set up to fail, each by a mistake that users make, and the
 monitor has to name the failure; three healthy runs with other seeds must give
 no warning. Small models on synthetic texts (each of a topic with its own
 words). About three minutes on two cores. Exits with 1 if a name is wrong.
@@ -183,21 +183,6 @@ def uniform_assignment():
     }
 
 
-def constant_assignment():
-    """A teacher as warm as the student, and no center to drive it apart."""
-    return {
-        "objectives": [
-            kd.objectives.SequenceDistillation(
-                teacher_temperature=0.1, targets=FixedCenter()
-            ),
-            kd.objectives.InfoNCE(),
-        ],
-        "epochs": 8,
-        "learning_rate": 3e-3,
-        "momentum": 0.9,
-    }
-
-
 def dimensional_collapse():
     """InfoNCE keeps the texts apart, but there are two dimensions for it."""
     return {
@@ -227,7 +212,6 @@ RUNS = {
     "constant features": constant_features,
     "one prototype": one_prototype,
     "uniform assignment": uniform_assignment,
-    "constant assignment": constant_assignment,
     "dimensional collapse": dimensional_collapse,
 }
 

@@ -273,7 +273,6 @@ def test_one_real_collapse_is_named_and_rolled_back(tmp_path):
         "constant features",
         "one prototype",
         "uniform assignment",
-        "constant assignment",
         "dimensional collapse",
     ],
 )
