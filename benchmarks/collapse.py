@@ -1,4 +1,4 @@
-"""Makes training collapse in every way that `CollapseMonitor` names.
+"""Makes training collapse in four ways that `CollapseMonitor` names.
 
     KERAS_BACKEND=jax python benchmarks/collapse.py
 

@@ -50,6 +50,8 @@ class CollapseMonitor(keras.callbacks.Callback):
     - *one prototype*: all texts share one prototype, for teacher and student;
     - *uniform assignment*: the teacher's entropy is ln K, while the features
       are not constant;
+    - *constant assignment*: all texts get the same assignment, neither one
+      prototype nor uniform;
     - *dimensional collapse*: `rankme` is a tiny share of the width, while the
       features are not constant.
 
@@ -66,12 +68,15 @@ class CollapseMonitor(keras.callbacks.Callback):
         checkpoint: `Checkpoint` of this run, for `"roll_back"`.
             `keras_dinolm.training.fit` gives its own.
         min_feature_std: float. Limit for constant features, where 1 is
-            isotropic. This and the next three lie in [0, 1); 0 switches the
+            isotropic. This and the next four lie in [0, 1); 0 switches the
             failure off.
         min_prototype_use: float. Limit for one prototype, of the entropies of
             teacher and prototype usage as a share of ln K.
         min_sharpness: float. Limit for uniform assignment, of one minus the
             teacher's entropy as a share of ln K.
+        min_information: float. Limit for constant assignment, of the mutual
+            information between texts and prototypes as a share of ln K: the
+            logarithm of `prototype_perplexity` minus `student_entropy`.
         min_rank: float. Limit for dimensional collapse, of the logarithm of
             `rankme` as a share of the logarithm of the features' width (0.4
             is a rank of 7 of 128, of 14 of 768).
@@ -106,6 +111,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         min_prototype_use=0.25,
         min_sharpness=0.02,
         min_rank=0.4,
+        min_information=0.01,
     ):
         super().__init__()
         for name, value in (
@@ -130,6 +136,7 @@ class CollapseMonitor(keras.callbacks.Callback):
             failures.ConstantFeatures(min_feature_std),
             failures.OnePrototype(min_prototype_use),
             failures.UniformAssignment(min_sharpness),
+            failures.ConstantAssignment(min_information),
             failures.DimensionalCollapse(min_rank),
         ]
         # Names of the failures seen so far, in order.
@@ -246,23 +253,19 @@ class CollapseMonitor(keras.callbacks.Callback):
 
     def _judge(self, logs):
         reading = self._reading(logs or {})
-        constant, *others = self.failures
-        is_constant = self._suspected(constant, reading)
-        for failure in [constant, *others]:
-            # Constant features also look uniform and of rank one; the cause
-            # is named, not its consequences.
-            consequence = is_constant and isinstance(
-                failure,
-                failures.UniformAssignment | failures.DimensionalCollapse,
-            )
-            if consequence:
-                continue
-            if not self._suspected(failure, reading):
-                if failure.health(reading) is not None:
-                    self._suspicions.pop(failure.name, None)
-                continue
-            if self._lasts(failure, failure.health(reading)):
-                self._report(failure, reading)
+        suspected = {
+            type(failure)
+            for failure in self.failures
+            if self._suspected(failure, reading)
+        }
+        for failure in self.failures:
+            if suspected & set(failure.follows_from):
+                continue  # the cause is named, not its consequences
+            if type(failure) in suspected:
+                if self._lasts(failure, failure.health(reading)):
+                    self._report(failure, reading)
+            elif failure.health(reading) is not None:
+                self._suspicions.pop(failure.name, None)
         self._spare()
 
     def _suspected(self, failure, reading):

@@ -42,6 +42,8 @@ class Failure:
     advice = ""
     # What to show of a reading.
     shows = ()
+    # Failures that look like this one, too.
+    follows_from = ()
 
     def __init__(self, limit):
         if not 0.0 <= limit < 1.0:
@@ -118,6 +120,7 @@ class OnePrototype(Failure):
 class UniformAssignment(Failure):
     name = "uniform assignment"
     shows = ("teacher_entropy", "student_entropy")
+    follows_from = (ConstantFeatures,)
     advice = (
         "Lower the teacher's temperature (0.04 to 0.07 is usual), keep it "
         "below the student's, shorten its warm-up; with few texts a batch, "
@@ -136,9 +139,37 @@ class UniformAssignment(Failure):
         )
 
 
+class ConstantAssignment(Failure):
+    name = "constant assignment"
+    shows = ("prototype_perplexity", "student_entropy", "teacher_entropy")
+    follows_from = (ConstantFeatures, OnePrototype, UniformAssignment)
+    advice = (
+        "Use `Sinkhorn` targets, or `Centering` with a teacher's temperature "
+        "below the student's: one without the other does not suffice"
+    )
+
+    def health(self, reading):
+        perplexity = reading.values.get("prototype_perplexity")
+        entropy = reading.values.get("student_entropy")
+        if perplexity is None or entropy is None:
+            return None
+        # Mutual information of text and prototype: how much wider all texts
+        # spread together than each alone.
+        information = math.log(max(perplexity, 1.0)) - entropy
+        return max(information, 0.0) / math.log(reading.num_prototypes)
+
+    def meaning(self, reading):
+        return (
+            "every text gets the same assignment, of many prototypes but not "
+            "of all alike; the student knows it by heart, and nothing in it "
+            "tells of the text"
+        )
+
+
 class DimensionalCollapse(Failure):
     name = "dimensional collapse"
     shows = ("rankme", "feature_std")
+    follows_from = (ConstantFeatures,)
     advice = (
         "Add `KoLeo` or raise its weight, add `InfoNCE`, use larger batches, "
         "more prototypes, or a wider bottleneck; lower the weight decay"

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from keras_dinolm.callbacks import CollapseMonitor
+from keras_dinolm.callbacks import failures
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 K = 64
@@ -82,6 +83,12 @@ BAD = {
     },
     "one prototype": {"teacher_entropy": 0.01, "prototype_perplexity": 1.2},
     "uniform assignment": {"teacher_entropy": 0.999 * LN_K},
+    # Of half of the prototypes, for each text and for all together.
+    "constant assignment": {
+        "teacher_entropy": math.log(K / 2),
+        "student_entropy": math.log(K / 2),
+        "prototype_perplexity": K / 2,
+    },
 }
 
 
@@ -94,6 +101,32 @@ def test_names_one_failure_once(name):
     assert "What to try" in messages[0]
     if name == "constant features":
         assert f"exactly ln K = {LN_K:.4f}" in messages[0]
+
+
+def test_one_that_looks_like_another_is_not_named_as_well():
+    same = {"student_entropy": LN_K, "prototype_perplexity": K}
+    for name in ("constant features", "uniform assignment"):
+        assert watch([{**BAD[name], **same}] * 8)[0].found == [name]
+    same = {"student_entropy": math.log(1.2)}
+    assert watch([{**BAD["one prototype"], **same}] * 8)[0].found == [
+        "one prototype"
+    ]
+
+
+def test_information_is_what_the_assignments_tell_of_the_text():
+    """As the mutual information of a table of probabilities."""
+    probs = np.random.default_rng(0).dirichlet(np.ones(K), size=20)
+    joint = probs / 20
+    independent = joint.sum(0) * joint.sum(1, keepdims=True)
+    expected = (joint * np.log(joint / independent)).sum() / LN_K
+    usage = probs.mean(0)
+    values = {
+        "student_entropy": -(probs * np.log(probs)).sum(1).mean(),
+        "prototype_perplexity": np.exp(-(usage * np.log(usage)).sum()),
+    }
+    reading = failures.Reading(values, {}, K, 64)
+    health = failures.ConstantAssignment(0.01).health(reading)
+    np.testing.assert_allclose(health, expected, rtol=1e-9)
 
 
 def test_dimensional_collapse():
