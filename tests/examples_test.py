@@ -244,16 +244,8 @@ def test_without_a_preset_they_say_how_to_make_one(name, tmp_path):
 def test_long_context_prints_all_rows_and_goes_on_from_its_preset(
     corpus, tmp_path
 ):
-    short = [
-        f"The {animal} number {number} came to a {place}. It slept."
-        for number in range(5)
-        for animal in ANIMALS
-        for place in PLACES
-    ]
-    mixed = tmp_path / "mixed.txt"
-    mixed.write_text("\n\n".join([corpus.read_text(), *short]))
     flags = [
-        *("--corpus", mixed, "--vocabulary-size", 120),
+        *("--corpus", corpus, "--vocabulary-size", 120),
         *("--sequence-length", 24, "--factor", 2, "--num-prototypes", 8),
         *("--batch-size", 8, "--long-batch-size", 8, "--long-steps", 1),
     ]
