@@ -263,3 +263,31 @@ def test_long_context_prints_all_rows_and_goes_on_from_its_preset(
         *("--preset", tmp_path / "short", "--output", again),
     )
     assert "adapted, reads 48" in printed and (again / "long").exists()
+
+
+@pytest.mark.slow
+def test_distill_compares_students_with_models_alone(corpus, tmp_path):
+    options = {
+        "corpus": corpus,
+        "output": tmp_path,
+        "teacher-size": "nano",
+        "size": "nano",
+        "teacher-steps": 4,
+        "steps": 4,
+        "bootstrap": 0.5,
+        "seeds": 1,
+        "vocabulary-size": 120,
+        "sequence-length": 12,
+        "batch-size": 8,
+        "num-prototypes": 8,
+    }
+    flags = [x for key, value in options.items() for x in (f"--{key}", value)]
+    printed = run("distill.py", *flags)
+    for row in ("teacher", "alone, InfoNCE", "alone, default"):
+        assert re.search(rf"^{row} +[\d.]+ ", printed, re.M)
+    assert re.search(r"^distilled by both +[\d.]+ ", printed, re.M)
+    assert (tmp_path / "distilled-0" / "preset-both" / "config.json").exists()
+    # Again: nothing is left to do.
+    again = run("distill.py", *flags)
+    assert "steps" not in again
+    assert again.splitlines()[-5:] == printed.splitlines()[-5:]

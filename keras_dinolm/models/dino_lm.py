@@ -146,11 +146,11 @@ class DinoLM(PhasedModel):
         super().__init__(**kwargs)
         self.teacher_is_fixed = teacher is not None
         if isinstance(teacher, DinoLM):
-            teacher = teacher.learned().clone(name="teacher", trainable=False)
+            teacher = teacher.learned().clone(name="teacher")
+            teacher.freeze()
         if self.teacher_is_fixed:
             _check_is_frozen_tower(teacher)
-            # Loading restores the flag of the tower, but not of its parts.
-            teacher.trainable = False
+            teacher.freeze()  # once more, if it was loaded
         if num_prototypes is None:
             num_prototypes = (
                 teacher.num_prototypes if self.teacher_is_fixed else 1024
@@ -203,7 +203,7 @@ class DinoLM(PhasedModel):
             self.teacher = teacher
         else:
             self.teacher = Tower(backbone.clone(), **towers, name="teacher")
-            self.teacher.trainable = False
+            self.teacher.freeze()
         self.lora_rank = lora_rank
         if lora_rank is not None:
             enable_lora(self.student.encoder, lora_rank)

@@ -118,8 +118,16 @@ class Tower(keras.layers.Layer):
         projected = ops.cast(self.project(head, features), "float32")
         return projected, self.prototypes[head].directions()
 
-    def clone(self, name, trainable=True):
-        """Makes an independent tower with equal weights."""
+    def freeze(self):
+        """Makes all of it a constant of training."""
+        self.trainable = False
+        # Loading restores the flags of layers, not those of their variables,
+        # and a flag that is set already does not reach them again.
+        for variable in self.weights:
+            variable.trainable = False
+
+    def clone(self, name):
+        """Makes an independent, trainable tower with equal weights."""
         copy = type(self)(
             self.encoder.clone(),
             self.heads,
@@ -128,7 +136,6 @@ class Tower(keras.layers.Layer):
             self.bottleneck_dim,
             dtype=self.dtype_policy,
             name=name,
-            trainable=trainable,
         )
         copy.set_weights(self.get_weights())
         return copy
