@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_dinolm.layers import ProjectionHead
 from keras_dinolm.layers import Prototypes
+from keras_dinolm.models.lora import merged_values
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -119,7 +120,10 @@ class Tower(keras.layers.Layer):
         return projected, self.prototypes[head].directions()
 
     def clone(self, name):
-        """Makes an independent, trainable tower with equal weights."""
+        """Makes an independent, trainable tower with equal weights.
+
+        What LoRA learned is in its weights.
+        """
         copy = type(self)(
             self.encoder.clone(),
             self.heads,
@@ -129,7 +133,9 @@ class Tower(keras.layers.Layer):
             dtype=self.dtype_policy,
             name=name,
         )
-        copy.set_weights(self.get_weights())
+        copy.set_weights(
+            [ops.convert_to_numpy(value) for value in merged_values(self)]
+        )
         return copy
 
     def get_config(self):
