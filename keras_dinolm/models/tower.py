@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_dinolm.layers import ProjectionHead
 from keras_dinolm.layers import Prototypes
+from keras_dinolm.models.lora import merged_values
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -127,7 +128,10 @@ class Tower(keras.layers.Layer):
             variable.trainable = False
 
     def clone(self, name):
-        """Makes an independent, trainable tower with equal weights."""
+        """Makes an independent, trainable tower with equal weights.
+
+        What LoRA learned is in its weights.
+        """
         copy = type(self)(
             self.encoder.clone(),
             self.heads,
@@ -137,7 +141,9 @@ class Tower(keras.layers.Layer):
             dtype=self.dtype_policy,
             name=name,
         )
-        copy.set_weights(self.get_weights())
+        copy.set_weights(
+            [ops.convert_to_numpy(value) for value in merged_values(self)]
+        )
         return copy
 
     def get_config(self):

@@ -191,6 +191,10 @@ def test_a_student_of_a_fixed_teacher_is_exported_with_its_updates():
     np.testing.assert_allclose(
         features(copy), features(made.student.encoder), atol=1e-6
     )
+    # And as a whole, to teach another student.
+    weights = made.learned().clone(name="teacher").encoder.get_weights()
+    for a, b in zip(weights, copy.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize(
