@@ -202,9 +202,19 @@ def main():
     # The same weights in keras-hub
     embedder = kd.models.DinoLMTextEmbedder.from_preset(args.minilm)
     same = kd.evaluation.TextFeatures(embedder)
+    # keras-hub's tokenizer keeps accents that Hugging Face's strips.
+    ids = minilm.tokenizer(pairs.first, add_special_tokens=False)["input_ids"]
+    rows = embedder.preprocessor.tokenizer.tokenize(pairs.first)
+    equal = [list(map(int, a)) == b for a, b in zip(rows, ids)]
     x = unit(same.texts(pairs.first))
-    difference = np.abs(x - unit(u)).max()
-    table.add("embeddings, largest difference", difference, 0.0, 5e-4)
+    difference = np.abs(x - unit(u))[equal].max()
+    table.add(
+        f"embeddings of {sum(equal)} of {len(equal)} texts with equal ids, "
+        "largest difference",
+        difference,
+        0.0,
+        5e-4,
+    )
     score = tasks["stsb"].score(same, pairs)
     table.add("STS-B test, keras-hub", score, ours, 1e-3)
 

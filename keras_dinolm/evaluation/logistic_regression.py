@@ -26,6 +26,7 @@ def choose(train, labels, dev, dev_score, strengths, max_iterations):
     # scikit-learn takes a second to import, and most users never probe.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
 
     classes = list(dict.fromkeys(labels))
     if len(classes) < 2:
@@ -35,14 +36,13 @@ def choose(train, labels, dev, dev_score, strengths, max_iterations):
         )
     codes = {label: code for code, label in enumerate(classes)}
     target = np.array([codes[label] for label in labels])
-    train = train.astype(np.float64)
-    mean, std = train.mean(axis=0), train.std(axis=0)
-    std[std < 1e-12 * (np.abs(mean) + 1e-12)] = 1.0  # constant columns
-    train = (train - mean) / std
+    # Constant columns become zeros; tiny ones count as much as others.
+    scaler = StandardScaler().fit(train.astype(np.float64))
+    train = scaler.transform(train.astype(np.float64))
 
     def predictor(model):
         def predict(features):
-            codes = model.predict((features.astype(np.float64) - mean) / std)
+            codes = model.predict(scaler.transform(features.astype(np.float64)))
             return [classes[code] for code in codes]
 
         return predict
