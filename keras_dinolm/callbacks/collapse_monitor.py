@@ -47,7 +47,8 @@ class CollapseMonitor(keras.callbacks.Callback):
     warns once for each failure:
 
     - *constant features*: `feature_std` is below its limit;
-    - *one prototype*: all texts share one prototype, for teacher and student;
+    - *one prototype*: all texts share one prototype or a few, for teacher and
+      student;
     - *uniform assignment*: the teacher's entropy is ln K, while the features
       are not constant;
     - *constant assignment*: all texts get the same assignment, neither one
@@ -71,7 +72,8 @@ class CollapseMonitor(keras.callbacks.Callback):
             isotropic. This and the next four lie in [0, 1); 0 switches the
             failure off.
         min_prototype_use: float. Limit for one prototype, of the entropies of
-            teacher and prototype usage as a share of ln K.
+            teacher and prototype usage as a share of ln K (0.35 is 7
+            prototypes of 256, 48 of 65,536).
         min_sharpness: float. Limit for uniform assignment, of one minus the
             teacher's entropy as a share of ln K.
         min_information: float. Limit for constant assignment, of the mutual
@@ -108,7 +110,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         on_failure="warn",
         checkpoint=None,
         min_feature_std=0.1,
-        min_prototype_use=0.25,
+        min_prototype_use=0.35,
         min_sharpness=0.02,
         min_rank=0.4,
         min_information=0.01,

@@ -112,8 +112,8 @@ class OnePrototype(Failure):
 
     def meaning(self, reading):
         return (
-            "the teacher gives every text to the same prototype, and the "
-            "student follows; the loss is low and says nothing"
+            "the teacher gives all texts to one prototype or a few, and the "
+            "student follows; the loss is low and says little"
         )
 
 

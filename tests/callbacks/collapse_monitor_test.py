@@ -113,6 +113,12 @@ def test_one_that_looks_like_another_is_not_named_as_well():
     ]
 
 
+def test_a_few_prototypes_are_as_bad_as_one():
+    # As a run without centering ended: 4.1 of 256, so 3.1 of 64.
+    few = {"teacher_entropy": 0.04 * LN_K, "prototype_perplexity": 3.1}
+    assert watch([few] * 8)[0].found == ["one prototype"]
+
+
 def test_information_is_what_the_assignments_tell_of_the_text():
     """As the mutual information of a table of probabilities."""
     probs = np.random.default_rng(0).dirichlet(np.ones(K), size=20)
