@@ -35,4 +35,18 @@ SKIPS: tuple[Skip, ...] = (
         )
         for backend in ("jax", "tensorflow")
     ),
+    *(
+        Skip(
+            backend,
+            f"tests/examples_test.py::{test}",
+            "CI's time; what the script calls is tested on each backend",
+        )
+        for backend in ("jax", "tensorflow")
+        for test in (
+            "test_curate_finds_what_it_planted",
+            "test_ablate_writes_its_table",
+            "test_continue_pretraining_measures_and_leaves_a_preset",
+            "test_pictures_of_a_preset_with_heads",
+        )
+    ),
 )
