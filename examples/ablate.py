@@ -25,7 +25,7 @@ Cost: 2 to 3 minutes a run where four other jobs shared each of 2 virtual cores
 of an AMD EPYC (`KERAS_BACKEND=tensorflow`, 2026-11-21). "Sinkhorn" and "default
 objectives" were not run.
 
-Result (mean and deviation, three seeds, two of the last four rows; entropy of
+Result (mean and deviation, three seeds; entropy of
 at most ln 256 = 5.55):
 
                              nDCG       k-NN  entropy  prot.  RankMe   std
@@ -33,10 +33,10 @@ at most ln 256 = 5.55):
     without EMA           0.8 ± 0.3  24.1 ± 3.2    5.18     98       2   0.04
     without centering     1.6 ± 0.2  30.8 ± 1.6    0.16      3      27   0.83
     without sharpening    3.5 ± 0.5  34.0 ± 1.1    5.51    255      44   0.87
-    without either        3.7 ± 0.4  35.0 ± 0.1    5.30    207      44   0.83
-    without multi-crop    3.5 ± 0.1  33.7 ± 0.5    0.97     41      39   0.98
-    without token loss    2.9 ± 0.9  32.4 ± 0.7    1.63     67      46   0.97
-    Sinkhorn, without EMA 1.5 ± 0.1  28.0 ± 0.2    4.28    245      23   0.96
+    without either        3.5 ± 0.4  34.3 ± 1.1    5.29    205      43   0.83
+    without multi-crop    2.9 ± 1.0  33.8 ± 0.5    0.94     38      38   0.98
+    without token loss    2.8 ± 0.7  33.4 ± 1.9    1.61     64      46   0.97
+    Sinkhorn, without EMA 1.3 ± 0.3  28.5 ± 1.0    4.31    245      23   0.96
 
 What the DINO paper found holds on text. Without the moving average the features
 collapse (dimensional collapse, and two seeds constant features), without
