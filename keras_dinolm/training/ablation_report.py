@@ -82,7 +82,12 @@ def figure(results, changes, curves, steps_per_epoch, steps):
         axis.set_axis_off()
     # One legend serves: each change has its color.
     if len(curves) and axes[len(headings)].lines:
-        axes[len(headings)].legend(fontsize=6)
+        plot.legend(
+            *axes[len(headings)].get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=min(len(changes), 4),
+            frameon=False,
+        )
     if any(run["failures"] for run in results):
         plot.suptitle("x: a run with a failure", fontsize=9, x=0.99, ha="right")
     return plot
