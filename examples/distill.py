@@ -32,7 +32,7 @@ import argparse
 import json
 import os
 import pathlib
-import re
+import sys
 import warnings
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -43,8 +43,11 @@ import numpy as np
 
 import keras_dinolm as kd
 
-NUM_QUERIES = 1_000
-NUM_LABELLED = 2_000
+# The tasks are those of the main example, beside this file.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import pretrain  # noqa: E402
+
 DISTILLED = ("prototypes", "both")
 
 
@@ -54,14 +57,14 @@ def main():
     output.mkdir(parents=True, exist_ok=True)
 
     # === Text ===
-    train, held_out = read_corpus(args)
+    train, held_out = pretrain.read_corpus(args)
     teacher = args.teacher or output / "teacher-0" / "preset"
     if args.teacher:
         tokenizer = kd.models.DinoLMTokenizer.from_preset(args.teacher)
     else:
         tokenizer = kd.data.train_tokenizer(train, args.vocabulary_size)
     tokens = kd.data.tokenize(train, tokenizer, output / "tokens")
-    tasks = make_tasks(train, held_out)
+    tasks = pretrain.make_tasks(args, train, held_out)
     scores = Scores(output / "scores.json", tasks)
 
     # === Teacher ===
@@ -111,7 +114,12 @@ def parse_arguments():
     )
     add = parser.add_argument
     add("--teacher", metavar="PRESET", help="of the same corpus, with heads")
-    add("--corpus", metavar="FILE", help="text file, a document a paragraph")
+    add(
+        "--corpus",
+        nargs="+",
+        metavar="FILE",
+        help="text or JSONL files, may be gzipped; default: documentation",
+    )
     add("--output", default="runs/distill", help="folder to write")
     add("--teacher-size", default="mini", choices=list(kd.models.SIZES))
     add("--size", default="tiny", choices=list(kd.models.SIZES))
@@ -130,25 +138,6 @@ def parse_arguments():
     add("--learning-rate", type=float, default=2e-3)
     add("--num-prototypes", type=int, default=512)
     return parser.parse_args()
-
-
-def read_corpus(args):
-    """Documents to train on, and documents held out."""
-    if not args.corpus:
-        return (
-            kd.data.installed_docs("train"),
-            kd.data.installed_docs("held_out"),
-        )
-    documents = kd.data.read_text([args.corpus], split="paragraph")
-    if len(documents) < 100:
-        raise SystemExit(
-            f"--corpus holds {len(documents)} documents; at least 100 are "
-            "needed, a tenth of them to measure."
-        )
-    order = np.random.default_rng(0).permutation(len(documents))
-    cut = len(documents) // 10
-    held_out = [documents[i] for i in order[:cut]]
-    return [documents[i] for i in order[cut:]], held_out
 
 
 # === Models ===
@@ -274,31 +263,6 @@ def fit(args, model, views, tokens, folder, steps, seed):
 # === Measuring ===
 
 
-def make_tasks(train, held_out):
-    """Held-out queries and their documents; labelled documents to compare."""
-    rng = np.random.default_rng(0)
-    pairs = []
-    for document in held_out:
-        # The first sentence ends with a full stop, or with its paragraph.
-        first, *rest = re.split(
-            r"(?<=\.)\s+|\n\s*\n", document.text, maxsplit=1
-        )
-        rest = "".join(rest)
-        if 20 <= len(first) <= 300 and len(rest) >= 100:
-            pairs.append((first, rest, document.label))
-    chosen = rng.permutation(len(pairs))[:NUM_QUERIES]
-    pairs = [pairs[i] for i in chosen]
-    train = list(train)
-    bank = [train[i] for i in rng.permutation(len(train))[:NUM_LABELLED]]
-    return {
-        "queries": [first for first, _, _ in pairs],
-        "documents": [rest for _, rest, _ in pairs],
-        "labels": [label for _, _, label in pairs],
-        "bank": [d.text for d in bank],
-        "bank_labels": [d.label for d in bank],
-    }
-
-
 class Scores:
     """Measures presets, once each, and keeps the results in a file."""
 
@@ -318,30 +282,14 @@ class Scores:
         # Long documents, for all models alike.
         warnings.filterwarnings("ignore", ".*texts have more than")
         encode = kd.models.DinoLMTextEmbedder.from_preset(preset).encode
-        tasks = self.tasks
-        documents = encode(tasks["documents"])
-        scores = {
-            "nDCG@10": kd.evaluation.retrieval_ndcg(
-                encode(tasks["queries"]),
-                documents,
-                relevant=range(len(tasks["queries"])),
-            )
-        }
-        if len(set(tasks["bank_labels"])) > 1:
-            scores["k-NN"] = kd.evaluation.knn_accuracy(
-                encode(tasks["bank"]),
-                tasks["bank_labels"],
-                documents,
-                tasks["labels"],
-            )
-        return scores
+        return pretrain.evaluate(encode, self.tasks)[1]
 
     def print(self):
         """A line for each model: mean and deviation over the seeds."""
         print(f"\n{'':28}{'nDCG@10':>14}{'k-NN':>14}")
         for name, by_seed in self.rows.items():
             cells = ""
-            for key in ("nDCG@10", "k-NN"):
+            for key in ("ndcg", "knn"):
                 found = [100 * s[key] for s in by_seed.values() if key in s]
                 cell = f"{np.mean(found):.1f}" if found else "-"
                 if len(found) > 1:
