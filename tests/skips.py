@@ -27,6 +27,12 @@ SKIPS: tuple[Skip, ...] = (
         "[[]mixed_float16]",
         "XLA on a CPU has no float16 product with a float32 sum",
     ),
+    Skip(
+        "jax",
+        "tests/models/multi_student_distillation_test.py"
+        "::test_eager_in_half_precision_each_does_what_it_does_alone",
+        "a minute op by op; the compiled runs beside it compare the same",
+    ),
     *(
         Skip(
             backend,
