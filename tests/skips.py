@@ -31,7 +31,7 @@ SKIPS: tuple[Skip, ...] = (
         "jax",
         "tests/models/multi_student_distillation_test.py"
         "::test_eager_in_half_precision_each_does_what_it_does_alone",
-        "a minute op by op; the compiled runs beside it compare the same",
+        "a minute op by op; compiled runs beside it compare the same",
     ),
     *(
         Skip(
