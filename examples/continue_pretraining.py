@@ -24,7 +24,7 @@ command goes on where it was. `--split dev` measures on 400 documents of the
 training modules, which are never trained on, and on `dev.tsv`: for choosing.
 
 Cost: 120 steps of 32 documents take 2 seconds each on an idle core of an AMD
-EPYC (2026-11-21, jax), five on a shared one; measuring takes a few minutes more.
+EPYC (2026-11-21, jax), five on a shared one; measuring takes minutes more.
 
 Result, all-MiniLM-L6-v2, `--sts` with the STS benchmark's files, seed 0:
 
