@@ -3,12 +3,13 @@
     KERAS_BACKEND=tensorflow python benchmarks/gram_anchoring.py
     ... --snips DIR    also slots: a folder of train.jsonl and dev.jsonl
 
-DINOv3's phenomenon and its remedy, in small. A `nano` encoder learns from the
-sequence loss alone, at a high rate, on this machine's documentation; its
+DINOv3's phenomenon and its remedy, in small. A `nano` encoder learns its
+tokens by masked LM, beside InfoNCE between the `[CLS]` features of short spans,
+until `--anchor` steps; from then on by InfoNCE alone, at a high rate, and its
 token features come to resemble their text. At the half, the run forks: one
 goes on as it was, the other with Gram anchoring, whose Gram teacher is the
-teacher as it was at `--anchor` steps. Every `--every` steps it measures, of
-the teacher,
+teacher as it was at `--anchor` steps. Every `--every` steps it measures, of the
+teacher,
 
     cosine    the mean cosine of a token's feature and its text's, on the
               views of training (`token_sequence_cosine`);
@@ -69,20 +70,17 @@ def parse_arguments():
     add("--output", default="runs/gram_anchoring", help="folder to write")
     add("--snips", metavar="DIR", help="folder of train.jsonl and dev.jsonl")
     add("--seeds", type=int, nargs="+", default=[0])
-    add("--steps", type=int, default=4_000)
-    add("--every", type=int, default=500, help="steps between measurements")
-    add("--anchor", type=int, default=500, help="step of the Gram teacher")
+    add("--steps", type=int, default=1_600)
+    add("--every", type=int, default=200, help="steps between measurements")
+    add("--anchor", type=int, default=400, help="step of the Gram teacher")
     add("--gram-weight", type=float, default=2.0)
-    add("--learning-rate", type=float, default=2e-3)
-    add("--token-weight", type=float, default=0.0, help="of the token loss")
-    add("--koleo-weight", type=float, default=0.1)
+    add("--learning-rate", type=float, default=4e-3)
     add("--size", default="nano", choices=list(kd.models.SIZES))
-    add("--pooling", default="mean", choices=["mean", "cls", "attention"])
+    add("--pooling", default="cls", choices=["mean", "cls", "attention"])
     add("--batch-size", type=int, default=32)
     add("--sequence-length", type=int, default=48)
     add("--vocabulary-size", type=int, default=8_192)
-    add("--num-prototypes", type=int, default=512)
-    add("--probe-sentences", type=int, default=800, help="to train a probe on")
+    add("--probe-sentences", type=int, default=400, help="to train a probe on")
     return parser.parse_args()
 
 
@@ -157,7 +155,7 @@ def advance(args, folder, weight, begin, end, seed, tokens, tokenizer, tasks):
                 verbose=0,
             ).history
             row["cosine"] = history["token_sequence_cosine"][-1]
-            row["loss"] = history["sequence_distillation"][-1]
+            row["loss"] = history["info_nce"][-1]
             if weight:
                 row["gram"] = history["gram_anchoring"][-1]
         row |= measure(model.teacher.encoder.backbone, tokenizer, tasks)
@@ -194,12 +192,10 @@ def make_model(args, views, tokenizer, gram_weight):
             embedding_stddev=0.05,
         ),
         [
-            o.SequenceDistillation(),
-            o.TokenDistillation(weight=args.token_weight),
-            o.KoLeo(weight=args.koleo_weight),
+            o.MaskedLM(stop=args.anchor),
+            o.InfoNCE(),
             o.GramAnchoring(start=args.anchor, weight=weight),
         ],
-        num_prototypes=args.num_prototypes,
         momentum=0.99,
         roles=views.roles,
     )
