@@ -73,7 +73,7 @@ def parse_arguments():
     add("--steps", type=int, default=1_600)
     add("--every", type=int, default=200, help="steps between measurements")
     add("--anchor", type=int, default=400, help="step of the Gram teacher")
-    add("--gram-weight", type=float, default=2.0)
+    add("--gram-weight", type=float, default=100.0)
     add("--learning-rate", type=float, default=4e-3)
     add("--size", default="nano", choices=list(kd.models.SIZES))
     add("--pooling", default="cls", choices=["mean", "cls", "attention"])
