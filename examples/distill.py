@@ -123,8 +123,8 @@ def parse_arguments():
     add("--output", default="runs/distill", help="folder to write")
     add("--teacher-size", default="mini", choices=list(kd.models.SIZES))
     add("--size", default="tiny", choices=list(kd.models.SIZES))
-    add("--teacher-steps", type=int, default=400)
-    add("--steps", type=int, default=120, help="of each student")
+    add("--teacher-steps", type=int, default=1_500)
+    add("--steps", type=int, default=600, help="of each student")
     add("--seeds", type=int, default=3)
     add(
         "--bootstrap",
@@ -193,7 +193,8 @@ def make_alone(args, tokenizer, size, steps, recipe, seed):
         make_backbone(args, tokenizer, size),
         objectives,
         num_prototypes=args.num_prototypes,
-        momentum=kd.schedules.Cosine(0.95, 0.99, steps),
+        # Short runs: an average over many steps would lag.
+        momentum=kd.schedules.Cosine(0.9, 0.97, steps),
         roles=views.roles,
     )
     model.compile(make_optimizer(args, steps))
