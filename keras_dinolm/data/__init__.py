@@ -14,6 +14,7 @@ from keras_dinolm.data.installed import installed_docs as installed_docs
 from keras_dinolm.data.near_duplicates import (
     find_near_duplicates as find_near_duplicates,
 )
+from keras_dinolm.data.ppmi_embeddings import ppmi_embeddings as ppmi_embeddings
 from keras_dinolm.data.token_store import TokenStore as TokenStore
 from keras_dinolm.data.tokenization import tokenize as tokenize
 from keras_dinolm.data.tokenizer_training import (

@@ -1,0 +1,170 @@
+"""Embeddings that are counted: which tokens stand near which."""
+
+import numpy as np
+
+STRETCH = 1_000_000  # tokens counted at a time
+SMOOTHING = 0.75  # Levy et al.: of the counts of contexts
+
+
+def ppmi_embeddings(
+    tokens,
+    vocabulary_size,
+    dim,
+    window=5,
+    stddev=0.05,
+    max_tokens=20_000_000,
+    seed=0,
+):
+    """Token embeddings by factorized co-occurrence counts, in seconds.
+
+    An encoder that starts from random embeddings spends its first thousands
+    of steps on what counting tells at once: which tokens are used alike. For
+    each pair of tokens within a window, the positive pointwise mutual
+    information `max(0, log p(a, b) / (p(a) p(b)))` says how much more often
+    than by chance they meet; a truncated singular value decomposition `U S
+    V^T` of that matrix gives each token the row of `U S^(1/2)`. Contexts'
+    counts are raised to 0.75, which keeps rare ones from standing out.
+
+    All rows together are scaled to a standard deviation; tokens that were not
+    seen, such as special ones, get random rows of it.
+
+    Args:
+        tokens: `TokenStore`.
+        vocabulary_size: int. Number of rows, `tokenizer.vocabulary_size()`.
+        dim: int. Size of each row, `backbone.hidden_dim`; at most
+            `vocabulary_size`.
+        window: int. Farthest distance of a pair, in tokens.
+        stddev: float. Standard deviation of the numbers that are returned.
+        max_tokens: int. Of a larger store so many are counted, in stretches
+            of a million that are spread evenly over it.
+        seed: int. Of the random rows and of the decomposition, which is a
+            randomized one.
+
+    Returns:
+        A float32 array `[vocabulary_size, dim]`.
+
+    Raises:
+        ValueError: if there are no pairs, ids that are too large, or sizes
+            that do not fit.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    texts = ["the cat sat on the mat", "the dog sat on the rug"] * 9
+    tokenizer = kd.data.train_tokenizer(texts, vocabulary_size=60)
+    tokens = kd.data.tokenize(texts, tokenizer, "tokens/")
+    size = tokenizer.vocabulary_size()
+
+    backbone = kd.models.DinoLMBackbone(size, 2, 2, 16, 32)
+    backbone.token_embedding.embeddings.assign(
+        kd.data.ppmi_embeddings(tokens, size, backbone.hidden_dim)
+    )
+    ```
+
+    References:
+        - [Levy & Goldberg, 2014](https://papers.nips.cc/paper/5477)
+        - [Levy, Goldberg & Dagan, 2015](https://aclanthology.org/Q15-1016)
+    """
+    # Large, and needed by no other part of this room.
+    from sklearn.utils.extmath import randomized_svd
+
+    _check(vocabulary_size, dim, window, stddev, max_tokens)
+    counts = _count(tokens, vocabulary_size, window, max_tokens)
+    if not counts.nnz:
+        raise ValueError(
+            "`tokens` holds no two tokens beside each other: there is nothing "
+            f"to count. Received: tokens={tokens!r}"
+        )
+    left, scales, _ = randomized_svd(_ppmi(counts), dim, random_state=seed)
+    rows = left * np.sqrt(scales)
+
+    rng = np.random.default_rng(seed)
+    result = rng.normal(0.0, stddev, (vocabulary_size, dim))
+    seen = np.diff(counts.indptr) > 0
+    result[seen] = rows[seen] * (stddev / rows[seen].std())
+    return result.astype("float32")
+
+
+def _check(vocabulary_size, dim, window, stddev, max_tokens):
+    for name, value in (
+        ("dim", dim),
+        ("window", window),
+        ("stddev", stddev),
+        ("max_tokens", max_tokens),
+    ):
+        if not value > 0:
+            raise ValueError(
+                f"Argument `{name}` must be positive. Received: {name}={value}"
+            )
+    if dim > vocabulary_size:
+        raise ValueError(
+            "Argument `dim` must be at most `vocabulary_size`. Received: "
+            f"dim={dim}, vocabulary_size={vocabulary_size}"
+        )
+
+
+def _count(tokens, vocabulary_size, window, max_tokens):
+    """How often each pair of tokens stands within a window: symmetric CSR."""
+    from scipy import sparse
+
+    shape = (vocabulary_size, vocabulary_size)
+    total = sparse.csr_array(shape, dtype="float64")
+    for ids, documents, size in _stretches(tokens, window, max_tokens):
+        if len(ids) and ids.max() >= vocabulary_size:
+            raise ValueError(
+                f"The store holds the id {ids.max()}, of a larger vocabulary: "
+                "`vocabulary_size` must be that of the tokenizer that made "
+                f"it. Received: vocabulary_size={vocabulary_size}"
+            )
+        pairs = []
+        for distance in range(1, window + 1):
+            stop = max(0, min(size, len(ids) - distance))
+            near = documents[:stop] == documents[distance : stop + distance]
+            pairs.append(
+                (ids[:stop][near], ids[distance : stop + distance][near])
+            )
+        first, second = (np.concatenate(side) for side in zip(*pairs))
+        ones = np.ones(len(first))
+        total += sparse.csr_array((ones, (first, second)), shape=shape)
+    return (total + total.T).tocsr()
+
+
+def _stretches(tokens, window, max_tokens):
+    """Ids, the document of each, and how many pairs may begin there.
+
+    After those follow the ids that a window reaches beyond.
+    """
+    starts = [
+        (shard, start)
+        for shard, header in enumerate(tokens.shards)
+        for start in range(0, header["tokens"], STRETCH)
+    ]
+    kept = min(len(starts), max(1, max_tokens // STRETCH))
+    for index in np.linspace(0, len(starts) - 1, kept).astype(int):
+        shard, start = starts[index]
+        ids, lengths, _ = tokens.shard(shard)
+        part = ids[start : start + STRETCH + window].astype("int64")
+        size = min(STRETCH, max_tokens, len(part))
+        places = np.arange(start, start + len(part))
+        documents = np.searchsorted(np.cumsum(lengths), places, side="right")
+        yield part, documents, size
+
+
+def _ppmi(counts):
+    """Positive pointwise mutual information of a sparse matrix of counts."""
+    from scipy import sparse
+
+    counts = counts.tocoo()
+    margin = counts.sum(axis=1)
+    contexts = margin**SMOOTHING
+    contexts /= contexts.sum()
+    information = np.log(
+        counts.data / (margin[counts.row] * contexts[counts.col])
+    )
+    kept = information > 0
+    return sparse.csr_array(
+        (information[kept], (counts.row[kept], counts.col[kept])),
+        shape=counts.shape,
+    )
