@@ -3,6 +3,8 @@
     python benchmarks/quality.py --data ../shared/data --minutes 20
     python benchmarks/quality.py --data ../shared/data --minutes 4 --split dev
     python benchmarks/quality.py --data ../shared/data --methods dino_lm
+    python benchmarks/quality.py --data ../shared/data --minutes 4 --split dev \
+        --route --results benchmarks/contest/route.jsonl
 
 Every method trains the same encoder on the same corpus with the same
 tokenizer for the same time on one core, with the same seeds, and is measured
@@ -13,7 +15,9 @@ The time of a shared machine is not to be trusted, so the budget is turned
 into steps once: each method's seconds a step are measured side by side, in
 turns, in processor time on one core (`--calibrate`, and by itself the first
 time; best while the machine is idle). A run then takes minutes x 60 / seconds
-steps, whatever happens beside it.
+steps, whatever happens beside it; where the embeddings are counted first, that
+is part of the budget. `--route` runs the changes of the default recipe that
+were tried (`contest/route.py`) in place of its rivals.
 
 `--data` is a folder of this layout:
 
@@ -82,7 +86,8 @@ def parse_arguments(arguments):
     add("--data", required=True, help="folder of corpus and tasks")
     add("--minutes", type=float, default=20.0, help="of training, each run")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    add("--methods", nargs="+", default=list(titles()), choices=list(titles()))
+    add("--methods", nargs="+", choices=list(titles()))
+    add("--route", action="store_true", help="compare the default's changes")
     add("--split", default="test", choices=["dev", "test"])
     add("--size", default="nano", help="of the encoder, see kd.models.SIZES")
     add("--vocabulary-size", type=int, default=8_192)
@@ -110,6 +115,7 @@ def parse_arguments(arguments):
     )
     add("--worker", help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
+    args.methods = args.methods or default_methods(args.route)
     if args.jobs < 1 or args.jobs > len(cores()):
         parser.error(
             f"--jobs must be from 1 to {len(cores())}, the cores of this "
@@ -122,9 +128,9 @@ def parse_arguments(arguments):
 
 
 def contest_methods():
-    from contest.methods import METHODS
+    from contest.route import all_methods
 
-    return METHODS
+    return all_methods()
 
 
 def titles():
@@ -137,6 +143,14 @@ def titles():
         "tfidf": "TF-IDF, no training",
         **{name: f"{t}, no training" for name, (t, _) in ENCODERS.items()},
     }
+
+
+def default_methods(route):
+    from contest.route import ROUTE
+
+    if route:
+        return ["untrained", "crop_info_nce", "dino_lm", *ROUTE]
+    return [name for name in titles() if name not in ROUTE]
 
 
 def setting(args, method):
@@ -162,7 +176,9 @@ def corpus_digest(folder):
 
 
 def calibration_path(args):
-    return pathlib.Path(args.output) / f"calibration-{args.size}.json"
+    """Beside the results, whose budgets it sets."""
+    results = pathlib.Path(args.results)
+    return results.with_name(f"{results.stem}-calibration-{args.size}.json")
 
 
 def is_calibrated(args, names):
@@ -177,6 +193,7 @@ def is_calibrated(args, names):
 
 
 def calibrate(args):
+    from contest.clock import counting_seconds
     from contest.clock import seconds_per_step
     from contest.run import Workshop
 
@@ -185,10 +202,13 @@ def calibrate(args):
         for name, method in contest_methods().items()
         if name in args.methods
     }
-    seconds = seconds_per_step(Workshop(args), list(methods))
+    workshop = Workshop(args)
+    counting = counting_seconds(workshop)
+    seconds = seconds_per_step(workshop, list(methods))
     calibration_path(args).write_text(
         json.dumps(
             {
+                "counting_seconds": counting,
                 "seconds_per_step": seconds,
                 "recipes": {
                     name: method.fingerprint()
@@ -249,7 +269,7 @@ def start(args, worker, core):
     """A run in a process of its own, bound to one core."""
     flags = []
     for name, value in vars(args).items():
-        if name in ("worker", "calibrate", "jobs") or value is None:
+        if name in ("worker", "calibrate", "jobs", "route") or value is None:
             continue
         values = value if isinstance(value, list) else [value]
         flags += [f"--{name.replace('_', '-')}", *map(str, values)]
@@ -281,11 +301,10 @@ def work(args):
     from contest.run import run
 
     method, seed = args.worker.split(":")
-    seconds = None
+    calibration = None
     if method in contest_methods():
-        known = json.loads(calibration_path(args).read_text())
-        seconds = known["seconds_per_step"][method]
-    found = run(Workshop(args), method, int(seed), seconds)
+        calibration = json.loads(calibration_path(args).read_text())
+    found = run(Workshop(args), method, int(seed), calibration)
     result_path(args, method, seed).write_text(json.dumps(found))
 
 

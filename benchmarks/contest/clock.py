@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from contest import methods
+from contest.route import all_methods
 
 
 def seconds_per_step(workshop, names, rounds=7, steps=6):
@@ -37,10 +38,22 @@ def seconds_per_step(workshop, names, rounds=7, steps=6):
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+def counting_seconds(workshop):
+    """Seconds of `kd.data.ppmi_embeddings`, of processor time on one core."""
+    begin = time.process_time()
+    methods.count_embeddings(
+        methods.encoder(workshop.args.size, workshop.tokenizer),
+        workshop.tokens,
+    )
+    return time.process_time() - begin
+
+
 def _runner(workshop, name, steps):
-    method = methods.METHODS[name]
+    method = all_methods()[name]
     keras.utils.set_random_seed(0)
-    model = method.model(workshop.args.size, workshop.tokenizer, 10_000)
+    model = method.model(
+        workshop.args.size, workshop.tokenizer, workshop.tokens, 10_000
+    )
     data = iter(workshop.dataset(method, 0, 0))
     batches = [
         keras.tree.map_structure(np.asarray, next(data)) for _ in range(steps)

@@ -2,9 +2,7 @@
 
 All read windows of the same tokens and train an encoder of the same size;
 views, objectives, rates and the network that is kept are each method's own.
-These are first settings: masks and the weight of masked LM in `dino_lm` were
-compared on dev at 1,000 steps with one seed, the rates of all methods are yet
-to be tuned there.
+`route.py` has what else was tried.
 """
 
 import dataclasses
@@ -36,6 +34,8 @@ class Method:
         weight_decay: float.
         momentum: pair of floats, of the teacher, first and last.
         num_prototypes: int.
+        counted: bool. Whether the embeddings start as
+            `kd.data.ppmi_embeddings`, whose time is part of the budget.
         backbone: dict of arguments of `DinoLMBackbone`.
         sequence_length: int. Longest view.
     """
@@ -49,6 +49,7 @@ class Method:
     weight_decay: float = 0.04
     momentum: tuple = (0.99, 0.999)
     num_prototypes: int = 512
+    counted: bool = False
     backbone: dict = dataclasses.field(default_factory=dict)
     sequence_length: int = WINDOW
 
@@ -73,7 +74,7 @@ class Method:
             tokenizer, self.sequence_length, groups=self.groups
         )
 
-    def model(self, size, tokenizer, steps):
+    def model(self, size, tokenizer, tokens, steps):
         """The compiled model, for a run of so many steps."""
         vocabulary_size = tokenizer.vocabulary_size()
         if self.objectives is None:
@@ -81,8 +82,11 @@ class Method:
                 vocabulary_size, kd.models.SIZES[size]["hidden_dim"]
             )
         else:
+            backbone = encoder(size, tokenizer, **self.backbone)
+            if self.counted:
+                count_embeddings(backbone, tokens)
             model = kd.models.DinoLM(
-                encoder(size, tokenizer, **self.backbone),
+                backbone,
                 self.objectives(steps),
                 num_prototypes=self.num_prototypes,
                 momentum=kd.schedules.Cosine(*self.momentum, steps),
@@ -124,6 +128,15 @@ def encoder(size, tokenizer, **overrides):
         size,
         tokenizer.vocabulary_size(),
         **{"embedding_stddev": 0.05, **overrides},
+    )
+
+
+def count_embeddings(backbone, tokens):
+    """Starts an encoder from what counting tells."""
+    backbone.token_embedding.embeddings.assign(
+        kd.data.ppmi_embeddings(
+            tokens, backbone.vocabulary_size, backbone.hidden_dim
+        )
     )
 
 
@@ -209,10 +222,11 @@ METHODS = {
         momentum=(0.98, 0.995),
     ),
     "dino_lm": Method(
-        "DinoLM: InfoNCE + masked LM",
+        "DinoLM: InfoNCE + masked LM, counted embeddings",
         (ViewGroup("local", **MASKED_CROPS),),
         default,
         network="teacher",
         momentum=(0.98, 0.995),
+        counted=True,
     ),
 }

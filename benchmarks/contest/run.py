@@ -11,6 +11,7 @@ import keras_dinolm as kd
 from contest import methods
 from contest import static
 from contest import tfidf
+from contest.route import all_methods
 
 # How far a run is when it is probed, in sixteenths of its steps.
 MILESTONES = (1, 2, 4, 8, 16)
@@ -110,7 +111,7 @@ class Workshop:
         )
 
 
-def run(workshop, name, seed, seconds_per_step):
+def run(workshop, name, seed, calibration):
     """Trains and measures; called again, it goes on where it was.
 
     Args:
@@ -118,7 +119,9 @@ def run(workshop, name, seed, seconds_per_step):
         name: string, of a method.
         seed: int. The same for all methods: the order of the texts and, for
             those of one encoder, the first weights.
-        seconds_per_step: float or `None`, for what is not trained.
+        calibration: dict or `None`, for what is not trained:
+            `"seconds_per_step"` by method, and `"counting_seconds"` of
+            embeddings that are counted.
 
     Returns:
         A dict: scores, probes on the way, steps.
@@ -130,13 +133,15 @@ def run(workshop, name, seed, seconds_per_step):
     if name == "tfidf":
         found = tfidf.evaluate(args.data, args.split, args.max_train)
         return {"scores": found}
-    if name not in methods.METHODS:
+    if name not in all_methods():
         encoder = workshop.untrained_encoder(name, seed)
         return {"scores": workshop.evaluate(encoder, results)}
-    method = methods.METHODS[name]
-    steps = planned_steps(args.minutes, seconds_per_step)
+    method = all_methods()[name]
+    seconds_per_step = calibration["seconds_per_step"][name]
+    before = calibration["counting_seconds"] if method.counted else 0.0
+    steps = planned_steps(60 * args.minutes - before, seconds_per_step)
     keras.utils.set_random_seed(seed)
-    model = method.model(args.size, workshop.tokenizer, steps)
+    model = method.model(args.size, workshop.tokenizer, workshop.tokens, steps)
     progress = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: print(
             f"{name}, seed {seed}: {epoch + 1} of 16, loss {logs['loss']:.3f}",
@@ -164,7 +169,7 @@ def run(workshop, name, seed, seconds_per_step):
         if is_probed or not args.probe_tasks:
             continue
         probe = workshop.probe(encoder, folder / f"probe-{milestone}.json")
-        seconds = done * seconds_per_step
+        seconds = before + done * seconds_per_step
         curve.append({"step": done, "seconds": seconds, "probe": probe})
         path.write_text(json.dumps(curve))
     return {
@@ -176,6 +181,6 @@ def run(workshop, name, seed, seconds_per_step):
     }
 
 
-def planned_steps(minutes, seconds_per_step):
+def planned_steps(seconds, seconds_per_step):
     """The budget in steps: a multiple of 16, so that milestones are whole."""
-    return 16 * max(round(60 * minutes / seconds_per_step / 16), 2)
+    return 16 * max(round(seconds / seconds_per_step / 16), 2)

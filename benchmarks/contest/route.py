@@ -1,0 +1,88 @@
+"""How the default recipe was found: changes of it, measured as it is."""
+
+import dataclasses
+
+from contest import methods
+from contest.methods import METHODS
+from contest.methods import Method
+from keras_dinolm import objectives
+from keras_dinolm import schedules
+from keras_dinolm.views import ViewGroup
+
+DEFAULT = METHODS["dino_lm"]
+
+
+def change(title, of=DEFAULT, **changes):
+    """The default, or another method, with something else in it."""
+    return dataclasses.replace(of, title=title, **changes)
+
+
+def crops(**changes):
+    """The default's crops, some of whose tokens are masked, with changes."""
+    return (ViewGroup("local", **{**methods.MASKED_CROPS, **changes}),)
+
+
+def distilled(steps, start=0.0):
+    """The default's objectives with DINO and iBOT beside them."""
+    begin = int(start * steps)
+    temperature = schedules.Linear(0.04, 0.07, max(steps // 5, 1))
+    return [
+        *methods.default(steps),
+        *(
+            objective(weight=0.25, teacher_temperature=temperature, start=begin)
+            for objective in (
+                objectives.SequenceDistillation,
+                objectives.TokenDistillation,
+            )
+        ),
+    ]
+
+
+def masked_lm_of(weight):
+    return lambda steps: [
+        objectives.InfoNCE(0.05),
+        objectives.MaskedLM(weight=weight),
+    ]
+
+
+CROPS_ONLY = METHODS["crop_info_nce"]
+
+ROUTE: dict[str, Method] = {
+    "random_embeddings": change("random embeddings", counted=False),
+    "no_masked_lm": change(
+        "no masked LM",
+        groups=CROPS_ONLY.groups,
+        objectives=methods.info_nce,
+    ),
+    "no_info_nce": change("no InfoNCE", objectives=methods.masked_lm),
+    "half_masked": change(
+        "half of the views masked", groups=crops(mask_probability=0.5)
+    ),
+    "spans_masked": change("spans of 3 masked", groups=crops(mask_span=3.0)),
+    "masked_lm_1": change(
+        "masked LM of weight 1", objectives=masked_lm_of(1.0)
+    ),
+    "dino_ibot": change("with DINO and iBOT", objectives=distilled),
+    "student": change("the student is kept", network="student"),
+    "batch_128": change(
+        "batch of 128, rate 3e-3", batch_size=128, learning_rate=3e-3
+    ),
+    "short_crops": change(
+        "crops of 12 to 25 %", groups=crops(span=(0.12, 0.25))
+    ),
+    "rate_1e-3": change("rate 1e-3", learning_rate=1e-3),
+    "rate_4e-3": change("rate 4e-3", learning_rate=4e-3),
+    "attention": change("attention pooling", backbone={"pooling": "attention"}),
+    "no_registers": change("no registers", backbone={"num_registers": 0}),
+    "crop_rate_1e-3": change(
+        "crop InfoNCE, rate 1e-3", CROPS_ONLY, learning_rate=1e-3
+    ),
+    "crop_rate_4e-3": change(
+        "crop InfoNCE, rate 4e-3", CROPS_ONLY, learning_rate=4e-3
+    ),
+}
+
+
+def all_methods():
+    """Everything that can be trained, by name."""
+    return {**METHODS, **ROUTE}
