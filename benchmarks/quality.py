@@ -205,20 +205,15 @@ def calibrate(args):
     workshop = Workshop(args)
     counting = counting_seconds(workshop)
     seconds = seconds_per_step(workshop, list(methods))
-    calibration_path(args).write_text(
-        json.dumps(
-            {
-                "counting_seconds": counting,
-                "seconds_per_step": seconds,
-                "recipes": {
-                    name: method.fingerprint()
-                    for name, method in methods.items()
-                },
-                **origin(),
-            },
-            indent=1,
-        )
-    )
+    path = calibration_path(args)
+    known = {"seconds_per_step": {}, "recipes": {}}
+    if path.exists():
+        known = json.loads(path.read_text())
+    known["counting_seconds"] = counting
+    known["seconds_per_step"] |= seconds
+    known["recipes"] |= {n: m.fingerprint() for n, m in methods.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**known, **origin()}, indent=1))
     for name, value in seconds.items():
         print(f"{name:>24} {1000 * value:7.1f} ms a step")
 

@@ -45,13 +45,20 @@ def masked_lm_of(weight):
     ]
 
 
-CROPS_ONLY = METHODS["crop_info_nce"]
+# The rates that rivals were tried with, beside their own.
+RIVALS = {
+    "crop_info_nce": ("1e-3", "4e-3"),
+    "masked_lm": ("1e-3", "4e-3"),
+    "simcse": ("5e-4", "1e-3"),
+    "bag": ("1e-3", "8e-3"),
+    "dino_lm_without_info_nce": ("1e-3", "4e-3"),
+}
 
 ROUTE: dict[str, Method] = {
     "random_embeddings": change("random embeddings", counted=False),
     "no_masked_lm": change(
         "no masked LM",
-        groups=CROPS_ONLY.groups,
+        groups=METHODS["crop_info_nce"].groups,
         objectives=methods.info_nce,
     ),
     "no_info_nce": change("no InfoNCE", objectives=methods.masked_lm),
@@ -74,12 +81,15 @@ ROUTE: dict[str, Method] = {
     "rate_4e-3": change("rate 4e-3", learning_rate=4e-3),
     "attention": change("attention pooling", backbone={"pooling": "attention"}),
     "no_registers": change("no registers", backbone={"num_registers": 0}),
-    "crop_rate_1e-3": change(
-        "crop InfoNCE, rate 1e-3", CROPS_ONLY, learning_rate=1e-3
-    ),
-    "crop_rate_4e-3": change(
-        "crop InfoNCE, rate 4e-3", CROPS_ONLY, learning_rate=4e-3
-    ),
+    **{
+        f"{name}_rate_{rate}": change(
+            f"{METHODS[name].title}, rate {rate}",
+            METHODS[name],
+            learning_rate=float(rate),
+        )
+        for name, rates in RIVALS.items()
+        for rate in rates
+    },
 }
 
 
