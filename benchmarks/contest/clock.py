@@ -27,15 +27,21 @@ def seconds_per_step(workshop, names, rounds=7, steps=6):
     Returns:
         A dict of name to seconds.
     """
-    runners = {name: _runner(workshop, name, steps) for name in names}
-    times = {name: [] for name in names}
+    costs = {name: all_methods()[name].cost() for name in names}
+    measured = {cost: name for name, cost in costs.items()}
+    runners = {
+        cost: _runner(workshop, name, steps) for cost, name in measured.items()
+    }
+    times = {cost: [] for cost in measured}
     for number in range(rounds + 1):
-        for name, runner in runners.items():
+        for cost, runner in runners.items():
             begin = time.process_time()
             runner()
             if number:  # the first turn compiles
-                times[name].append((time.process_time() - begin) / steps)
-    return {name: statistics.median(values) for name, values in times.items()}
+                times[cost].append((time.process_time() - begin) / steps)
+    return {
+        name: statistics.median(times[cost]) for name, cost in costs.items()
+    }
 
 
 def counting_seconds(workshop):
