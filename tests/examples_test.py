@@ -165,6 +165,29 @@ def test_curate_finds_what_it_planted(tmp_path, monkeypatch):
     assert "precision" not in printed and "Leaks of test texts" in printed
 
 
+def test_all_objectives_report_their_terms(corpus, tmp_path):
+    printed = run(
+        "all_objectives.py",
+        *("--corpus", corpus, "--output", tmp_path, "--steps", 4),
+        *("--vocabulary-size", 120, "--sequence-length", 12),
+        *("--batch-size", 4, "--num-prototypes", 8),
+    )
+    table = printed[printed.index("first      last") :]
+    rows = re.findall(
+        r"^([a-z_0-9]+) +\d+\.\d+ +([\d.]+) +([\d.]+)$", table, re.M
+    )
+    names = {
+        cls.__name__
+        for cls in vars(kd.objectives).values()
+        if isinstance(cls, type)
+        and issubclass(cls, kd.objectives.Objective)
+        and cls is not kd.objectives.Objective
+    }
+    assert len(rows) == len(names)
+    assert all(float(first) + float(last) > 0 for _, first, last in rows)
+    assert re.search(r"^teacher +[\d.]+ +[\d.]+$", printed, re.M)
+
+
 def test_ablate_writes_its_table(corpus, tmp_path):
     printed = run(
         "ablate.py",
