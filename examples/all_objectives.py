@@ -102,9 +102,12 @@ def main():
                 f"{objective.name:32}{objective.weight:8.2f}"
                 f"{terms[0]:10.4f}{terms[-1]:10.4f}"
             )
-    print(f"\n{'':32}{'nDCG@10':>9}{'k-NN':>9}")
+    titles = {"ndcg": "nDCG@10", "knn": "k-NN"}
+    measured = [key for key in titles if key in rows["teacher"]]
+    head = "".join(f"{titles[key]:>9}" for key in measured)
+    print(f"\n{'':32}{head}")
     for name, row in rows.items():
-        cells = "".join(f"{100 * value:9.1f}" for value in row.values())
+        cells = "".join(f"{100 * row[key]:9.1f}" for key in measured)
         print(f"{name:32}{cells}")
 
 
