@@ -24,6 +24,22 @@ and prints, on modules held out of training, in percent,
               among 1,000 others;
     k-NN      which package is a document from? by its neighbours in training.
 
+Cost: 45 minutes of processor time on one core of an AMD EPYC
+(`KERAS_BACKEND=tensorflow`, 2026-11-21), beside other jobs 98 minutes.
+
+Result, teacher of 1,500 steps, three seeds of 600 steps:
+
+                                       nDCG@10          k-NN
+    teacher                               17.8          39.6
+    alone, InfoNCE                  15.4 ± 0.8    40.2 ± 0.9
+    alone, default                  14.2 ± 0.3    41.0 ± 1.2
+    distilled by prototypes         16.8 ± 1.6    41.8 ± 1.6
+    distilled by both               17.9 ± 0.9    43.0 ± 1.0
+
+Seed by seed, the student by both gains 2.5 ± 0.1 and 2.9 ± 1.0 on InfoNCE
+alone, 3.7 ± 0.6 and 2.1 ± 1.4 on the default alone. It is as good as its
+teacher, which has four times the weights beside the embeddings.
+
 Each run keeps checkpoints in `--output`: started again, the same command goes
 on where it was. Students lie beside them as presets (examples/search.py).
 """
