@@ -36,6 +36,7 @@ class Method:
         num_prototypes: int.
         counted: bool. Whether the embeddings start as
             `kd.data.ppmi_embeddings`, whose time is part of the budget.
+        multipliers: dict, of the rate, as for `kd.optimizers.adamw`.
         backbone: dict of arguments of `DinoLMBackbone`.
         sequence_length: int. Longest view.
     """
@@ -50,15 +51,19 @@ class Method:
     momentum: tuple = (0.99, 0.999)
     num_prototypes: int = 512
     counted: bool = False
+    multipliers: dict = dataclasses.field(default_factory=dict)
     backbone: dict = dataclasses.field(default_factory=dict)
     sequence_length: int = WINDOW
 
     def fingerprint(self):
         """A digest of all settings: results of an older recipe are others."""
+        plain = Method("", (), None)
         config = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.name not in ("title", "groups", "objectives")
+            name: value
+            for name, value in vars(self).items()
+            if name not in ("title", "groups", "objectives")
+            # So that a new setting leaves older digests as they are.
+            and value != getattr(plain, name)
         }
         config["groups"] = [group.get_config() for group in self.groups]
         if self.objectives is not None:
@@ -104,6 +109,7 @@ class Method:
                 warmup_steps=min(100, steps // 10),
                 total_steps=steps,
                 weight_decay=self.weight_decay,
+                multipliers=self.multipliers,
             ),
             # XLA halves the step here; torch's compiler refuses dropout.
             jit_compile=keras.backend.backend() != "torch",

@@ -79,6 +79,11 @@ ROUTE: dict[str, Method] = {
     ),
     "rate_1e-3": change("rate 1e-3", learning_rate=1e-3),
     "rate_4e-3": change("rate 4e-3", learning_rate=4e-3),
+    "rate_5e-4": change("rate 5e-4", learning_rate=5e-4),
+    "slow_embeddings": change(
+        "a tenth of the rate for embeddings",
+        multipliers={"token_embedding": 0.1},
+    ),
     "attention": change("attention pooling", backbone={"pooling": "attention"}),
     "no_registers": change("no registers", backbone={"num_registers": 0}),
     **{
