@@ -22,14 +22,13 @@ def crops(**changes):
     return (ViewGroup("local", **{**methods.MASKED_CROPS, **changes}),)
 
 
-def distilled(steps, start=0.0):
+def distilled(steps):
     """The default's objectives with DINO and iBOT beside them."""
-    begin = int(start * steps)
     temperature = schedules.Linear(0.04, 0.07, max(steps // 5, 1))
     return [
         *methods.default(steps),
         *(
-            objective(weight=0.25, teacher_temperature=temperature, start=begin)
+            objective(weight=0.25, teacher_temperature=temperature)
             for objective in (
                 objectives.SequenceDistillation,
                 objectives.TokenDistillation,

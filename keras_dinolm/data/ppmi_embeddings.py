@@ -77,7 +77,13 @@ def ppmi_embeddings(
             "`tokens` holds no two tokens beside each other: there is nothing "
             f"to count. Received: tokens={tokens!r}"
         )
-    left, scales, _ = randomized_svd(_ppmi(counts), dim, random_state=seed)
+    information = _ppmi(counts)
+    if not information.nnz:
+        raise ValueError(
+            "In `tokens` no two tokens meet more often than by chance, as "
+            f"where there is but one. Received: tokens={tokens!r}"
+        )
+    left, scales, _ = randomized_svd(information, dim, random_state=seed)
     rows = left * np.sqrt(scales)
 
     rng = np.random.default_rng(seed)

@@ -126,7 +126,14 @@ def test_bad_arguments(texts, tokenizer, tmp_path, arguments, message):
         kd.data.ppmi_embeddings(tokens, **arguments)
 
 
-def test_nothing_to_count(tokenizer, tmp_path):
-    tokens = store(["alpha", "beta"], tokenizer, tmp_path)
-    with pytest.raises(ValueError, match="no two tokens beside each other"):
+@pytest.mark.parametrize(
+    "texts, message",
+    [
+        (["alpha", "beta"], "no two tokens beside each other"),
+        (["alpha alpha alpha"], "more often than by chance"),
+    ],
+)
+def test_nothing_to_learn_from(texts, message, tokenizer, tmp_path):
+    tokens = store(texts, tokenizer, tmp_path)
+    with pytest.raises(ValueError, match=message):
         kd.data.ppmi_embeddings(tokens, 12, 2)
