@@ -46,6 +46,8 @@ import subprocess
 import sys
 import time
 
+import filelock
+
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # the fastest on a CPU
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -67,7 +69,19 @@ def main(arguments=None):
     if args.worker:
         bind(args)
         return calibrate(args) if args.worker == "calibrate" else work(args)
-    pathlib.Path(args.output).mkdir(parents=True, exist_ok=True)
+    output = pathlib.Path(args.output)
+    output.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(output / ".lock", timeout=0):
+            return contest(args)
+    except filelock.Timeout:
+        raise SystemExit(
+            f"Another contest runs in {output}. Wait for it, stop it, or give "
+            "this one an --output of its own."
+        ) from None
+
+
+def contest(args):
     trained = [m for m in args.methods if m in contest_methods()]
     if trained and (args.calibrate or not is_calibrated(args, trained)):
         print("Measuring the seconds of a step ...", flush=True)
@@ -383,6 +397,7 @@ def report(args):
 
 
 if __name__ == "__main__":
-    # As Ctrl-C, so that runs are stopped too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # So that runs are stopped too; a shell's background job ignores Ctrl-C.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     sys.exit(main())

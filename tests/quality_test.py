@@ -7,6 +7,7 @@ import math
 import pathlib
 import sys
 
+import filelock
 import numpy as np
 import pytest
 
@@ -242,6 +243,12 @@ def test_a_recipe_has_a_fingerprint_of_its_own():
     prints = {name: m.fingerprint() for name, m in methods.items()}
     assert len(set(prints.values())) == len(methods)
     assert prints == {name: m.fingerprint() for name, m in methods.items()}
+
+
+def test_one_contest_a_folder(data, tmp_path):
+    with filelock.FileLock(tmp_path / ".lock"):
+        with pytest.raises(SystemExit, match="Another contest runs in"):
+            quality.main(["--data", str(data), "--output", str(tmp_path)])
 
 
 @pytest.mark.slow
