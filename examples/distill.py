@@ -24,7 +24,7 @@ and prints, on modules held out of training, in percent,
               among 1,000 others;
     k-NN      which package is a document from? by its neighbours in training.
 
-Cost: 45 minutes of processor time on one core of an AMD EPYC
+Cost: some 45 minutes of processor time on one core of an AMD EPYC
 (`KERAS_BACKEND=tensorflow`, 2026-11-21), beside other jobs 98 minutes.
 
 Result, teacher of 1,500 steps, three seeds of 600 steps:

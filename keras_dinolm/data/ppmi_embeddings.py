@@ -15,10 +15,10 @@ def ppmi_embeddings(
     max_tokens=20_000_000,
     seed=0,
 ):
-    """Token embeddings by factorized co-occurrence counts, in seconds.
+    """Token embeddings by factorized co-occurrence counts.
 
-    An encoder that starts from random embeddings spends its first thousands
-    of steps on what counting tells at once: which tokens are used alike. For
+    An encoder that starts from random embeddings first has to learn what
+    counting tells at once: which tokens are used alike. For
     each pair of tokens within a window, the positive pointwise mutual
     information `max(0, log p(a, b) / (p(a) p(b)))` says how much more often
     than by chance they meet; a truncated singular value decomposition `U S

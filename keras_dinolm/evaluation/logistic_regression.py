@@ -48,8 +48,8 @@ def choose(train, labels, dev, dev_score, strengths, max_iterations):
 
         return predict
 
-    # From weak to strong, each begins where the last one ended, which takes
-    # half the time of beginning at zero.
+    # From weak to strong, each begins where the last one ended: fewer
+    # iterations than from zero.
     model = LogisticRegression(max_iter=max_iterations, warm_start=True)
     best, best_score, unfinished = None, None, []
     for strength in sorted(strengths):
