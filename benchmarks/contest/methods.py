@@ -238,6 +238,7 @@ METHODS = {
         (ViewGroup("local", **MASKED_CROPS),),
         default,
         network="teacher",
+        learning_rate=1e-3,
         momentum=(0.98, 0.995),
         counted=True,
     ),

@@ -71,14 +71,13 @@ ROUTE: dict[str, Method] = {
     "dino_ibot": change("with DINO and iBOT", objectives=distilled),
     "student": change("the student is kept", network="student"),
     "batch_128": change(
-        "batch of 128, rate 3e-3", batch_size=128, learning_rate=3e-3
+        "batch of 128, rate 1.5e-3", batch_size=128, learning_rate=1.5e-3
     ),
     "short_crops": change(
         "crops of 12 to 25 %", groups=crops(span=(0.12, 0.25))
     ),
-    "rate_1e-3": change("rate 1e-3", learning_rate=1e-3),
-    "rate_4e-3": change("rate 4e-3", learning_rate=4e-3),
     "rate_5e-4": change("rate 5e-4", learning_rate=5e-4),
+    "rate_2e-3": change("rate 2e-3", learning_rate=2e-3),
     "slow_embeddings": change(
         "a tenth of the rate for embeddings",
         multipliers={"token_embedding": 0.1},
