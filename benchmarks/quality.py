@@ -30,7 +30,7 @@ were tried (`contest/route.py`) in place of its rivals.
 It may be stopped and started at any time: finished runs are lines of
 `--results`, begun ones go on from their checkpoints in `--output`. At the end
 it prints the table and writes it and the plot of quality against seconds to
-`--output`.
+`--output`; with `--publish` also to `benchmarks/RESULTS.md`.
 """
 
 import argparse
@@ -41,7 +41,9 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -55,6 +57,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 for folder in (HERE, HERE.parent):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
+
+# Arguments that are not a worker's.
+MASTER = {"worker", "calibrate", "jobs", "route", "publish"}
 
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -127,6 +132,7 @@ def parse_arguments(arguments):
         default=str(HERE / "contest" / "results.jsonl"),
         help="file of finished runs, one JSON object a line",
     )
+    add("--publish", action="store_true", help="write RESULTS.md, too")
     add("--worker", help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     args.methods = args.methods or default_methods(args.route)
@@ -155,6 +161,7 @@ def titles():
         "untrained": "untrained",
         **{name: m.title for name, m in contest_methods().items()},
         "tfidf": "TF-IDF, no training",
+        "bm25": "BM25, no training",
         **{name: f"{t}, no training" for name, (t, _) in ENCODERS.items()},
     }
 
@@ -169,6 +176,8 @@ def default_methods(route):
 
 def setting(args, method):
     """Everything that a result depends on but its seed."""
+    from contest.run import corpus_digest
+
     known = {
         name: getattr(args, name)
         for name in ("split", "size", "vocabulary_size", "sequence_length")
@@ -179,11 +188,6 @@ def setting(args, method):
         known["minutes"] = args.minutes
         known["recipe"] = contest_methods()[method].fingerprint()
     return known
-
-
-def corpus_digest(folder):
-    path = pathlib.Path(folder) / "corpus" / "train.jsonl.gz"
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 # === Calibration ===
@@ -278,7 +282,7 @@ def start(args, worker, core):
     """A run in a process of its own, bound to one core."""
     flags = []
     for name, value in vars(args).items():
-        if name in ("worker", "calibrate", "jobs", "route") or value is None:
+        if name in MASTER or value is None:
             continue
         values = value if isinstance(value, list) else [value]
         flags += [f"--{name.replace('_', '-')}", *map(str, values)]
@@ -310,20 +314,26 @@ def work(args):
     from contest.run import run
 
     method, seed = args.worker.split(":")
+    folder = run_folder(args, method, seed)
+    folder.mkdir(parents=True, exist_ok=True)
     calibration = None
     if method in contest_methods():
         calibration = json.loads(calibration_path(args).read_text())
-    found = run(Workshop(args), method, int(seed), calibration)
-    result_path(args, method, seed).write_text(json.dumps(found))
+    found = run(Workshop(args), method, int(seed), calibration, folder)
+    (folder / "result.json").write_text(json.dumps(found))
 
 
-def result_path(args, method, seed):
-    return pathlib.Path(args.output) / f"{method}-{seed}" / "result.json"
+def run_folder(args, method, seed):
+    """Another for each setting: no run goes on from the weights of another."""
+    text = json.dumps(setting(args, method), sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return pathlib.Path(args.output) / f"{method}-{seed}-{digest}"
 
 
 def collect(args, method, seed):
     """A finished run becomes a line of the results."""
-    found = json.loads(result_path(args, method, seed).read_text())
+    path = run_folder(args, method, seed) / "result.json"
+    found = json.loads(path.read_text())
     line = {
         "method": method,
         "seed": seed,
@@ -335,9 +345,8 @@ def collect(args, method, seed):
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
-    from contest.report import average
-
-    print(f"{method}, seed {seed}: {average(line):.1f}", flush=True)
+    mean = statistics.mean(found["scores"].values())
+    print(f"{method}, seed {seed}: {100 * mean:.1f}", flush=True)
 
 
 def finished(args):
@@ -383,7 +392,9 @@ def cores():
 
 
 def report(args):
+    from contest.report import origin
     from contest.report import plot
+    from contest.report import publish
     from contest.report import table
 
     lines = finished(args)
@@ -394,6 +405,11 @@ def report(args):
     output = pathlib.Path(args.output)
     (output / f"table-{args.split}.md").write_text(text + "\n")
     plot(lines, titles(), output / "quality.png")
+    if args.publish:
+        name = f"{pathlib.Path(args.results).stem}-{args.size}"
+        text = f"{origin(lines)}\n\n{text}"
+        publish(text, HERE / "RESULTS.md", f"{name}-{args.split}")
+        shutil.copy(output / "quality.png", HERE / "contest" / f"{name}.png")
 
 
 if __name__ == "__main__":

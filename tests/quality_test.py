@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import quality  # noqa: E402
+from contest import bm25  # noqa: E402
 from contest import report  # noqa: E402
 from contest import run  # noqa: E402
 from contest import static  # noqa: E402
@@ -132,11 +133,13 @@ def workshop(data, tmp_path):
     )
 
 
-def test_a_run_trains_measures_and_goes_on(workshop):
+def test_a_run_trains_measures_and_goes_on(workshop, tmp_path):
     calibration = {"seconds_per_step": {"bag": 0.01}, "counting_seconds": 9}
 
     def scores(name):
-        return run.run(workshop, name, 0, calibration)
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        return run.run(workshop, name, 0, calibration, folder)
 
     first = scores("bag")
     assert set(first["scores"]) == set(report.TASKS)
@@ -159,6 +162,51 @@ def test_tfidf_on_tasks_that_its_words_decide(data):
         assert scores[task] == 1
     # Four of sixteen pairs are equal in score and in cosine, as are the rest.
     assert scores["stsb"] == pytest.approx(1)
+
+
+def test_bm25_by_hand(data):
+    documents = ["one cat", "one dog saw one cat", "birds"]
+    mean = 8 / 3
+
+    def part(tf, length, present):
+        idf = math.log(1 + (3 - present + 0.5) / (present + 0.5))
+        return idf * tf / (tf + 0.9 * (0.6 + 0.4 * length / mean))
+
+    expected = [
+        [part(1, 2, 2), part(2, 5, 2), 0],  # one
+        [2 * part(1, 2, 2), 2 * part(1, 5, 2) + part(1, 5, 1), 0],
+        [0, 0, 0],
+    ]
+    scores = bm25.bm25(["one", "dog cat cat", "unheard of"], documents)
+    np.testing.assert_allclose(scores, expected, atol=1e-12)
+    assert bm25.evaluate(data, "test") == {"xquad": 1.0}
+
+
+def test_a_table_goes_into_a_document(tmp_path):
+    path = tmp_path / "RESULTS.md"
+    path.write_text("a\n<!-- x: begin -->\nold\n<!-- x: end -->\nz\n")
+    report.publish("new", path, "x")
+    report.publish("newer", path, "x")
+    assert path.read_text() == (
+        "a\n<!-- x: begin -->\nnewer\n<!-- x: end -->\nz\n"
+    )
+    with pytest.raises(ValueError, match="<!-- y: begin -->"):
+        report.publish("new", path, "y")
+
+
+def test_what_a_method_cannot_do_stays_empty():
+    lines = [{"method": "bm25", "seed": 0, "scores": {"xquad": 0.5}}]
+    row = report.table(lines, {"bm25": "BM25"}).splitlines()[2]
+    assert row == "| BM25 |" + "  |" * 8 + " 50.0 |  |  |  |"
+
+
+def test_a_run_of_another_setting_has_another_folder(workshop, tmp_path):
+    args = workshop.args
+    folder = quality.run_folder(args, "bag", 0)
+    assert folder == quality.run_folder(args, "bag", 0)
+    for name, value in (("minutes", 1.0), ("size", "mini"), ("split", "dev")):
+        changed = argparse.Namespace(**{**vars(args), name: value})
+        assert quality.run_folder(changed, "bag", 0) != folder
 
 
 def test_ppmi_is_that_of_counted_pairs():

@@ -1,5 +1,6 @@
 """The contest's table, in markdown, and its plot."""
 
+import math
 import statistics
 
 TASKS = {
@@ -26,8 +27,8 @@ def table(lines, titles):
 
     Returns:
         A string. Mean and deviation over seeds in percent; the last column
-        is the difference of the average to that of crop InfoNCE, seed by
-        seed.
+        but one is the difference of the average to that of crop InfoNCE, seed
+        by seed. Tasks that a method cannot do stay empty, as its average.
     """
     runs = {}
     for line in lines:
@@ -38,10 +39,11 @@ def table(lines, titles):
         if method not in runs:
             continue
         seeds = runs[method]
-        cells = [
-            _cell([100 * run["scores"][task] for run in seeds.values()])
+        scores = [
+            [run["scores"].get(task, math.nan) for run in seeds.values()]
             for task in TASKS
         ]
+        cells = [_cell([100 * x for x in task]) for task in scores]
         cells.append(_cell([average(run) for run in seeds.values()]))
         cells.append(_difference(seeds, runs.get(REFERENCE, {}), method))
         steps = {run["steps"] for run in seeds.values() if "steps" in run}
@@ -51,8 +53,9 @@ def table(lines, titles):
 
 
 def average(run):
-    """Mean of a run's tasks, in percent."""
-    return 100 * statistics.mean(run["scores"][task] for task in TASKS)
+    """Mean of all tasks, in percent; NaN of a run that leaves some out."""
+    scores = [run["scores"].get(task, math.nan) for task in TASKS]
+    return 100 * statistics.mean(scores)
 
 
 def _difference(seeds, reference, method):
@@ -63,10 +66,40 @@ def _difference(seeds, reference, method):
 
 
 def _cell(values):
+    if any(map(math.isnan, values)):
+        return ""
     mean = f"{statistics.mean(values):.1f}"
     if len(values) == 1:
         return mean
     return f"{mean} ± {statistics.stdev(values):.1f}"
+
+
+def origin(lines):
+    """A sentence of when, where and by which code lines were made."""
+
+    def values(name):
+        return ", ".join(sorted({line[name] for line in lines}))
+
+    return (
+        f"{values('machine')}, backend {values('backend')}, "
+        f"{values('date')}, commits {values('commit')}."
+    )
+
+
+def publish(text, path, mark):
+    """Puts a text between the two comments of that mark in a document."""
+    begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
+    document = path.read_text(encoding="utf-8")
+    before, found, rest = document.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(
+            f"{path} must have a line `{begin}` and, below, a line `{end}`. "
+            "Add them where the table belongs."
+        )
+    path.write_text(
+        f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8"
+    )
 
 
 def plot(lines, titles, path):

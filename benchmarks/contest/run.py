@@ -1,6 +1,7 @@
 """One run of the contest: train by steps, probe on the way, measure."""
 
 import gzip
+import hashlib
 import json
 import pathlib
 
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 
 import keras_dinolm as kd
+from contest import bm25
 from contest import methods
 from contest import static
 from contest import tfidf
@@ -33,6 +35,11 @@ def read_paragraphs(folder):
     return [part for text in texts for part in text.split("\n") if part]
 
 
+def corpus_digest(folder):
+    path = pathlib.Path(folder) / "corpus" / "train.jsonl.gz"
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
 class Workshop:
     """What all runs share: corpus, tokenizer and tokens, made once.
 
@@ -42,7 +49,9 @@ class Workshop:
 
     def __init__(self, args):
         self.args = args
-        self.folder = pathlib.Path(args.output)
+        self.folder = pathlib.Path(args.output) / (
+            f"corpus-{corpus_digest(args.data)}-{args.vocabulary_size}"
+        )
         self.folder.mkdir(parents=True, exist_ok=True)
         self.corpus = read_corpus(args.data)
         path = self.folder / "vocabulary.txt"
@@ -111,7 +120,7 @@ class Workshop:
         )
 
 
-def run(workshop, name, seed, calibration):
+def run(workshop, name, seed, calibration, folder):
     """Trains and measures; called again, it goes on where it was.
 
     Args:
@@ -122,14 +131,15 @@ def run(workshop, name, seed, calibration):
         calibration: dict or `None`, for what is not trained:
             `"seconds_per_step"` by method, and `"counting_seconds"` of
             embeddings that are counted.
+        folder: path, of this run alone.
 
     Returns:
         A dict: scores, probes on the way, steps.
     """
     args = workshop.args
-    folder = workshop.folder / f"{name}-{seed}"
-    folder.mkdir(parents=True, exist_ok=True)
     results = folder / f"{args.split}.json"
+    if name == "bm25":
+        return {"scores": bm25.evaluate(args.data, args.split)}
     if name == "tfidf":
         found = tfidf.evaluate(args.data, args.split, args.max_train)
         return {"scores": found}
