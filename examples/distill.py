@@ -3,14 +3,14 @@
     python examples/distill.py
     python examples/distill.py --teacher PRESET  # exported with heads=True
 
-Trains a teacher on the documentation strings of the installed packages by the
-recipe of examples/pretrain.py and exports it with its heads; or takes yours.
-Then, for each seed, trains the same small encoder for the same number of
-steps on the same texts in the same order,
+Trains a teacher on the documentation strings of the installed packages by
+InfoNCE and then also by DINO and iBOT distillation from its own moving average,
+and exports it with its heads; or takes yours. Then, for each seed, trains the
+same small encoder for the same number of steps on the same texts in the same
+order,
 
     alone, InfoNCE        telling apart short spans of different texts;
-    alone, default        then also by DINO and iBOT distillation from its own
-                          moving average;
+    alone, self-distilled then as the teacher was;
     distilled by ...      as students of the fixed teacher, beside InfoNCE: by
                           its prototypes (DINO), or by both these and the
                           similarities that it finds between the texts of a
@@ -32,12 +32,12 @@ Result, teacher of 1,500 steps, three seeds of 600 steps:
                                        nDCG@10          k-NN
     teacher                               17.8          39.6
     alone, InfoNCE                  15.4 ± 0.8    40.2 ± 0.9
-    alone, default                  14.2 ± 0.3    41.0 ± 1.2
+    alone, self-distilled           14.2 ± 0.3    41.0 ± 1.2
     distilled by prototypes         16.8 ± 1.6    41.8 ± 1.6
     distilled by both               17.9 ± 0.9    43.0 ± 1.0
 
 Seed by seed, the student by both gains 2.5 ± 0.1 and 2.9 ± 1.0 on InfoNCE
-alone, 3.7 ± 0.6 and 2.1 ± 1.4 on the default alone. It is as good as its
+alone, 3.7 ± 0.6 and 2.1 ± 1.4 on the other alone. It is as good as its
 teacher, which has four times the weights beside the embeddings.
 
 Each run keeps checkpoints in `--output`: started again, the same command goes
@@ -86,7 +86,9 @@ def main():
     # === Teacher ===
     if not pathlib.Path(teacher).exists():
         size, steps = args.teacher_size, args.teacher_steps
-        model, views = make_alone(args, tokenizer, size, steps, "default", 0)
+        model, views = make_alone(
+            args, tokenizer, size, steps, "self-distilled", 0
+        )
         fit(args, model, views, tokens, output / "teacher-0", steps, 0)
         model.export_preset(
             teacher, tokenizer, args.sequence_length, heads=True
@@ -95,7 +97,7 @@ def main():
 
     # === Students, alone and distilled ===
     for seed in range(args.seeds):
-        for recipe in ("InfoNCE", "default"):
+        for recipe in ("InfoNCE", "self-distilled"):
             folder = output / f"{recipe}-{seed}"
             if not (folder / "preset").exists():
                 model, views = make_alone(
@@ -146,7 +148,7 @@ def parse_arguments():
         "--bootstrap",
         type=float,
         default=0.85,
-        help="share of steps by InfoNCE alone, of the default recipe",
+        help="share of steps by InfoNCE alone, before self-distillation",
     )
     add("--vocabulary-size", type=int, default=8_192)
     add("--sequence-length", type=int, default=32, help="tokens of a window")
@@ -195,7 +197,7 @@ def make_alone(args, tokenizer, size, steps, recipe, seed):
     )
     o = kd.objectives
     objectives = [o.InfoNCE()]
-    if recipe == "default":
+    if recipe == "self-distilled":
         temperature = kd.schedules.Linear(0.04, 0.07, max(steps // 5, 1))
         objectives += [
             distillation(

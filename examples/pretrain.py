@@ -5,10 +5,11 @@
     python examples/pretrain.py --corpus notes.txt papers.jsonl.gz
 
 Reads the documentation strings of the standard library and of the installed
-packages, trains a vocabulary, then a small encoder: first by telling apart
-short spans of different texts (InfoNCE, cheap), then also by DINO and iBOT
-self-distillation from its own moving average. Whole modules are held out; on
-them it measures, before and after,
+packages, trains a vocabulary, then a small encoder: its token embeddings start
+from which tokens stand near which, and it learns to tell apart short spans of
+different texts (InfoNCE) while predicting tokens that are masked in them
+(masked LM). Kept is its moving average, the teacher. Whole modules are held
+out; on them it measures, before and after,
 
     nDCG@10   find the rest of a documentation string by its first sentence,
               among 1,000 others;
@@ -74,12 +75,19 @@ def main():
     rows |= evaluate_untrained(args, tokenizer, tasks)
 
     # === Training ===
-    steps, bootstrap = plan(args, tokenizer, views, make_dataset, output)
-    model = make_model(args, tokenizer, views, steps, bootstrap)
-    print(
-        f"Training for {steps:,} steps of {args.batch_size} texts, the first "
-        f"{bootstrap:,} without the teacher."
-    )
+    steps = plan(args, tokenizer, views, make_dataset, output)
+    embeddings = None
+    if args.recipe == "default":
+        print("Counting which tokens stand near which ...", flush=True)
+        embeddings = kd.data.ppmi_embeddings(
+            tokens,
+            tokenizer.vocabulary_size(),
+            kd.models.SIZES[args.size]["hidden_dim"],
+            stddev=args.embedding_stddev,
+        )
+    keras.utils.set_random_seed(args.seed)
+    model = make_model(args, tokenizer, views, steps, embeddings)
+    print(f"Training for {steps:,} steps of {args.batch_size} texts.")
     start = time.monotonic()
     history = kd.training.fit(
         model,
@@ -100,7 +108,7 @@ def main():
     features, rows["teacher"] = evaluate(embedder.encode, tasks)
     print_table(rows, features["documents"], history.history)
     plot(history.history, features["documents"], tasks, output)
-    write_results(args, output, rows, history.history, steps, bootstrap)
+    write_results(args, output, rows, history.history, steps)
     print(
         f"\nThe encoder is in {output / 'preset'}. Try\n"
         f"  python examples/search.py --preset {output / 'preset'}"
@@ -126,13 +134,7 @@ def parse_arguments():
         "--recipe",
         default="default",
         choices=["default", "info_nce", "distillation"],
-        help="the default, or one of its halves alone",
-    )
-    add(
-        "--bootstrap",
-        type=float,
-        default=0.6,
-        help="share of the time without the teacher",
+        help="the default, InfoNCE alone, or DINO, iBOT and KoLeo",
     )
     add("--size", default="nano", choices=list(kd.models.SIZES))
     add("--pooling", default="mean", choices=["mean", "cls", "attention"])
@@ -150,7 +152,9 @@ def parse_arguments():
     add("--num-prototypes", type=int, default=512)
     add("--sequence-weight", type=float, default=0.5)
     add("--token-weight", type=float, default=0.5)
-    add("--koleo-weight", type=float, default=0.0)
+    add("--koleo-weight", type=float, default=0.1)
+    add("--masked-lm-weight", type=float, default=0.5)
+    add("--mask-ratio", type=float, default=0.15, help="of the local views")
     add("--local-span", type=float, nargs=2, default=(0.2, 0.4))
     add("--num-local", type=int, default=2)
     add("--word-deletion", type=float, default=0.0)
@@ -192,26 +196,35 @@ def read_corpus(args):
 
 
 def make_views(args, tokenizer):
-    return kd.views.TextViews(
-        tokenizer,
-        args.sequence_length,
-        groups=[
-            kd.views.ViewGroup(
-                "global",
-                count=2,
-                span=(0.8, 1.0),
-                mask_probability=0.5,
-                mask_ratio=(0.1, 0.5),
-            ),
-            kd.views.ViewGroup(
-                "local",
-                count=args.num_local,
-                span=tuple(args.local_span),
-                roles="student",
-                word_deletion=args.word_deletion,
-            ),
-        ],
-    )
+    masks = {}
+    if args.recipe == "default":
+        masks = {
+            "mask_probability": 1.0,
+            "mask_ratio": args.mask_ratio,
+            "mask_span": 1.0,
+        }
+    distils = args.recipe == "distillation"
+    groups = [
+        kd.views.ViewGroup(
+            "local",
+            count=args.num_local,
+            span=tuple(args.local_span),
+            # Without long views the short ones are all there is to read.
+            roles="student" if distils else ("student", "teacher"),
+            word_deletion=args.word_deletion,
+            **masks,
+        )
+    ]
+    if distils:
+        whole = kd.views.ViewGroup(
+            "global",
+            count=2,
+            span=(0.8, 1.0),
+            mask_probability=0.5,
+            mask_ratio=(0.1, 0.5),
+        )
+        groups.insert(0, whole)
+    return kd.views.TextViews(tokenizer, args.sequence_length, groups=groups)
 
 
 def make_backbone(args, tokenizer, pooling):
@@ -223,32 +236,29 @@ def make_backbone(args, tokenizer, pooling):
     )
 
 
-def make_model(args, tokenizer, views, steps, bootstrap):
-    """The student, its teacher and what is learned when."""
+def make_model(args, tokenizer, views, steps, embeddings=None):
+    """The student, its teacher and what is learned."""
+    backbone = make_backbone(args, tokenizer, args.pooling)
+    if embeddings is not None:
+        backbone.token_embedding.embeddings.assign(embeddings)
     temperature = kd.schedules.Linear(0.04, 0.07, max(steps // 5, 1))
     o = kd.objectives
-    objectives = []
-    if args.recipe != "distillation":
-        objectives.append(o.InfoNCE(args.temperature))
-    if args.recipe != "info_nce":
-        objectives += [
+    if args.recipe == "distillation":
+        objectives = [
             o.SequenceDistillation(
-                weight=args.sequence_weight,
-                teacher_temperature=temperature,
-                start=bootstrap,
+                weight=args.sequence_weight, teacher_temperature=temperature
             ),
             o.TokenDistillation(
-                weight=args.token_weight,
-                teacher_temperature=temperature,
-                start=bootstrap,
+                weight=args.token_weight, teacher_temperature=temperature
             ),
+            o.KoLeo(args.koleo_weight),
         ]
-        koleo = args.koleo_weight
-        if args.recipe == "distillation":
-            koleo = koleo or 0.1
-        objectives.append(o.KoLeo(koleo, start=bootstrap))
+    else:
+        objectives = [o.InfoNCE(args.temperature)]
+    if args.recipe == "default":
+        objectives.append(o.MaskedLM(weight=args.masked_lm_weight))
     model = kd.models.DinoLM(
-        make_backbone(args, tokenizer, args.pooling),
+        backbone,
         objectives,
         num_prototypes=args.num_prototypes,
         momentum=kd.schedules.Cosine(*args.momentum, steps),
@@ -266,43 +276,22 @@ def make_model(args, tokenizer, views, steps, bootstrap):
 
 
 def plan(args, tokenizer, views, make_dataset, output):
-    """How many steps fit into the time, and how many without the teacher."""
+    """How many steps fit into the time."""
     path = output / "plan.json"
     if path.exists():  # a run that was begun keeps its plan
         return json.loads(path.read_text())
-    share = {"default": args.bootstrap, "info_nce": 1.0, "distillation": 0.0}[
-        args.recipe
-    ]
-    if args.steps:
-        steps, bootstrap = args.steps, int(share * args.steps)
-    else:
+    steps = args.steps
+    if not steps:
         print("Measuring the time of a step ...", flush=True)
-        seconds = 60 * args.minutes
-        bootstrap, rest = (
-            int(
-                part
-                * seconds
-                / step_seconds(args, tokenizer, views, start, make_dataset)
-            )
-            if part
-            else 0
-            for part, start in ((share, 10_000), (1 - share, 0))
-        )
-        steps = max(bootstrap + rest, 20)
-    path.write_text(json.dumps([steps, bootstrap]))
-    return steps, bootstrap
+        seconds = step_seconds(args, tokenizer, views, make_dataset)
+        steps = max(int(60 * args.minutes / seconds), 20)
+    path.write_text(json.dumps(steps))
+    return steps
 
 
-def step_seconds(args, tokenizer, views, start, make_dataset, steps=12):
-    """Median seconds of a step with the teacher from update `start` on."""
-    recipe = "default" if args.recipe == "distillation" else args.recipe
-    model = make_model(
-        argparse.Namespace(**{**vars(args), "recipe": recipe}),
-        tokenizer,
-        views,
-        10_000,
-        start,
-    )
+def step_seconds(args, tokenizer, views, make_dataset, steps=12):
+    """Median seconds of a step."""
+    model = make_model(args, tokenizer, views, 10_000)
     data = iter(make_dataset(0))
     times = []
     for _ in range(steps):
@@ -422,6 +411,7 @@ def plot(history, features, tasks, output):
     figure, axes = plt.subplots(1, 3, figsize=(18, 5.5), layout="constrained")
     losses = [
         "info_nce",
+        "masked_lm",
         "sequence_distillation",
         "token_distillation",
         "koleo",
@@ -467,14 +457,13 @@ def plot(history, features, tasks, output):
     figure.savefig(output / "pretrain.png", dpi=110)
 
 
-def write_results(args, output, rows, history, steps, bootstrap):
+def write_results(args, output, rows, history, steps):
     last = {name: values[-1] for name, values in history.items()}
     (output / "results.json").write_text(
         json.dumps(
             {
                 "arguments": vars(args),
                 "steps": steps,
-                "bootstrap": bootstrap,
                 "rows": rows,
                 "last_epoch": last,
             },

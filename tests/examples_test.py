@@ -76,7 +76,6 @@ def pretrained(corpus, tmp_path_factory):
         "corpus": corpus,
         "output": output,
         "steps": 4,
-        "bootstrap": 0.5,
         "size": "nano",
         "vocabulary-size": 120,
         "sequence-length": 12,
@@ -306,7 +305,7 @@ def test_distill_compares_students_with_models_alone(corpus, tmp_path):
     }
     flags = [x for key, value in options.items() for x in (f"--{key}", value)]
     printed = run("distill.py", *flags)
-    for row in ("teacher", "alone, InfoNCE", "alone, default"):
+    for row in ("teacher", "alone, InfoNCE", "alone, self-distilled"):
         assert re.search(rf"^{row} +[\d.]+ ", printed, re.M)
     assert re.search(r"^distilled by both +[\d.]+ ", printed, re.M)
     assert (tmp_path / "distilled-0" / "preset-both" / "config.json").exists()

@@ -97,9 +97,7 @@ def publish(text, path, mark):
             f"{path} must have a line `{begin}` and, below, a line `{end}`. "
             "Add them where the table belongs."
         )
-    path.write_text(
-        f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8"
-    )
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def plot(lines, titles, path):

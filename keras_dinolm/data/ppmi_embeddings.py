@@ -31,8 +31,8 @@ def ppmi_embeddings(
     Args:
         tokens: `TokenStore`.
         vocabulary_size: int. Number of rows, `tokenizer.vocabulary_size()`.
-        dim: int. Size of each row, `backbone.hidden_dim`; at most
-            `vocabulary_size`.
+        dim: int. Size of each row, `backbone.hidden_dim`. Dimensions beyond
+            the size of the vocabulary are 0.
         window: int. Farthest distance of a pair, in tokens.
         stddev: float. Standard deviation of the numbers that are returned.
         max_tokens: int. Of a larger store so many are counted, in stretches
@@ -83,8 +83,10 @@ def ppmi_embeddings(
             "In `tokens` no two tokens meet more often than by chance, as "
             f"where there is but one. Received: tokens={tokens!r}"
         )
-    left, scales, _ = randomized_svd(information, dim, random_state=seed)
-    rows = left * np.sqrt(scales)
+    rank = min(dim, vocabulary_size)
+    left, scales, _ = randomized_svd(information, rank, random_state=seed)
+    rows = np.zeros((vocabulary_size, dim))
+    rows[:, :rank] = left * np.sqrt(scales)
 
     rng = np.random.default_rng(seed)
     result = rng.normal(0.0, stddev, (vocabulary_size, dim))
@@ -104,11 +106,6 @@ def _check(vocabulary_size, dim, window, stddev, max_tokens):
             raise ValueError(
                 f"Argument `{name}` must be positive. Received: {name}={value}"
             )
-    if dim > vocabulary_size:
-        raise ValueError(
-            "Argument `dim` must be at most `vocabulary_size`. Received: "
-            f"dim={dim}, vocabulary_size={vocabulary_size}"
-        )
 
 
 def _count(tokens, vocabulary_size, window, max_tokens):
