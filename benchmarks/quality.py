@@ -203,11 +203,8 @@ def is_calibrated(args, names):
     path = calibration_path(args)
     if not path.exists():
         return False
-    known = json.loads(path.read_text())["recipes"]
-    return all(
-        known.get(name) == contest_methods()[name].fingerprint()
-        for name in names
-    )
+    known = json.loads(path.read_text())["seconds_per_step"]
+    return all(contest_methods()[name].cost() in known for name in names)
 
 
 def calibrate(args):
@@ -216,7 +213,7 @@ def calibrate(args):
     from contest.run import Workshop
 
     methods = {
-        name: method
+        name: method.cost()
         for name, method in contest_methods().items()
         if name in args.methods
     }
@@ -224,16 +221,18 @@ def calibrate(args):
     counting = counting_seconds(workshop)
     seconds = seconds_per_step(workshop, list(methods))
     path = calibration_path(args)
-    known = {"seconds_per_step": {}, "recipes": {}}
+    known = {"seconds_per_step": {}, "methods": {}}
     if path.exists():
         known = json.loads(path.read_text())
     known["counting_seconds"] = counting
     known["seconds_per_step"] |= seconds
-    known["recipes"] |= {n: m.fingerprint() for n, m in methods.items()}
+    for name, cost in methods.items():
+        names = known["methods"].setdefault(cost, [])
+        known["methods"][cost] = sorted({*names, name})
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**known, **origin()}, indent=1))
-    for name, value in seconds.items():
-        print(f"{name:>24} {1000 * value:7.1f} ms a step")
+    for name, cost in methods.items():
+        print(f"{name:>24} {1000 * seconds[cost]:7.1f} ms a step")
 
 
 # === Runs ===

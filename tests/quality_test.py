@@ -134,7 +134,8 @@ def workshop(data, tmp_path):
 
 
 def test_a_run_trains_measures_and_goes_on(workshop, tmp_path):
-    calibration = {"seconds_per_step": {"bag": 0.01}, "counting_seconds": 9}
+    cost = quality.contest_methods()["bag"].cost()
+    calibration = {"seconds_per_step": {cost: 0.01}, "counting_seconds": 9}
 
     def scores(name):
         folder = tmp_path / name

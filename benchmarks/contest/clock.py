@@ -25,10 +25,10 @@ def seconds_per_step(workshop, names, rounds=7, steps=6):
         steps: int. Steps a turn.
 
     Returns:
-        A dict of name to seconds.
+        A dict of `Method.cost()` to seconds: of those that cost the same one
+        is measured.
     """
-    costs = {name: all_methods()[name].cost() for name in names}
-    measured = {cost: name for name, cost in costs.items()}
+    measured = {all_methods()[name].cost(): name for name in names}
     runners = {
         cost: _runner(workshop, name, steps) for cost, name in measured.items()
     }
@@ -39,9 +39,7 @@ def seconds_per_step(workshop, names, rounds=7, steps=6):
             runner()
             if number:  # the first turn compiles
                 times[cost].append((time.process_time() - begin) / steps)
-    return {
-        name: statistics.median(times[cost]) for name, cost in costs.items()
-    }
+    return {cost: statistics.median(values) for cost, values in times.items()}
 
 
 def counting_seconds(workshop):

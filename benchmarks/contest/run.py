@@ -129,7 +129,7 @@ def run(workshop, name, seed, calibration, folder):
         seed: int. The same for all methods: the order of the texts and, for
             those of one encoder, the first weights.
         calibration: dict or `None`, for what is not trained:
-            `"seconds_per_step"` by method, and `"counting_seconds"` of
+            `"seconds_per_step"` by `Method.cost()`, and `"counting_seconds"` of
             embeddings that are counted.
         folder: path, of this run alone.
 
@@ -147,7 +147,7 @@ def run(workshop, name, seed, calibration, folder):
         encoder = workshop.untrained_encoder(name, seed)
         return {"scores": workshop.evaluate(encoder, results)}
     method = all_methods()[name]
-    seconds_per_step = calibration["seconds_per_step"][name]
+    seconds_per_step = calibration["seconds_per_step"][method.cost()]
     before = calibration["counting_seconds"] if method.counted else 0.0
     steps = planned_steps(60 * args.minutes - before, seconds_per_step)
     keras.utils.set_random_seed(seed)
