@@ -209,16 +209,21 @@ METHODS = {
             ),
         ),
         masked_lm,
+        learning_rate=1e-3,
     ),
     "simcse": Method(
         "SimCSE (dropout)",
         (ViewGroup("local", 2),),
         info_nce,
+        learning_rate=5e-4,
         sequence_length=32,
         backbone={"dropout": 0.1},
     ),
     "crop_info_nce": Method(
-        "crop InfoNCE", (ViewGroup("local", **CROPS),), info_nce
+        "crop InfoNCE",
+        (ViewGroup("local", **CROPS),),
+        info_nce,
+        learning_rate=1e-3,
     ),
     "bag": Method(
         "bag of embeddings, crop InfoNCE",
@@ -231,6 +236,7 @@ METHODS = {
         (ViewGroup("local", **MASKED_CROPS),),
         distillation,
         network="teacher",
+        learning_rate=1e-3,
         momentum=(0.98, 0.995),
     ),
     "dino_lm": Method(

@@ -116,7 +116,6 @@ class DinoLMBackbone(keras_hub.models.Backbone):
         **kwargs,
     ):
         check_positive("vocabulary_size", vocabulary_size)
-        check_positive("num_layers", num_layers)
         check_positive("num_heads", num_heads)
         check_rate("dropout", dropout)
         check_rate("drop_path_rate", drop_path_rate)
@@ -186,7 +185,7 @@ class DinoLMBackbone(keras_hub.models.Backbone):
         for block in self.blocks:
             x = block(x, attention_mask=attention_mask, cos=cos, sin=sin)
             layer_outputs.append(x[:, num_registers:])
-        tokens = self.output_norm(layer_outputs[-1])
+        tokens = self.output_norm(x[:, num_registers:])
         super().__init__(
             inputs={"token_ids": token_ids, "padding_mask": padding_mask},
             outputs={
