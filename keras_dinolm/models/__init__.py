@@ -7,6 +7,7 @@ from keras_dinolm.models.backbone import SIZES as SIZES
 from keras_dinolm.models.backbone import DinoLMBackbone as DinoLMBackbone
 from keras_dinolm.models.dino_lm import DinoLM as DinoLM
 from keras_dinolm.models.extend_context import extend_context as extend_context
+from keras_dinolm.models.extend_depth import extend_depth as extend_depth
 from keras_dinolm.models.long_context_adaptation import (
     LongContextAdaptation as LongContextAdaptation,
 )

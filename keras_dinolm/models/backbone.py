@@ -37,7 +37,8 @@ class DinoLMBackbone(keras_hub.models.Backbone):
 
     Args:
         vocabulary_size: int. Rows of the token embedding.
-        num_layers: int. Encoder blocks.
+        num_layers: int. Encoder blocks; with 0 a bag of embeddings, see
+            `extend_depth`.
         num_heads: int. Attention heads; must divide `hidden_dim`.
         hidden_dim: int. Size of the features.
         intermediate_dim: int. Width of the feed-forward layers.
@@ -116,6 +117,8 @@ class DinoLMBackbone(keras_hub.models.Backbone):
         **kwargs,
     ):
         check_positive("vocabulary_size", vocabulary_size)
+        if num_layers != 0:
+            check_positive("num_layers", num_layers)
         check_positive("num_heads", num_heads)
         check_rate("dropout", dropout)
         check_rate("drop_path_rate", drop_path_rate)

@@ -138,7 +138,7 @@ def test_embeddings_have_the_standard_deviation_asked_for():
     [
         ({"num_heads": 3}, "num_heads=3"),
         ({"hidden_dim": 6, "num_heads": 2}, "even"),
-        ({"num_layers": 0}, "num_layers"),
+        ({"num_layers": -1}, "num_layers"),
         ({"pooling": "max"}, "pooling"),
         ({"dropout": 1.5}, "dropout"),
         ({"drop_path_rate": 1.0}, "drop_path_rate"),
