@@ -204,7 +204,14 @@ def is_calibrated(args, names):
     if not path.exists():
         return False
     known = json.loads(path.read_text())["seconds_per_step"]
-    return all(contest_methods()[name].cost() in known for name in names)
+    return all(part.cost() in known for part in parts(names).values())
+
+
+def parts(names):
+    """Methods by name, and what some start with."""
+    found = {name: contest_methods()[name] for name in names}
+    starts = {f"{n}, start": m.start for n, m in found.items() if m.start}
+    return {**found, **starts}
 
 
 def calibrate(args):
@@ -212,27 +219,23 @@ def calibrate(args):
     from contest.clock import seconds_per_step
     from contest.run import Workshop
 
-    methods = {
-        name: method.cost()
-        for name, method in contest_methods().items()
-        if name in args.methods
-    }
+    methods = parts(m for m in args.methods if m in contest_methods())
     workshop = Workshop(args)
     counting = counting_seconds(workshop)
-    seconds = seconds_per_step(workshop, list(methods))
+    seconds = seconds_per_step(workshop, list(methods.values()))
     path = calibration_path(args)
     known = {"seconds_per_step": {}, "methods": {}}
     if path.exists():
         known = json.loads(path.read_text())
     known["counting_seconds"] = counting
     known["seconds_per_step"] |= seconds
-    for name, cost in methods.items():
-        names = known["methods"].setdefault(cost, [])
-        known["methods"][cost] = sorted({*names, name})
+    for name, method in methods.items():
+        names = known["methods"].setdefault(method.cost(), [])
+        known["methods"][method.cost()] = sorted({*names, name})
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**known, **origin()}, indent=1))
-    for name, cost in methods.items():
-        print(f"{name:>24} {1000 * seconds[cost]:7.1f} ms a step")
+    for name, method in methods.items():
+        print(f"{name:>24} {1000 * seconds[method.cost()]:7.1f} ms a step")
 
 
 # === Runs ===

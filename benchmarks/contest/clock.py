@@ -6,11 +6,11 @@ import time
 import keras
 import numpy as np
 
-from contest import methods
-from contest.route import all_methods
+from contest.methods import count_embeddings
+from contest.methods import encoder
 
 
-def seconds_per_step(workshop, names, rounds=7, steps=6):
+def seconds_per_step(workshop, methods, rounds=7, steps=6):
     """Median seconds of a training step, of processor time on one core.
 
     Methods take turns, so that a machine that is slower for a while is
@@ -20,7 +20,7 @@ def seconds_per_step(workshop, names, rounds=7, steps=6):
 
     Args:
         workshop: `contest.run.Workshop`.
-        names: list of names of trained methods.
+        methods: list of `Method`.
         rounds: int. Turns of each method.
         steps: int. Steps a turn.
 
@@ -28,9 +28,10 @@ def seconds_per_step(workshop, names, rounds=7, steps=6):
         A dict of `Method.cost()` to seconds: of those that cost the same one
         is measured.
     """
-    measured = {all_methods()[name].cost(): name for name in names}
+    measured = {method.cost(): method for method in methods}
     runners = {
-        cost: _runner(workshop, name, steps) for cost, name in measured.items()
+        cost: _runner(workshop, method, steps)
+        for cost, method in measured.items()
     }
     times = {cost: [] for cost in measured}
     for number in range(rounds + 1):
@@ -45,15 +46,13 @@ def seconds_per_step(workshop, names, rounds=7, steps=6):
 def counting_seconds(workshop):
     """Seconds of `kd.data.ppmi_embeddings`, of processor time on one core."""
     begin = time.process_time()
-    methods.count_embeddings(
-        methods.encoder(workshop.args.size, workshop.tokenizer),
-        workshop.tokens,
+    count_embeddings(
+        encoder(workshop.args.size, workshop.tokenizer), workshop.tokens
     )
     return time.process_time() - begin
 
 
-def _runner(workshop, name, steps):
-    method = all_methods()[name]
+def _runner(workshop, method, steps):
     keras.utils.set_random_seed(0)
     model = method.model(
         workshop.args.size, workshop.tokenizer, workshop.tokens, 10_000

@@ -39,6 +39,9 @@ class Method:
         multipliers: dict, of the rate, as for `kd.optimizers.adamw`.
         backbone: dict of arguments of `DinoLMBackbone`.
         sequence_length: int. Longest view.
+        start: `Method` of a backbone without blocks, or `None`. What is
+            trained first; then the blocks come on top.
+        start_share: float, of the time, for the start.
     """
 
     title: str
@@ -54,6 +57,8 @@ class Method:
     multipliers: dict = dataclasses.field(default_factory=dict)
     backbone: dict = dataclasses.field(default_factory=dict)
     sequence_length: int = WINDOW
+    start: "Method | None" = None
+    start_share: float = 0.0
 
     def fingerprint(self):
         """A digest of all settings: results of an older recipe are others."""
@@ -61,11 +66,13 @@ class Method:
         config = {
             name: value
             for name, value in vars(self).items()
-            if name not in ("title", "groups", "objectives")
+            if name not in ("title", "groups", "objectives", "start")
             # So that a new setting leaves older digests as they are.
             and value != getattr(plain, name)
         }
         config["groups"] = [group.get_config() for group in self.groups]
+        if self.start is not None:
+            config["start"] = self.start.fingerprint()
         if self.objectives is not None:
             config["objectives"] = [
                 _unnamed(keras.saving.serialize_keras_object(objective))
@@ -77,23 +84,51 @@ class Method:
     def cost(self):
         """The same digest of all methods whose steps cost the same."""
         return dataclasses.replace(
-            self, learning_rate=1.0, weight_decay=0.0, network="student"
+            self,
+            learning_rate=1.0,
+            weight_decay=0.0,
+            network="student",
+            counted=False,
+            start=None,
+            start_share=0.0,
         ).fingerprint()
+
+    def plan(self, minutes, calibration):
+        """Seconds that pass before any step, and steps of start and rest.
+
+        Both are multiples of 16, so that milestones are whole.
+        """
+        first = self.start or self
+        before = calibration["counting_seconds"] if first.counted else 0.0
+        seconds = 60 * minutes - before
+
+        def steps(method, share):
+            step = calibration["seconds_per_step"][method.cost()]
+            return 16 * max(round(share * seconds / step / 16), 2)
+
+        start = steps(self.start, self.start_share) if self.start else 0
+        return before, start, steps(self, 1 - self.start_share)
 
     def views(self, tokenizer):
         return kd.views.TextViews(
             tokenizer, self.sequence_length, groups=self.groups
         )
 
-    def model(self, size, tokenizer, tokens, steps):
-        """The compiled model, for a run of so many steps."""
+    def model(self, size, tokenizer, tokens, steps, start=None):
+        """The compiled model, for a run of so many steps.
+
+        `start` is the backbone of the method's `start`, if it has one.
+        """
         vocabulary_size = tokenizer.vocabulary_size()
         if self.objectives is None:
             model = BagOfEmbeddings(
                 vocabulary_size, kd.models.SIZES[size]["hidden_dim"]
             )
         else:
-            backbone = encoder(size, tokenizer, **self.backbone)
+            if start is None:
+                backbone = encoder(size, tokenizer, **self.backbone)
+            else:
+                backbone = deepen(start, size, **self.backbone)
             if self.counted:
                 count_embeddings(backbone, tokens)
             model = kd.models.DinoLM(
@@ -140,6 +175,16 @@ def encoder(size, tokenizer, **overrides):
         size,
         tokenizer.vocabulary_size(),
         **{"embedding_stddev": 0.05, **overrides},
+    )
+
+
+def deepen(backbone, size, **overrides):
+    """An encoder of that size on top of one without blocks."""
+    full = kd.models.DinoLMBackbone.from_size(size, 1)
+    return kd.models.extend_depth(
+        backbone,
+        full.num_layers,
+        **{"num_registers": full.num_registers, **overrides},
     )
 
 
@@ -196,6 +241,17 @@ MASKED_CROPS = {
     "mask_span": 1.0,
 }
 
+# What the default starts with: embeddings that are counted, and then told
+# apart in crops as a bag, at a fiftieth of the cost of a step with blocks.
+BAG = Method(
+    "counted bag of embeddings",
+    (ViewGroup("local", **CROPS),),
+    info_nce,
+    batch_size=256,
+    counted=True,
+    backbone={"num_layers": 0, "num_registers": 0},
+)
+
 METHODS = {
     "masked_lm": Method(
         "masked LM",
@@ -240,12 +296,13 @@ METHODS = {
         momentum=(0.98, 0.995),
     ),
     "dino_lm": Method(
-        "DinoLM: InfoNCE + masked LM, counted embeddings",
+        "DinoLM: InfoNCE + masked LM on a counted bag",
         (ViewGroup("local", **MASKED_CROPS),),
         default,
         network="teacher",
         learning_rate=1e-3,
         momentum=(0.98, 0.995),
-        counted=True,
+        start=BAG,
+        start_share=0.25,
     ),
 }

@@ -54,7 +54,19 @@ RIVALS = {
 }
 
 ROUTE: dict[str, Method] = {
-    "random_embeddings": change("random embeddings", counted=False),
+    "no_blocks": change("the start alone, no blocks", methods.BAG),
+    "random_embeddings": change(
+        "embeddings of the start random",
+        start=dataclasses.replace(methods.BAG, counted=False),
+    ),
+    "no_bag": change(
+        "no bag, counted", start=None, start_share=0, counted=True
+    ),
+    "no_start": change("no bag, random", start=None, start_share=0),
+    "start_share_0.5": change("half the time for the start", start_share=0.5),
+    "layer_scale_0.1": change(
+        "branches start at 0.1", backbone={"layer_scale": 0.1}
+    ),
     "no_masked_lm": change(
         "no masked LM",
         groups=METHODS["crop_info_nce"].groups,
@@ -82,7 +94,6 @@ ROUTE: dict[str, Method] = {
         "a tenth of the rate for embeddings",
         multipliers={"token_embedding": 0.1},
     ),
-    "attention": change("attention pooling", backbone={"pooling": "attention"}),
     "no_registers": change("no registers", backbone={"num_registers": 0}),
     **{
         f"{name}_rate_{rate}": change(

@@ -147,17 +147,41 @@ def run(workshop, name, seed, calibration, folder):
         encoder = workshop.untrained_encoder(name, seed)
         return {"scores": workshop.evaluate(encoder, results)}
     method = all_methods()[name]
-    seconds_per_step = calibration["seconds_per_step"][method.cost()]
-    before = calibration["counting_seconds"] if method.counted else 0.0
-    steps = planned_steps(60 * args.minutes - before, seconds_per_step)
-    keras.utils.set_random_seed(seed)
-    model = method.model(args.size, workshop.tokenizer, workshop.tokens, steps)
-    progress = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: print(
-            f"{name}, seed {seed}: {epoch + 1} of 16, loss {logs['loss']:.3f}",
-            flush=True,
+    before, start_steps, steps = method.plan(args.minutes, calibration)
+    seconds_per_step = calibration["seconds_per_step"]
+
+    def train(method, model, folder, steps, until):
+        progress = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: print(
+                f"{name}, seed {seed}, {folder.name}: {epoch + 1} of 16, "
+                f"loss {logs['loss']:.3f}",
+                flush=True,
+            )
         )
-    )
+        kd.training.fit(
+            model,
+            lambda step: workshop.dataset(method, seed, step),
+            folder,
+            steps=until,
+            steps_per_epoch=steps // 16,
+            keep=1,
+            callbacks=[progress],
+            verbose=0,
+        )
+
+    def make(method, steps, start=None):
+        keras.utils.set_random_seed(seed)
+        return method.model(
+            args.size, workshop.tokenizer, workshop.tokens, steps, start
+        )
+
+    start = None
+    if method.start:
+        shallow = make(method.start, start_steps)
+        train(method.start, shallow, folder / "start", start_steps, start_steps)
+        start = getattr(shallow, method.start.network).encoder.backbone
+        before += start_steps * seconds_per_step[method.start.cost()]
+    model = make(method, steps, start)
     path = folder / "curve.json"
     curve = json.loads(path.read_text()) if path.exists() else []
     for milestone in MILESTONES:
@@ -165,32 +189,19 @@ def run(workshop, name, seed, calibration, folder):
         is_probed = done in [point["step"] for point in curve]
         if is_probed and done < steps:
             continue
-        kd.training.fit(
-            model,
-            lambda step: workshop.dataset(method, seed, step),
-            folder / "checkpoints",
-            steps=done,
-            steps_per_epoch=steps // 16,
-            keep=1,
-            callbacks=[progress],
-            verbose=0,
-        )
+        train(method, model, folder / "checkpoints", steps, done)
         encoder = method.kept(model, workshop.tokenizer, args.sequence_length)
         if is_probed or not args.probe_tasks:
             continue
         probe = workshop.probe(encoder, folder / f"probe-{milestone}.json")
-        seconds = before + done * seconds_per_step
+        seconds = before + done * seconds_per_step[method.cost()]
         curve.append({"step": done, "seconds": seconds, "probe": probe})
         path.write_text(json.dumps(curve))
     return {
         "scores": workshop.evaluate(encoder, results),
         "curve": curve,
         "steps": steps,
-        "seconds_per_step": seconds_per_step,
+        **({"start_steps": start_steps} if method.start else {}),
+        "seconds_per_step": seconds_per_step[method.cost()],
         "batch_size": method.batch_size,
     }
-
-
-def planned_steps(seconds, seconds_per_step):
-    """The budget in steps: a multiple of 16, so that milestones are whole."""
-    return 16 * max(round(seconds / seconds_per_step / 16), 2)
