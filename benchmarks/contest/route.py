@@ -37,6 +37,13 @@ def distilled(steps):
     ]
 
 
+# A whole window, masked, for masked LM; crops as they are for InfoNCE.
+WHOLE_AND_CROPS = (
+    *METHODS["masked_lm"].groups,
+    ViewGroup("local", **methods.CROPS),
+)
+
+
 def masked_lm_of(weight):
     return lambda steps: [
         objectives.InfoNCE(0.05),
@@ -63,6 +70,19 @@ ROUTE: dict[str, Method] = {
         "no bag, counted", start=None, start_share=0, counted=True
     ),
     "no_start": change("no bag, random", start=None, start_share=0),
+    "whole_masked": change(
+        "masked LM on whole windows",
+        groups=WHOLE_AND_CROPS,
+        objectives=masked_lm_of(1.0),
+    ),
+    "whole_masked_no_bag": change(
+        "masked LM on whole windows, no bag, counted",
+        groups=WHOLE_AND_CROPS,
+        objectives=masked_lm_of(1.0),
+        start=None,
+        start_share=0,
+        counted=True,
+    ),
     "start_share_0.5": change("half the time for the start", start_share=0.5),
     "layer_scale_0.1": change(
         "branches start at 0.1", backbone={"layer_scale": 0.1}
