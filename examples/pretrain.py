@@ -5,11 +5,12 @@
     python examples/pretrain.py --corpus notes.txt papers.jsonl.gz
 
 Reads the documentation strings of the standard library and of the installed
-packages, trains a vocabulary, then a small encoder: its token embeddings start
-from which tokens stand near which, and it learns to tell apart short spans of
-different texts (InfoNCE) while predicting tokens that are masked in them
-(masked LM). Kept is its moving average, the teacher. Whole modules are held
-out; on them it measures, before and after,
+packages, trains a vocabulary, then a small encoder. Its token embeddings start
+from which tokens stand near which; as a bag, without any block, they learn to
+tell apart short spans of different texts (InfoNCE); then blocks come on top,
+which learn that too while they predict tokens that are masked (masked LM). Kept
+is the moving average, the teacher. Whole modules are held out; on them it
+measures, before and after,
 
     nDCG@10   find the rest of a documentation string by its first sentence,
               among 1,000 others;
@@ -43,6 +44,7 @@ import keras_dinolm as kd
 
 NUM_QUERIES = 1_000
 NUM_LABELLED = 2_000
+START_BATCHES = 4  # batches a step, while a step is cheap
 
 
 def main():
@@ -58,16 +60,6 @@ def main():
     tokens = kd.data.tokenize(train, tokenizer, output / "tokens")
     views = make_views(args, tokenizer)
 
-    def make_dataset(start_step):
-        return kd.data.view_dataset(
-            tokens,
-            views,
-            args.batch_size,
-            seed=args.seed,
-            start_step=start_step,
-            buckets=[args.sequence_length - 1],
-        )
-
     # === Before ===
     print("Measuring TF-IDF and the untrained encoder ...", flush=True)
     tasks = make_tasks(args, train, held_out)
@@ -75,30 +67,15 @@ def main():
     rows |= evaluate_untrained(args, tokenizer, tasks)
 
     # === Training ===
-    steps = plan(args, tokenizer, views, make_dataset, output)
-    embeddings = None
-    if args.recipe == "default":
-        print("Counting which tokens stand near which ...", flush=True)
-        embeddings = kd.data.ppmi_embeddings(
-            tokens,
-            tokenizer.vocabulary_size(),
-            kd.models.SIZES[args.size]["hidden_dim"],
-            stddev=args.embedding_stddev,
-        )
-    keras.utils.set_random_seed(args.seed)
-    model = make_model(args, tokenizer, views, steps, embeddings)
+    start_steps, steps = plan(args, tokenizer, tokens, output)
+    begin = time.monotonic()
+    backbone = make_backbone(args, tokenizer, args.pooling)
+    if start_steps:
+        backbone = train_start(args, tokenizer, tokens, start_steps, output)
+    model = make_model(args, backbone, views, steps)
     print(f"Training for {steps:,} steps of {args.batch_size} texts.")
-    start = time.monotonic()
-    history = kd.training.fit(
-        model,
-        make_dataset,
-        output / "checkpoints",
-        steps=steps,
-        steps_per_epoch=max(steps // 20, 1),
-        callbacks=[kd.callbacks.CollapseMonitor()],
-        verbose=2,
-    )
-    print(f"Trained for {time.monotonic() - start:.0f} s.")
+    history = fit(args, model, tokens, views, steps, output / "checkpoints")
+    print(f"Trained for {time.monotonic() - begin:.0f} s.")
 
     # === After ===
     model.export_preset(
@@ -108,7 +85,7 @@ def main():
     features, rows["teacher"] = evaluate(embedder.encode, tasks)
     print_table(rows, features["documents"], history.history)
     plot(history.history, features["documents"], tasks, output)
-    write_results(args, output, rows, history.history, steps)
+    write_results(args, output, rows, history.history, start_steps, steps)
     print(
         f"\nThe encoder is in {output / 'preset'}. Try\n"
         f"  python examples/search.py --preset {output / 'preset'}"
@@ -135,6 +112,12 @@ def parse_arguments():
         default="default",
         choices=["default", "info_nce", "distillation"],
         help="the default, InfoNCE alone, or DINO, iBOT and KoLeo",
+    )
+    add(
+        "--start",
+        type=float,
+        default=0.25,
+        help="share of the time for embeddings without blocks (default recipe)",
     )
     add("--size", default="nano", choices=list(kd.models.SIZES))
     add("--pooling", default="mean", choices=["mean", "cls", "attention"])
@@ -227,20 +210,74 @@ def make_views(args, tokenizer):
     return kd.views.TextViews(tokenizer, args.sequence_length, groups=groups)
 
 
-def make_backbone(args, tokenizer, pooling):
+def make_backbone(args, tokenizer, pooling, **overrides):
+    keras.utils.set_random_seed(args.seed)
     return kd.models.DinoLMBackbone.from_size(
         args.size,
         tokenizer.vocabulary_size(),
         pooling=pooling,
         embedding_stddev=args.embedding_stddev,
+        **overrides,
     )
 
 
-def make_model(args, tokenizer, views, steps, embeddings=None):
+def make_start(args, tokenizer, steps):
+    """Embeddings without blocks: a step costs a fraction of a full one."""
+    backbone = make_backbone(
+        args, tokenizer, args.pooling, num_layers=0, num_registers=0
+    )
+    bag = argparse.Namespace(**{**vars(args), "recipe": "info_nce"})
+    views = make_views(bag, tokenizer)
+    return make_model(bag, backbone, views, steps), views
+
+
+def train_start(args, tokenizer, tokens, steps, output):
+    """A backbone whose embeddings are counted, and trained as a bag."""
+    print("Counting which tokens stand near which ...", flush=True)
+    model, views = make_start(args, tokenizer, steps)
+    bag = model.student.encoder.backbone
+    bag.token_embedding.embeddings.assign(
+        kd.data.ppmi_embeddings(
+            tokens,
+            bag.vocabulary_size,
+            bag.hidden_dim,
+            stddev=args.embedding_stddev,
+        )
+    )
+    texts = START_BATCHES * args.batch_size
+    print(f"Training without blocks for {steps:,} steps of {texts} texts.")
+    fit(args, model, tokens, views, steps, output / "start", START_BATCHES)
+    full = make_backbone(args, tokenizer, args.pooling)
+    return kd.models.extend_depth(
+        bag, full.num_layers, num_registers=full.num_registers
+    )
+
+
+def fit(args, model, tokens, views, steps, checkpoints, batches=1):
+    return kd.training.fit(
+        model,
+        lambda step: make_dataset(args, tokens, views, step, batches),
+        checkpoints,
+        steps=steps,
+        steps_per_epoch=max(steps // 20, 1),
+        callbacks=[kd.callbacks.CollapseMonitor()],
+        verbose=2,
+    )
+
+
+def make_dataset(args, tokens, views, start_step=0, batches=1):
+    return kd.data.view_dataset(
+        tokens,
+        views,
+        batches * args.batch_size,
+        seed=args.seed,
+        start_step=start_step,
+        buckets=[args.sequence_length - 1],
+    )
+
+
+def make_model(args, backbone, views, steps):
     """The student, its teacher and what is learned."""
-    backbone = make_backbone(args, tokenizer, args.pooling)
-    if embeddings is not None:
-        backbone.token_embedding.embeddings.assign(embeddings)
     temperature = kd.schedules.Linear(0.04, 0.07, max(steps // 5, 1))
     o = kd.objectives
     if args.recipe == "distillation":
@@ -275,26 +312,38 @@ def make_model(args, tokenizer, views, steps, embeddings=None):
     return model
 
 
-def plan(args, tokenizer, views, make_dataset, output):
-    """How many steps fit into the time."""
+def plan(args, tokenizer, tokens, output):
+    """How many steps fit into the time, without blocks and with them."""
     path = output / "plan.json"
     if path.exists():  # a run that was begun keeps its plan
         return json.loads(path.read_text())
-    steps = args.steps
-    if not steps:
+    share = args.start if args.recipe == "default" else 0.0
+    if args.steps:
+        steps = round(share * args.steps), args.steps
+    else:
         print("Measuring the time of a step ...", flush=True)
-        seconds = step_seconds(args, tokenizer, views, make_dataset)
-        steps = max(int(60 * args.minutes / seconds), 20)
+        backbone = make_backbone(args, tokenizer, args.pooling)
+        views = make_views(args, tokenizer)
+        full = make_model(args, backbone, views, 10_000), views
+        shallow = make_start(args, tokenizer, 10_000)
+        steps = [
+            max(round(part * 60 * args.minutes / step_seconds(*what)), 20)
+            if part
+            else 0
+            for part, what in (
+                (share, (args, *shallow, tokens, START_BATCHES)),
+                (1 - share, (args, *full, tokens)),
+            )
+        ]
     path.write_text(json.dumps(steps))
     return steps
 
 
-def step_seconds(args, tokenizer, views, make_dataset, steps=12):
+def step_seconds(args, model, views, tokens, batches=1):
     """Median seconds of a step."""
-    model = make_model(args, tokenizer, views, 10_000)
-    data = iter(make_dataset(0))
+    data = iter(make_dataset(args, tokens, views, batches=batches))
     times = []
-    for _ in range(steps):
+    for _ in range(12):
         batch = keras.tree.map_structure(np.asarray, next(data))
         begin = time.perf_counter()
         model.train_on_batch(batch)
@@ -356,7 +405,6 @@ def evaluate_untrained(args, tokenizer, tasks):
     """The encoder as it starts, with each pooler that has no weights."""
     rows = {}
     for pooling in ("mean", "cls"):
-        keras.utils.set_random_seed(args.seed)
         backbone = make_backbone(args, tokenizer, pooling)
         embedder = kd.models.DinoLMTextEmbedder(
             backbone,
@@ -457,12 +505,13 @@ def plot(history, features, tasks, output):
     figure.savefig(output / "pretrain.png", dpi=110)
 
 
-def write_results(args, output, rows, history, steps):
+def write_results(args, output, rows, history, start_steps, steps):
     last = {name: values[-1] for name, values in history.items()}
     (output / "results.json").write_text(
         json.dumps(
             {
                 "arguments": vars(args),
+                "start_steps": start_steps,
                 "steps": steps,
                 "rows": rows,
                 "last_epoch": last,

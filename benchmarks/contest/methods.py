@@ -241,8 +241,8 @@ MASKED_CROPS = {
     "mask_span": 1.0,
 }
 
-# What the default starts with: embeddings that are counted, and then told
-# apart in crops as a bag, at a fiftieth of the cost of a step with blocks.
+# What the default starts with: embeddings that are counted, and then learn as a
+# bag to tell crops apart, at a twentieth of the cost of a step with blocks.
 BAG = Method(
     "counted bag of embeddings",
     (ViewGroup("local", **CROPS),),

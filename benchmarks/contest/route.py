@@ -17,6 +17,9 @@ def change(title, of=DEFAULT, **changes):
     return dataclasses.replace(of, title=title, **changes)
 
 
+NO_BAG = change("no bag, counted", start=None, start_share=0.0, counted=True)
+
+
 def crops(**changes):
     """The default's crops, some of whose tokens are masked, with changes."""
     return (ViewGroup("local", **{**methods.MASKED_CROPS, **changes}),)
@@ -66,22 +69,27 @@ ROUTE: dict[str, Method] = {
         "embeddings of the start random",
         start=dataclasses.replace(methods.BAG, counted=False),
     ),
-    "no_bag": change(
-        "no bag, counted", start=None, start_share=0, counted=True
+    "no_bag": NO_BAG,
+    "no_bag_rate_5e-4": change("no bag, rate 5e-4", NO_BAG, learning_rate=5e-4),
+    "no_bag_rate_2e-3": change("no bag, rate 2e-3", NO_BAG, learning_rate=2e-3),
+    "no_bag_no_masked_lm": change(
+        "no bag, rate 2e-3, no masked LM",
+        NO_BAG,
+        learning_rate=2e-3,
+        groups=METHODS["crop_info_nce"].groups,
+        objectives=methods.info_nce,
     ),
-    "no_start": change("no bag, random", start=None, start_share=0),
+    "no_start": change("no bag, random", NO_BAG, counted=False),
     "whole_masked": change(
         "masked LM on whole windows",
         groups=WHOLE_AND_CROPS,
         objectives=masked_lm_of(1.0),
     ),
     "whole_masked_no_bag": change(
-        "masked LM on whole windows, no bag, counted",
+        "masked LM on whole windows, no bag",
+        NO_BAG,
         groups=WHOLE_AND_CROPS,
         objectives=masked_lm_of(1.0),
-        start=None,
-        start_share=0,
-        counted=True,
     ),
     "start_share_0.5": change("half the time for the start", start_share=0.5),
     "layer_scale_0.1": change(

@@ -12,9 +12,8 @@ def extend_depth(backbone, num_layers, layer_scale=0.0, **overrides):
 
     A step of a shallow encoder costs a fraction of one of a deep encoder, and
     much of what the deep one learns first, the shallow one learns as well.
-    Without any block (`num_layers=0`) it is a bag of embeddings, whose step
-    costs a fiftieth. So training may begin with a shallow encoder and go on
-    with a deep one.
+    Without any block (`num_layers=0`) it is a bag of embeddings. So training
+    may begin with a shallow encoder and go on with a deep one.
 
     New blocks come after the old ones. Their residual branches start at a
     gain of `layer_scale`: at 0 the features stay as they are, and the new
