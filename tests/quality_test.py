@@ -294,6 +294,22 @@ def test_a_recipe_has_a_fingerprint_of_its_own():
     assert prints == {name: m.fingerprint() for name, m in methods.items()}
 
 
+def test_the_budget_pays_for_everything():
+    calibration = {"counting_seconds": 30.0, "seconds_per_step": {}}
+    for method in quality.parts(quality.contest_methods()).values():
+        speed = 0.02 if method.backbone.get("num_layers") == 0 else 0.5
+        calibration["seconds_per_step"][method.cost()] = speed
+    for name, method in quality.contest_methods().items():
+        before, start, steps = method.plan(20, calibration)
+        counted = method.counted or (method.start and method.start.counted)
+        assert before == (30.0 if counted else 0.0)
+        assert start % 16 == steps % 16 == 0 and steps
+        assert bool(start) == bool(method.start)
+        spent = before + 0.02 * start
+        spent += steps * calibration["seconds_per_step"][method.cost()]
+        assert spent == pytest.approx(1200, abs=8 * 0.52), name
+
+
 def test_one_contest_a_folder(data, tmp_path):
     with filelock.FileLock(tmp_path / ".lock"):
         with pytest.raises(SystemExit, match="Another contest runs in"):
