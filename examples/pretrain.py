@@ -259,7 +259,7 @@ def fit(args, model, tokens, views, steps, checkpoints, batches=1):
         lambda step: make_dataset(args, tokens, views, step, batches),
         checkpoints,
         steps=steps,
-        steps_per_epoch=max(steps // 20, 1),
+        steps_per_epoch=-(-steps // 20),
         callbacks=[kd.callbacks.CollapseMonitor()],
         verbose=2,
     )

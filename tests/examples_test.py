@@ -97,6 +97,7 @@ def test_pretrain_prints_its_table_and_leaves_a_preset(pretrained):
         assert row in printed
     assert (output / "pretrain.png").stat().st_size > 10_000
     assert (output / "preset" / "config.json").exists()
+    assert "without blocks" in printed
 
 
 def test_search_finds_a_document_by_its_own_words(preset, corpus):
