@@ -17,7 +17,8 @@ logistic regression, which are what an encoder has to beat.
 Cost: 25 s on two cores with a `nano` encoder on jax.
 
 Result, 8 packages with 64 texts each, 1,000 texts of held-out modules, with
-the preset of `examples/pretrain.py` (2026-11-21, 2 virtual cores, jax):
+the preset of `examples/pretrain.py` as of commit 2e4cbae, another recipe than
+today's (2026-11-21, 2 virtual cores, jax):
 
     accuracy, %
       largest class                   27.1

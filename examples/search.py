@@ -14,7 +14,8 @@ kept in the preset's folder (`search/`), under a fingerprint of weights and
 texts: the next query takes seconds. A preset that is written anew takes them
 away with the old one.
 
-Result, with the preset of `examples/pretrain.py` (2026-11-21, jax), for
+Result, with the preset of `examples/pretrain.py` as of commit 2e4cbae, another
+recipe than today's (2026-11-21, jax), for
 `--query "sort an array" --top 3`:
 
    0.710  jax.experimental.multihost_utils:global_array_to_host_local_array
