@@ -22,8 +22,8 @@ Cost: 33 to 43 s of one core on jax, with a `nano` encoder and 1,000 texts; most
 of it goes into the 277,209 tokens of the prototype atlas.
 
 Result, with the preset of `examples/pretrain.py --seed 1` as of commit 2e4cbae
-(2026-11-21), which had prototypes as today's `--recipe distillation` has, and the
-held-out documentation:
+(2026-11-21), which had prototypes as today's `--recipe distillation` has, and
+the held-out documentation:
 
     sequence head: 12,034 spans of 1,000 texts, each with its nearest prototype:
       467 of 512 prototypes are used, with a perplexity of 226.8
