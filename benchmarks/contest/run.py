@@ -149,39 +149,68 @@ def run(workshop, name, seed, calibration, folder):
     method = all_methods()[name]
     before, start_steps, steps = method.plan(args.minutes, calibration)
     seconds_per_step = calibration["seconds_per_step"]
-
-    def train(method, model, folder, steps, until):
-        progress = keras.callbacks.LambdaCallback(
-            on_epoch_end=lambda epoch, logs: print(
-                f"{name}, seed {seed}, {folder.name}: {epoch + 1} of 16, "
-                f"loss {logs['loss']:.3f}",
-                flush=True,
-            )
-        )
-        kd.training.fit(
-            model,
-            lambda step: workshop.dataset(method, seed, step),
-            folder,
-            steps=until,
-            steps_per_epoch=steps // 16,
-            keep=1,
-            callbacks=[progress],
-            verbose=0,
-        )
-
-    def make(method, steps, start=None):
-        keras.utils.set_random_seed(seed)
-        return method.model(
-            args.size, workshop.tokenizer, workshop.tokens, steps, start
-        )
-
     start = None
     if method.start:
-        shallow = make(method.start, start_steps)
-        train(method.start, shallow, folder / "start", start_steps, start_steps)
+        shallow = _make(workshop, method.start, seed, start_steps)
+        _train(
+            workshop, method.start, seed, shallow, start_steps, folder / "start"
+        )
         start = getattr(shallow, method.start.network).encoder.backbone
         before += start_steps * seconds_per_step[method.start.cost()]
-    model = make(method, steps, start)
+    model = _make(workshop, method, seed, steps, start)
+    step = seconds_per_step[method.cost()]
+    encoder, curve = _train_and_probe(
+        workshop,
+        method,
+        seed,
+        model,
+        steps,
+        folder,
+        lambda n: before + n * step,
+    )
+    return {
+        "scores": workshop.evaluate(encoder, results),
+        "curve": curve,
+        "steps": steps,
+        **({"start_steps": start_steps} if method.start else {}),
+        "seconds_per_step": step,
+        "batch_size": method.batch_size,
+    }
+
+
+def _make(workshop, method, seed, steps, start=None):
+    keras.utils.set_random_seed(seed)
+    return method.model(
+        workshop.args.size, workshop.tokenizer, workshop.tokens, steps, start
+    )
+
+
+def _train(workshop, method, seed, model, steps, folder, until=None):
+    """Up to the step `until` of a run of so many steps."""
+    label = f"{folder.parent.name}, {folder.name}"
+    progress = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: print(
+            f"{label}: {epoch + 1} of 16, loss {logs['loss']:.3f}", flush=True
+        )
+    )
+    kd.training.fit(
+        model,
+        lambda step: workshop.dataset(method, seed, step),
+        folder,
+        steps=steps if until is None else until,
+        steps_per_epoch=steps // 16,
+        keep=1,
+        callbacks=[progress],
+        verbose=0,
+    )
+
+
+def _train_and_probe(workshop, method, seed, model, steps, folder, seconds):
+    """The trained encoder, and its probes at milestones.
+
+    `seconds` maps a step to the time that it was reached at.
+    """
+    args = workshop.args
     path = folder / "curve.json"
     curve = json.loads(path.read_text()) if path.exists() else []
     for milestone in MILESTONES:
@@ -189,19 +218,13 @@ def run(workshop, name, seed, calibration, folder):
         is_probed = done in [point["step"] for point in curve]
         if is_probed and done < steps:
             continue
-        train(method, model, folder / "checkpoints", steps, done)
+        _train(
+            workshop, method, seed, model, steps, folder / "checkpoints", done
+        )
         encoder = method.kept(model, workshop.tokenizer, args.sequence_length)
         if is_probed or not args.probe_tasks:
             continue
         probe = workshop.probe(encoder, folder / f"probe-{milestone}.json")
-        seconds = before + done * seconds_per_step[method.cost()]
-        curve.append({"step": done, "seconds": seconds, "probe": probe})
+        curve.append({"step": done, "seconds": seconds(done), "probe": probe})
         path.write_text(json.dumps(curve))
-    return {
-        "scores": workshop.evaluate(encoder, results),
-        "curve": curve,
-        "steps": steps,
-        **({"start_steps": start_steps} if method.start else {}),
-        "seconds_per_step": seconds_per_step[method.cost()],
-        "batch_size": method.batch_size,
-    }
+    return encoder, curve
