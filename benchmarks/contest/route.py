@@ -54,6 +54,12 @@ def masked_lm_of(weight):
     ]
 
 
+# Two halves of a window: as many tokens as masked LM reads, nearly as long.
+HALVES = crops(span=(0.45, 0.5))
+ATTENTION_BAG = dataclasses.replace(
+    methods.BAG, backbone={**methods.BAG.backbone, "pooling": "attention"}
+)
+
 # The rates that rivals were tried with, beside their own.
 RIVALS = {
     "crop_info_nce": ("5e-4", "2e-3"),
@@ -90,6 +96,36 @@ ROUTE: dict[str, Method] = {
         NO_BAG,
         groups=WHOLE_AND_CROPS,
         objectives=masked_lm_of(1.0),
+    ),
+    "halves": change(
+        "halves of windows, masked LM of weight 1",
+        groups=HALVES,
+        objectives=masked_lm_of(1.0),
+    ),
+    "halves_no_bag": change(
+        "halves of windows, masked LM of weight 1, no bag",
+        NO_BAG,
+        groups=HALVES,
+        objectives=masked_lm_of(1.0),
+    ),
+    "halves_info_nce_0.1": change(
+        "halves of windows, masked LM of weight 1, InfoNCE of 0.1",
+        groups=HALVES,
+        objectives=lambda steps: [
+            objectives.InfoNCE(0.05, weight=0.1),
+            objectives.MaskedLM(),
+        ],
+    ),
+    "longer_crops": change(
+        "crops of 30 to 50 %, masked LM of weight 1, rate 2e-3, 15 % of "
+        "the time for the start",
+        groups=crops(span=(0.3, 0.5)),
+        objectives=masked_lm_of(1.0),
+        start_share=0.15,
+        learning_rate=2e-3,
+    ),
+    "attention_bag": change(
+        "the start alone, attention pooling", ATTENTION_BAG
     ),
     "start_share_0.5": change("half the time for the start", start_share=0.5),
     "layer_scale_0.1": change(
