@@ -54,6 +54,12 @@ class DinoLMBackbone(keras_hub.models.Backbone):
             residual branch.
         pooling: `"mean"` over the real tokens, `"cls"`, or `"attention"`
             (learned weights, which start as the mean).
+        pooled_layers: tuple of ints. The layers whose token features, each
+            through the norm of the output, are averaged before they are
+            pooled: 0 the embeddings, `i` what block `i` gives, counted from
+            1, and -1 the last. `(0, -1)` is the first-last average: what a
+            text is about is in its words, and blocks that learn to predict
+            tokens do not keep all of it.
         embedding_stddev: float. Standard deviation of the token embeddings at
             the start. Drawn from a plain normal: Keras' `TruncatedNormal`
             of 0.02 has a standard deviation of 0.0176.
@@ -108,6 +114,7 @@ class DinoLMBackbone(keras_hub.models.Backbone):
         dropout=0.0,
         drop_path_rate=0.0,
         pooling="mean",
+        pooled_layers=(-1,),
         embedding_stddev=0.02,
         max_wavelength=10_000.0,
         scaling_factor=1.0,
@@ -128,6 +135,7 @@ class DinoLMBackbone(keras_hub.models.Backbone):
                 "positions rotate pairs of features of a head. Received: "
                 f"hidden_dim={hidden_dim}, num_heads={num_heads}"
             )
+        pooled_layers = _pooled_layers(pooled_layers, num_layers)
 
         # === Layers ===
         self.token_embedding = keras_hub.layers.ReversibleEmbedding(
@@ -184,23 +192,30 @@ class DinoLMBackbone(keras_hub.models.Backbone):
         x = self.embedding_dropout(self.token_embedding(token_ids))
         x, attention_mask = self.registers(x, padding_mask)
         cos, sin = self.rotary_tables(x)
-        layer_outputs = []
+        layers = [x[:, num_registers:]]
         for block in self.blocks:
             x = block(x, attention_mask=attention_mask, cos=cos, sin=sin)
-            layer_outputs.append(x[:, num_registers:])
-        tokens = self.output_norm(x[:, num_registers:])
+            layers.append(x[:, num_registers:])
+        normed = {
+            index: self.output_norm(layers[index])
+            for index in {-1, *pooled_layers}
+        }
+        pooled = [normed[index] for index in pooled_layers]
+        if len(pooled) > 1:
+            average = keras.layers.Average(dtype=dtype, name="layer_average")
+            pooled = [average(pooled)]
         super().__init__(
             inputs={"token_ids": token_ids, "padding_mask": padding_mask},
             outputs={
-                "sequence_output": tokens,
-                "pooled_output": self.pooler(tokens, padding_mask),
+                "sequence_output": normed[-1],
+                "pooled_output": self.pooler(*pooled, padding_mask),
             },
             dtype=dtype,
             **kwargs,
         )
 
         # A function, lest Keras look for state in a list of tensors.
-        self._layer_outputs = lambda: list(layer_outputs)
+        self._layer_outputs = lambda: layers[1:]
 
         # === Config ===
         self.vocabulary_size = vocabulary_size
@@ -214,6 +229,7 @@ class DinoLMBackbone(keras_hub.models.Backbone):
         self.dropout = dropout
         self.drop_path_rate = drop_path_rate
         self.pooling = pooling
+        self.pooled_layers = pooled_layers
         self.embedding_stddev = embedding_stddev
         self.max_wavelength = max_wavelength
         self.scaling_factor = scaling_factor
@@ -292,6 +308,7 @@ class DinoLMBackbone(keras_hub.models.Backbone):
                 "dropout": self.dropout,
                 "drop_path_rate": self.drop_path_rate,
                 "pooling": self.pooling,
+                "pooled_layers": self.pooled_layers,
                 "embedding_stddev": self.embedding_stddev,
                 "max_wavelength": self.max_wavelength,
                 "scaling_factor": self.scaling_factor,
@@ -300,3 +317,18 @@ class DinoLMBackbone(keras_hub.models.Backbone):
             }
         )
         return config
+
+
+def _pooled_layers(layers, num_layers):
+    """Checked; the last layer as -1, by whichever name it came."""
+    allowed = range(-1, num_layers + 1)
+    layers = tuple(layers) if isinstance(layers, (list, tuple)) else (layers,)
+    if not layers or any(layer not in allowed for layer in layers):
+        raise ValueError(
+            "Argument `pooled_layers` must name one layer or more, each from "
+            f"0 (the embeddings) to num_layers={num_layers}, or -1 for the "
+            f"last. Received: pooled_layers={layers}"
+        )
+    # Without blocks the embeddings are the last.
+    named = [-1 if layer == num_layers else layer for layer in layers]
+    return tuple(dict.fromkeys(named))

@@ -3,8 +3,14 @@
 from keras_dinolm.models.backbone import DinoLMBackbone
 
 ALWAYS = {"dropout", "drop_path_rate", "position_jitter", "remat", "name"}
-# What blocks have weights of, or compute by.
-OF_BLOCKS = {"num_heads", "intermediate_dim", "activation", "num_registers"}
+# What blocks have weights of, or compute by; and which of them is pooled.
+OF_BLOCKS = {
+    "num_heads",
+    "intermediate_dim",
+    "activation",
+    "num_registers",
+    "pooled_layers",
+}
 
 
 def extend_depth(backbone, num_layers, layer_scale=0.0, **overrides):
@@ -26,8 +32,8 @@ def extend_depth(backbone, num_layers, layer_scale=0.0, **overrides):
         **overrides: other arguments of the constructor that leave the
             features as they are: `dropout`, `drop_path_rate`,
             `position_jitter`, `remat`, `name`; of a backbone without blocks
-            also `num_heads`, `intermediate_dim`, `activation` and
-            `num_registers`.
+            also `num_heads`, `intermediate_dim`, `activation`,
+            `num_registers` and `pooled_layers`.
 
     Returns:
         A new `DinoLMBackbone` with the weights of the old one, and more.

@@ -46,6 +46,32 @@ def test_order_of_tokens_matters():
     assert np.abs(a["pooled_output"] - b["pooled_output"]).max() > 1e-3
 
 
+def test_pooled_layers_are_the_mean_of_their_normed_features():
+    def pooled(layers):
+        backbone = tiny.backbone(num_layers=2, pooled_layers=layers)
+        backbone.set_weights(weights)
+        return features(backbone, inputs)["pooled_output"]
+
+    inputs = tiny.rows()
+    source = tiny.backbone(num_layers=2, layer_scale=1.0)
+    weights = source.get_weights()
+    layers = keras.Model(
+        source.input, [source.token_embedding.output, *source.layer_outputs]
+    ).predict_on_batch(inputs)
+    normed = []
+    for x in layers:
+        x = x - x.mean(-1, keepdims=True, dtype="float64")
+        normed.append(x / np.sqrt(np.square(x).mean(-1, keepdims=True) + 1e-6))
+    real = inputs["padding_mask"][..., None]
+    means = [(x * real).sum(1) / real.sum(1) for x in normed]
+    assert np.abs(means[0] - means[2]).max() > 0.05
+    for layers in [(0,), (1,), (-1,), (0, -1), (0, 1, 2)]:
+        expected = np.mean([means[layer] for layer in layers], axis=0)
+        np.testing.assert_allclose(pooled(layers), expected, atol=1e-5)
+    # One layer has one name, and each layer counts once.
+    assert tiny.backbone(pooled_layers=[1, -1, 0]).pooled_layers == (-1, 0)
+
+
 def test_half_precision_follows_full_precision_and_empty_rows_are_finite():
     inputs = tiny.rows(batch=4)
     inputs["padding_mask"][-1] = False
@@ -62,7 +88,11 @@ def test_half_precision_follows_full_precision_and_empty_rows_are_finite():
 
 def test_model_file_gives_the_same_features(tmp_path):
     backbone = tiny.backbone(
-        pooling="attention", dropout=0.1, drop_path_rate=0.2, remat=True
+        pooling="attention",
+        pooled_layers=(0, -1),
+        dropout=0.1,
+        drop_path_rate=0.2,
+        remat=True,
     )
     path = str(tmp_path / "backbone.keras")
     backbone.save(path)
@@ -140,6 +170,8 @@ def test_embeddings_have_the_standard_deviation_asked_for():
         ({"hidden_dim": 6, "num_heads": 2}, "even"),
         ({"num_layers": -1}, "num_layers"),
         ({"pooling": "max"}, "pooling"),
+        ({"pooled_layers": (0, 2)}, "num_layers=1.*Received.*2"),
+        ({"pooled_layers": ()}, "pooled_layers"),
         ({"dropout": 1.5}, "dropout"),
         ({"drop_path_rate": 1.0}, "drop_path_rate"),
     ],

@@ -58,7 +58,13 @@ def test_a_bag_chooses_its_blocks_late():
     bag = tiny.backbone(num_layers=0, num_registers=0)
     assert len(bag.trainable_weights) == 3  # embeddings, gain and offset
     deeper = extend_depth(
-        bag, 2, num_heads=4, intermediate_dim=24, num_registers=3, dropout=0.1
+        bag,
+        2,
+        num_heads=4,
+        intermediate_dim=24,
+        num_registers=3,
+        pooled_layers=(0, -1),
+        dropout=0.1,
     )
     assert (deeper.num_heads, deeper.num_registers) == (4, 3)
     assert_same(bag, deeper, rtol=0, atol=1e-6)
