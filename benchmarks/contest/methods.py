@@ -41,7 +41,8 @@ class Method:
         sequence_length: int. Longest view.
         start: `Method` of a backbone without blocks, or `None`. What is
             trained first; then the blocks come on top.
-        start_share: float, of the time, for the start.
+        start_steps: int, a multiple of 16. How long the start trains, but
+            for no more than half of the time.
     """
 
     title: str
@@ -58,7 +59,7 @@ class Method:
     backbone: dict = dataclasses.field(default_factory=dict)
     sequence_length: int = WINDOW
     start: "Method | None" = None
-    start_share: float = 0.0
+    start_steps: int = 0
 
     def fingerprint(self):
         """A digest of all settings: results of an older recipe are others."""
@@ -90,7 +91,7 @@ class Method:
             network="student",
             counted=False,
             start=None,
-            start_share=0.0,
+            start_steps=0,
         ).fingerprint()
 
     def plan(self, minutes, calibration):
@@ -100,14 +101,17 @@ class Method:
         """
         first = self.start or self
         before = calibration["counting_seconds"] if first.counted else 0.0
-        seconds = 60 * minutes - before
+        cost = calibration["seconds_per_step"]
+        left = 60 * minutes - before
 
-        def steps(method, share):
-            step = calibration["seconds_per_step"][method.cost()]
-            return 16 * max(round(share * seconds / step / 16), 2)
+        def sixteens(seconds, method):
+            return 16 * max(round(seconds / cost[method.cost()] / 16), 2)
 
-        start = steps(self.start, self.start_share) if self.start else 0
-        return before, start, steps(self, 1 - self.start_share)
+        start = 0
+        if self.start:
+            start = min(self.start_steps, sixteens(left / 2, self.start))
+            left -= start * cost[self.start.cost()]
+        return before, start, sixteens(left, self)
 
     def views(self, tokenizer):
         return kd.views.TextViews(
@@ -230,19 +234,19 @@ def distillation(steps):
 
 
 def default(steps):
-    """Crops told apart while some of their tokens are predicted."""
-    return [kd.objectives.InfoNCE(0.05), kd.objectives.MaskedLM(weight=0.5)]
+    """Halves told apart while some of their tokens are predicted."""
+    return [kd.objectives.InfoNCE(0.05), kd.objectives.MaskedLM()]
 
 
-MASKED_CROPS = {
-    **CROPS,
-    "mask_probability": 1.0,
-    "mask_ratio": 0.15,
-    "mask_span": 1.0,
-}
+MASKED = {"mask_probability": 1.0, "mask_ratio": 0.15, "mask_span": 1.0}
+# Two halves of a window are as many tokens as masked LM reads, and nearly as
+# much context.
+HALVES = {"count": 2, "span": (0.45, 0.5), **MASKED}
+# The words themselves beside what the blocks make of them.
+FIRST_LAST = {"pooled_layers": (0, -1)}
 
 # What the default starts with: embeddings that are counted, and then learn as a
-# bag to tell crops apart, at a twentieth of the cost of a step with blocks.
+# bag to tell crops apart, at a thirtieth of the cost of a step with blocks.
 BAG = Method(
     "counted bag of embeddings",
     (ViewGroup("local", **CROPS),),
@@ -255,17 +259,9 @@ BAG = Method(
 METHODS = {
     "masked_lm": Method(
         "masked LM",
-        (
-            ViewGroup(
-                "whole",
-                1,
-                mask_probability=1.0,
-                mask_ratio=0.15,
-                mask_span=1.0,
-            ),
-        ),
+        (ViewGroup("whole", 1, **MASKED),),
         masked_lm,
-        learning_rate=1e-3,
+        backbone=FIRST_LAST,
     ),
     "simcse": Method(
         "SimCSE (dropout)",
@@ -289,7 +285,7 @@ METHODS = {
     ),
     "dino_lm_without_info_nce": Method(
         "DinoLM without InfoNCE",
-        (ViewGroup("local", **MASKED_CROPS),),
+        (ViewGroup("local", **CROPS, **MASKED),),
         distillation,
         network="teacher",
         learning_rate=1e-3,
@@ -297,12 +293,14 @@ METHODS = {
     ),
     "dino_lm": Method(
         "DinoLM: InfoNCE + masked LM on a counted bag",
-        (ViewGroup("local", **MASKED_CROPS),),
+        (ViewGroup("local", **HALVES),),
         default,
         network="teacher",
-        learning_rate=1e-3,
         momentum=(0.98, 0.995),
+        # So that the blocks do not undo what the bag has learned.
+        multipliers={"token_embedding|output_norm": 0.1},
+        backbone={**FIRST_LAST, "layer_scale": 0.1},
         start=BAG,
-        start_share=0.25,
+        start_steps=2_000,
     ),
 }
