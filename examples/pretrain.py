@@ -8,8 +8,9 @@ Reads the documentation strings of the standard library and of the installed
 packages, trains a vocabulary, then a small encoder. Its token embeddings start
 from which tokens stand near which; as a bag, without any block, they learn to
 tell apart short spans of different texts (InfoNCE); then blocks come on top,
-which learn that too while they predict tokens that are masked (masked LM). Kept
-is the moving average, the teacher. Whole modules are held out; on them it
+which predict tokens that are masked in halves of a window (masked LM), while
+the halves are told apart by the average of embeddings and last layer. Kept is
+the moving average, the teacher. Whole modules are held out; on them it
 measures, before and after,
 
     nDCG@10   find the rest of a documentation string by its first sentence,
@@ -114,10 +115,10 @@ def parse_arguments():
         help="the default, InfoNCE alone, or DINO, iBOT and KoLeo",
     )
     add(
-        "--start",
-        type=float,
-        default=0.25,
-        help="share of the time for embeddings without blocks (default recipe)",
+        "--start-steps",
+        type=int,
+        default=2_000,
+        help="without blocks, at most half of the time (default recipe)",
     )
     add("--size", default="nano", choices=list(kd.models.SIZES))
     add("--pooling", default="mean", choices=["mean", "cls", "attention"])
@@ -136,9 +137,22 @@ def parse_arguments():
     add("--sequence-weight", type=float, default=0.5)
     add("--token-weight", type=float, default=0.5)
     add("--koleo-weight", type=float, default=0.1)
-    add("--masked-lm-weight", type=float, default=0.5)
-    add("--mask-ratio", type=float, default=0.15, help="of the local views")
-    add("--local-span", type=float, nargs=2, default=(0.2, 0.4))
+    add("--masked-lm-weight", type=float, default=1.0)
+    add("--mask-ratio", type=float, default=0.15, help="default recipe")
+    add(
+        "--masked-span",
+        type=float,
+        nargs=2,
+        default=(0.45, 0.5),
+        help="views with masks, as shares of a window (default recipe)",
+    )
+    add(
+        "--local-span",
+        type=float,
+        nargs=2,
+        default=(0.2, 0.4),
+        help="views without: of the start and of the other recipes",
+    )
     add("--num-local", type=int, default=2)
     add("--word-deletion", type=float, default=0.0)
     add("--temperature", type=float, default=0.05, help="of InfoNCE")
@@ -179,8 +193,9 @@ def read_corpus(args):
 
 
 def make_views(args, tokenizer):
-    masks = {}
+    span, masks = args.local_span, {}
     if args.recipe == "default":
+        span = args.masked_span
         masks = {
             "mask_probability": 1.0,
             "mask_ratio": args.mask_ratio,
@@ -191,7 +206,7 @@ def make_views(args, tokenizer):
         kd.views.ViewGroup(
             "local",
             count=args.num_local,
-            span=tuple(args.local_span),
+            span=tuple(span),
             # Without long views the short ones are all there is to read.
             roles="student" if distils else ("student", "teacher"),
             word_deletion=args.word_deletion,
@@ -249,7 +264,11 @@ def train_start(args, tokenizer, tokens, steps, output):
     fit(args, model, tokens, views, steps, output / "start", START_BATCHES)
     full = make_backbone(args, tokenizer, args.pooling)
     return kd.models.extend_depth(
-        bag, full.num_layers, num_registers=full.num_registers
+        bag,
+        full.num_layers,
+        layer_scale=0.1,
+        num_registers=full.num_registers,
+        pooled_layers=(0, -1),
     )
 
 
@@ -307,6 +326,10 @@ def make_model(args, backbone, views, steps):
             warmup_steps=min(100, steps // 10),
             total_steps=steps,
             weight_decay=args.weight_decay,
+            # So that blocks do not undo what the embeddings have learned.
+            multipliers={"token_embedding|output_norm": 0.1}
+            if args.recipe == "default"
+            else None,
         )
     )
     return model
@@ -317,24 +340,22 @@ def plan(args, tokenizer, tokens, output):
     path = output / "plan.json"
     if path.exists():  # a run that was begun keeps its plan
         return json.loads(path.read_text())
-    share = args.start if args.recipe == "default" else 0.0
+    starts = args.recipe == "default" and args.start_steps > 0
     if args.steps:
-        steps = round(share * args.steps), args.steps
+        steps = min(args.start_steps, args.steps) if starts else 0, args.steps
     else:
         print("Measuring the time of a step ...", flush=True)
         backbone = make_backbone(args, tokenizer, args.pooling)
         views = make_views(args, tokenizer)
         full = make_model(args, backbone, views, 10_000), views
-        shallow = make_start(args, tokenizer, 10_000)
-        steps = [
-            max(round(part * 60 * args.minutes / step_seconds(*what)), 20)
-            if part
-            else 0
-            for part, what in (
-                (share, (args, *shallow, tokens, START_BATCHES)),
-                (1 - share, (args, *full, tokens)),
-            )
-        ]
+        left, start = 60 * args.minutes, 0
+        if starts:
+            shallow = make_start(args, tokenizer, 10_000)
+            second = step_seconds(args, *shallow, tokens, START_BATCHES)
+            start = min(args.start_steps, max(round(left / 2 / second), 20))
+            left -= start * second
+        second = step_seconds(args, *full, tokens)
+        steps = start, max(round(left / second), 20)
     path.write_text(json.dumps(steps))
     return steps
 
