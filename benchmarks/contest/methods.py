@@ -240,8 +240,8 @@ def default(steps):
 
 MASKED = {"mask_probability": 1.0, "mask_ratio": 0.15, "mask_span": 1.0}
 # Two halves of a window are as many tokens as masked LM reads, and nearly as
-# much context.
-HALVES = {"count": 2, "span": (0.45, 0.5), **MASKED}
+# much context. A piece of a word is too easily told from the others.
+HALVES = {"count": 2, "span": (0.45, 0.5), **MASKED, "mask_unit": "word"}
 # The words themselves beside what the blocks make of them.
 FIRST_LAST = {"pooled_layers": (0, -1)}
 

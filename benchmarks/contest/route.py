@@ -74,8 +74,8 @@ ROUTE: dict[str, Method] = {
     "short_crops": change(
         "crops of 20 to 40 %", groups=halves(span=(0.2, 0.4))
     ),
-    "whole_words": change(
-        "words masked whole", groups=halves(mask_unit="word")
+    "tokens_masked": change(
+        "pieces of words are masked", groups=halves(mask_unit="token")
     ),
     "last_layer": change("the last layer is pooled", backbone=pooled(-1)),
     "embeddings": change("the embeddings are pooled", backbone=pooled(0)),
@@ -87,6 +87,11 @@ ROUTE: dict[str, Method] = {
     "rate_1e-3": change("rate 1e-3", learning_rate=1e-3),
     "dino_ibot": change("with DINO and iBOT", objectives=distilled),
     "student": change("the student is kept", network="student"),
+    "masked_lm_whole_words": change(
+        "masked LM, words masked whole",
+        METHODS["masked_lm"],
+        groups=(ViewGroup("whole", 1, **methods.MASKED, mask_unit="word"),),
+    ),
     **{
         f"{name}_first_last": change(
             f"{METHODS[name].title}, first and last layer pooled",
