@@ -8,9 +8,9 @@ Reads the documentation strings of the standard library and of the installed
 packages, trains a vocabulary, then a small encoder. Its token embeddings start
 from which tokens stand near which; as a bag, without any block, they learn to
 tell apart short spans of different texts (InfoNCE); then blocks come on top,
-which predict tokens that are masked in halves of a window (masked LM), while
-the halves are told apart by the average of embeddings and last layer. Kept is
-the moving average, the teacher. Whole modules are held out; on them it
+which predict words that are masked in halves of a window (masked LM), while the
+halves are told apart by the average of embeddings and last layer. Kept is the
+moving average, the teacher. Whole modules are held out; on them it
 measures, before and after,
 
     nDCG@10   find the rest of a documentation string by its first sentence,
@@ -200,6 +200,7 @@ def make_views(args, tokenizer):
             "mask_probability": 1.0,
             "mask_ratio": args.mask_ratio,
             "mask_span": 1.0,
+            "mask_unit": "word",
         }
     distils = args.recipe == "distillation"
     groups = [
