@@ -276,6 +276,7 @@ METHODS = {
         (ViewGroup("local", **CROPS),),
         info_nce,
         learning_rate=1e-3,
+        backbone=FIRST_LAST,
     ),
     "bag": Method(
         "bag of embeddings, crop InfoNCE",

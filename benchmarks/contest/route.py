@@ -92,14 +92,16 @@ ROUTE: dict[str, Method] = {
         METHODS["masked_lm"],
         groups=(ViewGroup("whole", 1, **methods.MASKED, mask_unit="word"),),
     ),
-    **{
-        f"{name}_first_last": change(
-            f"{METHODS[name].title}, first and last layer pooled",
-            METHODS[name],
-            backbone={**METHODS[name].backbone, **methods.FIRST_LAST},
-        )
-        for name in ("crop_info_nce", "simcse")
-    },
+    "crop_info_nce_last_layer": change(
+        "crop InfoNCE, the last layer is pooled",
+        METHODS["crop_info_nce"],
+        backbone={},
+    ),
+    "simcse_first_last": change(
+        "SimCSE, first and last layer pooled",
+        METHODS["simcse"],
+        backbone={**METHODS["simcse"].backbone, **methods.FIRST_LAST},
+    ),
     **{
         f"{name}_rate_{rate}": change(
             f"{METHODS[name].title}, rate {rate}",
