@@ -238,10 +238,16 @@ def default(steps):
     return [kd.objectives.InfoNCE(0.05), kd.objectives.MaskedLM()]
 
 
-MASKED = {"mask_probability": 1.0, "mask_ratio": 0.15, "mask_span": 1.0}
+# Whole words: a piece of one is too easily told from the others.
+MASKED = {
+    "mask_probability": 1.0,
+    "mask_ratio": 0.15,
+    "mask_span": 1.0,
+    "mask_unit": "word",
+}
 # Two halves of a window are as many tokens as masked LM reads, and nearly as
-# much context. A piece of a word is too easily told from the others.
-HALVES = {"count": 2, "span": (0.45, 0.5), **MASKED, "mask_unit": "word"}
+# much context.
+HALVES = {"count": 2, "span": (0.45, 0.5), **MASKED}
 # The words themselves beside what the blocks make of them.
 FIRST_LAST = {"pooled_layers": (0, -1)}
 

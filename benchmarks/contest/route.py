@@ -29,6 +29,11 @@ def halves(**changes):
     return (ViewGroup("local", **{**methods.HALVES, **changes}),)
 
 
+def whole(**changes):
+    """The view of masked LM, with changes."""
+    return (ViewGroup("whole", 1, **{**methods.MASKED, **changes}),)
+
+
 def pooled(*layers):
     return {**DEFAULT.backbone, "pooled_layers": layers}
 
@@ -74,9 +79,10 @@ ROUTE: dict[str, Method] = {
     "short_crops": change(
         "crops of 20 to 40 %", groups=halves(span=(0.2, 0.4))
     ),
-    "tokens_masked": change(
+    "pieces": change(
         "pieces of words are masked", groups=halves(mask_unit="token")
     ),
+    "mask_ratio_0.3": change("30 % are masked", groups=halves(mask_ratio=0.3)),
     "last_layer": change("the last layer is pooled", backbone=pooled(-1)),
     "embeddings": change("the embeddings are pooled", backbone=pooled(0)),
     "full_rate": change("embeddings at the full rate", multipliers={}),
@@ -87,10 +93,15 @@ ROUTE: dict[str, Method] = {
     "rate_1e-3": change("rate 1e-3", learning_rate=1e-3),
     "dino_ibot": change("with DINO and iBOT", objectives=distilled),
     "student": change("the student is kept", network="student"),
-    "masked_lm_whole_words": change(
-        "masked LM, words masked whole",
+    "masked_lm_pieces": change(
+        "masked LM, pieces of words are masked",
         METHODS["masked_lm"],
-        groups=(ViewGroup("whole", 1, **methods.MASKED, mask_unit="word"),),
+        groups=whole(mask_unit="token"),
+    ),
+    "masked_lm_mask_ratio_0.3": change(
+        "masked LM, 30 % are masked",
+        METHODS["masked_lm"],
+        groups=whole(mask_ratio=0.3),
     ),
     "crop_info_nce_last_layer": change(
         "crop InfoNCE, the last layer is pooled",
