@@ -103,16 +103,14 @@ ROUTE: dict[str, Method] = {
         METHODS["masked_lm"],
         groups=whole(mask_ratio=0.3),
     ),
-    "crop_info_nce_last_layer": change(
-        "crop InfoNCE, the last layer is pooled",
-        METHODS["crop_info_nce"],
-        backbone={},
-    ),
-    "simcse_first_last": change(
-        "SimCSE, first and last layer pooled",
-        METHODS["simcse"],
-        backbone={**METHODS["simcse"].backbone, **methods.FIRST_LAST},
-    ),
+    **{
+        f"{name}_last_layer": change(
+            f"{METHODS[name].title}, the last layer is pooled",
+            METHODS[name],
+            backbone={**METHODS[name].backbone, "pooled_layers": (-1,)},
+        )
+        for name in ("masked_lm", "simcse", "crop_info_nce")
+    },
     **{
         f"{name}_rate_{rate}": change(
             f"{METHODS[name].title}, rate {rate}",

@@ -114,7 +114,9 @@ class Workshop:
             return make(read_paragraphs(self.args.data), seed)
         keras.utils.set_random_seed(seed)
         return methods.embedder(
-            methods.encoder(self.args.size, self.tokenizer),
+            methods.encoder(
+                self.args.size, self.tokenizer, **methods.FIRST_LAST
+            ),
             self.tokenizer,
             self.args.sequence_length,
         )
