@@ -99,6 +99,7 @@ class DinoLMBackbone(keras_hub.models.Backbone):
         - [DINOv2](https://arxiv.org/abs/2304.07193)
         - [Vision Transformers Need Registers](https://arxiv.org/abs/2309.16588)
         - [RoFormer](https://arxiv.org/abs/2104.09864)
+        - [BERT-flow](https://arxiv.org/abs/2011.05864) (first-last average)
     """
 
     def __init__(
