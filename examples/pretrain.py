@@ -10,8 +10,8 @@ from which tokens stand near which; as a bag, without any block, they learn to
 tell apart short spans of different texts (InfoNCE); then blocks come on top,
 which predict words that are masked in halves of a window (masked LM), while the
 halves are told apart by the average of embeddings and last layer. Kept is the
-moving average, the teacher. Whole modules are held out; on them it
-measures, before and after,
+moving average, the teacher. Whole modules are held out; on them it measures,
+before and after,
 
     nDCG@10   find the rest of a documentation string by its first sentence,
               among 1,000 others;
