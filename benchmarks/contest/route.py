@@ -89,6 +89,9 @@ ROUTE: dict[str, Method] = {
     "layer_scale_0": change(
         "branches start at 0", backbone={**DEFAULT.backbone, "layer_scale": 0.0}
     ),
+    "layer_scale_1": change(
+        "branches start at 1", backbone={**DEFAULT.backbone, "layer_scale": 1.0}
+    ),
     "batch_32": change("batch of 32", batch_size=32),
     "rate_1e-3": change("rate 1e-3", learning_rate=1e-3),
     "dino_ibot": change("with DINO and iBOT", objectives=distilled),
@@ -97,6 +100,11 @@ ROUTE: dict[str, Method] = {
         "masked LM, pieces of words are masked",
         METHODS["masked_lm"],
         groups=whole(mask_unit="token"),
+    ),
+    "masked_lm_layer_scale_1": change(
+        "masked LM, branches start at 1",
+        METHODS["masked_lm"],
+        backbone={**METHODS["masked_lm"].backbone, "layer_scale": 1.0},
     ),
     "masked_lm_mask_ratio_0.3": change(
         "masked LM, 30 % are masked",
