@@ -128,6 +128,6 @@ def plot(lines, titles, path):
         ylabel="mean of the dev probes, %",
         xscale="log",
     )
-    axis.legend(frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(path, dpi=110)
     plt.close(figure)
