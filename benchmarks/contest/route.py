@@ -86,6 +86,15 @@ ROUTE: dict[str, Method] = {
     "last_layer": change("the last layer is pooled", backbone=pooled(-1)),
     "embeddings": change("the embeddings are pooled", backbone=pooled(0)),
     "full_rate": change("embeddings at the full rate", multipliers={}),
+    "full_rate_1e-3": change(
+        "embeddings at the full rate, 1e-3",
+        multipliers={},
+        learning_rate=1e-3,
+    ),
+    "third_rate": change(
+        "embeddings at 0.3 of the rate",
+        multipliers={"token_embedding|output_norm": 0.3},
+    ),
     "layer_scale_0": change(
         "branches start at 0", backbone={**DEFAULT.backbone, "layer_scale": 0.0}
     ),
