@@ -268,6 +268,7 @@ METHODS = {
         "masked LM",
         (ViewGroup("whole", 1, **MASKED),),
         masked_lm,
+        learning_rate=1e-3,
         backbone=FIRST_LAST,
     ),
     "simcse": Method(

@@ -56,7 +56,7 @@ def distilled(steps):
 # The rates that rivals were tried with, beside their own.
 RIVALS = {
     "crop_info_nce": ("5e-4", "2e-3"),
-    "masked_lm": ("5e-4", "1e-3"),
+    "masked_lm": ("5e-4", "2e-3"),
     "simcse": ("1e-3",),
     "bag": ("1e-3", "4e-3"),
     "dino_lm_without_info_nce": ("2e-3",),
