@@ -38,8 +38,6 @@ class Method:
             `kd.data.ppmi_embeddings`, whose time is part of the budget.
         multipliers: dict, of the rate, as for `kd.optimizers.adamw`.
         backbone: dict of arguments of `DinoLMBackbone`.
-        kept_layers: tuple of ints. Layers that the text's feature is the
-            average of when it is measured; `()` leaves it as it was trained.
         sequence_length: int. Longest view.
         start: `Method` of a backbone without blocks, or `None`. What is
             trained first; then the blocks come on top.
@@ -59,7 +57,6 @@ class Method:
     counted: bool = False
     multipliers: dict = dataclasses.field(default_factory=dict)
     backbone: dict = dataclasses.field(default_factory=dict)
-    kept_layers: tuple = ()
     sequence_length: int = WINDOW
     start: "Method | None" = None
     start_steps: int = 0
@@ -93,7 +90,6 @@ class Method:
             weight_decay=0.0,
             network="student",
             counted=False,
-            kept_layers=(),
             start=None,
             start_steps=0,
         ).fingerprint()
@@ -163,10 +159,11 @@ class Method:
         """What the contest measures: anything with `encode`."""
         if self.objectives is None:
             return model.word_vectors(tokenizer)
-        backbone = getattr(model, self.network).encoder.backbone
-        if self.kept_layers:
-            backbone = repooled(backbone, self.kept_layers)
-        return embedder(backbone, tokenizer, sequence_length)
+        return embedder(
+            getattr(model, self.network).encoder.backbone,
+            tokenizer,
+            sequence_length,
+        )
 
 
 def _unnamed(config):
@@ -193,14 +190,6 @@ def deepen(backbone, size, **overrides):
         full.num_layers,
         **{"num_registers": full.num_registers, **overrides},
     )
-
-
-def repooled(backbone, pooled_layers):
-    """The same encoder, whose text feature is of other layers."""
-    config = {**backbone.get_config(), "pooled_layers": pooled_layers}
-    copy = type(backbone).from_config(config)
-    copy.set_weights(backbone.get_weights())
-    return copy
 
 
 def count_embeddings(backbone, tokens):

@@ -84,14 +84,6 @@ ROUTE: dict[str, Method] = {
     ),
     "mask_ratio_0.3": change("30 % are masked", groups=halves(mask_ratio=0.3)),
     "last_layer": change("the last layer is pooled", backbone=pooled(-1)),
-    "apart": change(
-        "masked LM of windows beside InfoNCE of the embeddings of crops",
-        groups=(*methods.METHODS["masked_lm"].groups, *methods.BAG.groups),
-        learning_rate=1e-3,
-        multipliers={},
-        backbone=pooled(0),
-        kept_layers=(0, -1),
-    ),
     "embeddings": change("the embeddings are pooled", backbone=pooled(0)),
     "full_rate": change("embeddings at the full rate", multipliers={}),
     "full_rate_1e-3": change(
