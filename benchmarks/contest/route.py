@@ -38,6 +38,15 @@ def pooled(*layers):
     return {**DEFAULT.backbone, "pooled_layers": layers}
 
 
+# The blocks learn from masked LM alone, the embeddings from both.
+APART = {
+    "groups": (*METHODS["masked_lm"].groups, *methods.BAG.groups),
+    "learning_rate": 1e-3,
+    "multipliers": {},
+    "backbone": pooled(0),
+}
+
+
 def distilled(steps):
     """The default's objectives with DINO and iBOT beside them."""
     temperature = schedules.Linear(0.04, 0.07, max(steps // 5, 1))
@@ -84,6 +93,20 @@ ROUTE: dict[str, Method] = {
     ),
     "mask_ratio_0.3": change("30 % are masked", groups=halves(mask_ratio=0.3)),
     "last_layer": change("the last layer is pooled", backbone=pooled(-1)),
+    "apart": change(
+        "masked LM of windows, InfoNCE of the embeddings of crops", **APART
+    ),
+    "apart_more": change(
+        "the same, 30 % masked, four crops, half the start",
+        **{
+            **APART,
+            "groups": (
+                *whole(mask_ratio=0.3),
+                ViewGroup("local", **{**methods.CROPS, "count": 4}),
+            ),
+            "start_steps": 1_000,
+        },
+    ),
     "embeddings": change("the embeddings are pooled", backbone=pooled(0)),
     "full_rate": change("embeddings at the full rate", multipliers={}),
     "full_rate_1e-3": change(
