@@ -370,10 +370,17 @@ def origin():
     """Which code ran where, and when."""
     import keras
 
-    git = ["git", "-C", str(HERE), "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, capture_output=True, text=True)
+    def git(*command):
+        return subprocess.run(
+            ["git", "-C", str(HERE), *command], capture_output=True, text=True
+        )
+
+    commit = git("describe", "--always").stdout.strip() or "unknown"
+    # Of code, not of the results that a contest itself appends to.
+    if git("diff", "--quiet", "HEAD", "--", ":/*.py").returncode == 1:
+        commit += "-dirty"
     return {
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": commit,
         "machine": f"{processor()}, {os.cpu_count()} cores",
         "backend": keras.backend.backend(),
         "date": datetime.date.today().isoformat(),
