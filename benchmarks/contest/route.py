@@ -104,7 +104,7 @@ ROUTE: dict[str, Method] = {
                 *whole(mask_ratio=0.3),
                 ViewGroup("local", **{**methods.CROPS, "count": 4}),
             ),
-            "start_steps": 1_000,
+            "start_steps": 992,
         },
     ),
     "embeddings": change("the embeddings are pooled", backbone=pooled(0)),
