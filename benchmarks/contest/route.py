@@ -94,10 +94,10 @@ ROUTE: dict[str, Method] = {
     "mask_ratio_0.3": change("30 % are masked", groups=halves(mask_ratio=0.3)),
     "last_layer": change("the last layer is pooled", backbone=pooled(-1)),
     "apart": change(
-        "masked LM of windows, InfoNCE of the embeddings of crops", **APART
+        "apart: masked LM of windows, InfoNCE of crops' embeddings", **APART
     ),
     "apart_more": change(
-        "the same, 30 % masked, four crops, half the start",
+        "apart, 30 % are masked, four crops, half the start",
         **{
             **APART,
             "groups": (
@@ -113,10 +113,6 @@ ROUTE: dict[str, Method] = {
         "embeddings at the full rate, 1e-3",
         multipliers={},
         learning_rate=1e-3,
-    ),
-    "third_rate": change(
-        "embeddings at 0.3 of the rate",
-        multipliers={"token_embedding|output_norm": 0.3},
     ),
     "layer_scale_0": change(
         "branches start at 0", backbone={**DEFAULT.backbone, "layer_scale": 0.0}
