@@ -5,7 +5,7 @@ import math
 import keras
 
 from keras_dinolm.training import random_state
-from keras_dinolm.training.determinism import enable_determinism
+from keras_dinolm.training.determinism import deterministic_operations
 from keras_dinolm.training.interrupt import InterruptBetweenSteps
 
 
@@ -54,8 +54,8 @@ def fit(
             and `set_run_state(state)` is saved with the run, and goes on with
             it.
         verbose: as for `model.fit`.
-        deterministic: boolean. Switches on deterministic operations where the
-            backend has others; needed for the same bits on a GPU.
+        deterministic: boolean. Deterministic operations where the backend has
+            others, while it trains; needed for the same bits on a GPU.
         **kwargs: as for `model.fit`, such as `validation_data`.
 
     Returns:
@@ -99,8 +99,6 @@ def fit(
     _check(model, steps, steps_per_epoch, kwargs)
     # The dataset has its own order; Keras would warn that it cannot shuffle.
     kwargs.setdefault("shuffle", False)
-    if deterministic:
-        enable_determinism()
 
     checkpoint = _managed(Checkpoint)(
         directory, save_every=save_every, keep=keep, monitor=monitor, mode=mode
@@ -129,7 +127,10 @@ def fit(
             checkpoint.restore_callbacks(restored)
             metrics = restored.metrics
             _say(verbose, _found(checkpoint, steps))
-        with InterruptBetweenSteps(checkpoint.request_stop):
+        with (
+            deterministic_operations(deterministic),
+            InterruptBetweenSteps(checkpoint.request_stop),
+        ):
             _run(
                 model, make_dataset, checkpoint, history, metrics, steps,
                 steps_per_epoch, callbacks, verbose, kwargs,

@@ -5,6 +5,7 @@ import pathlib
 import re
 import signal
 import sys
+import warnings
 
 import keras
 import numpy as np
@@ -125,10 +126,12 @@ def test_is_what_model_fit_does(tmp_path):
     resumable = run(tmp_path, seed=1)
     keras.utils.set_random_seed(0)
     model = build(seed=1)
-    data = Dataset().batches(0)
     arguments = {"verbose": 0, "shuffle": False}
-    history = model.fit(data, steps_per_epoch=5, epochs=2, **arguments)
-    model.fit(data, steps_per_epoch=2, **arguments)
+    history = model.fit(
+        Dataset().batches(0), steps_per_epoch=5, epochs=2, **arguments
+    )
+    # Anew, as the first `fit` may have read ahead.
+    model.fit(Dataset().batches(10), steps_per_epoch=2, **arguments)
     for a, b in zip(values(resumable[0]), values(model), strict=True):
         np.testing.assert_array_equal(a, b)
     assert resumable[1].epoch == [0, 1, 2]
@@ -263,6 +266,17 @@ def test_another_configuration_is_refused(tmp_path):
         fit(build(), Dataset(), tmp_path, steps=8, steps_per_epoch=4)
     with pytest.raises(CheckpointError, match="does not fit"):
         run(tmp_path, model=build(units=5))
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_model_compiled_after_a_run_may_use_xla(deterministic, tmp_path):
+    """Keras refuses that to all models while tensorflow is deterministic."""
+    run(tmp_path, deterministic=deterministic)
+    model = build()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model.compile("adam", "mse", jit_compile=True)
+    assert model.jit_compile
 
 
 def test_folder_is_held_during_fit_and_free_afterwards(tmp_path):
