@@ -8,10 +8,10 @@ Reads the documentation strings of the standard library and of the installed
 packages, trains a vocabulary, then a small encoder. Its token embeddings start
 from which tokens stand near which; as a bag, without any block, they learn to
 tell apart short spans of different texts (InfoNCE); then blocks come on top,
-which predict words that are masked in halves of a window (masked LM), while the
-halves are told apart by the average of embeddings and last layer. Kept is the
-moving average, the teacher. Whole modules are held out; on them it measures,
-before and after,
+which predict words that are masked in a window (masked LM), while the embeddings
+go on with both. A text's feature is the average of its embeddings, a token's what
+the blocks make of it. Kept is the moving average, the teacher. Whole modules are
+held out; on them it measures, before and after,
 
     nDCG@10   find the rest of a documentation string by its first sentence,
               among 1,000 others;
@@ -70,7 +70,7 @@ def main():
     # === Training ===
     start_steps, steps = plan(args, tokenizer, tokens, output)
     begin = time.monotonic()
-    backbone = make_backbone(args, tokenizer, args.pooling)
+    backbone = make_encoder(args, tokenizer)
     if start_steps:
         backbone = train_start(args, tokenizer, tokens, start_steps, output)
     model = make_model(args, backbone, views, steps)
@@ -138,22 +138,15 @@ def parse_arguments():
     add("--token-weight", type=float, default=0.5)
     add("--koleo-weight", type=float, default=0.1)
     add("--masked-lm-weight", type=float, default=1.0)
-    add("--mask-ratio", type=float, default=0.15, help="default recipe")
-    add(
-        "--masked-span",
-        type=float,
-        nargs=2,
-        default=(0.45, 0.5),
-        help="views with masks, as shares of a window (default recipe)",
-    )
+    add("--mask-ratio", type=float, default=0.3, help="default recipe")
     add(
         "--local-span",
         type=float,
         nargs=2,
         default=(0.2, 0.4),
-        help="views without: of the start and of the other recipes",
+        help="short views, as shares of a window",
     )
-    add("--num-local", type=int, default=2)
+    add("--num-local", type=int, default=4)
     add("--word-deletion", type=float, default=0.0)
     add("--temperature", type=float, default=0.05, help="of InfoNCE")
     add(
@@ -164,7 +157,13 @@ def parse_arguments():
         help="of the teacher, at the start and the end",
     )
     add("--seed", type=int, default=0)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.recipe == "default" and args.pooling == "cls":
+        parser.error(
+            "--pooling cls reads the first token, whose embedding is the same "
+            "in every text. Take mean or attention, or another --recipe."
+        )
+    return args
 
 
 def read_corpus(args):
@@ -193,25 +192,15 @@ def read_corpus(args):
 
 
 def make_views(args, tokenizer):
-    span, masks = args.local_span, {}
-    if args.recipe == "default":
-        span = args.masked_span
-        masks = {
-            "mask_probability": 1.0,
-            "mask_ratio": args.mask_ratio,
-            "mask_span": 1.0,
-            "mask_unit": "word",
-        }
     distils = args.recipe == "distillation"
     groups = [
         kd.views.ViewGroup(
             "local",
             count=args.num_local,
-            span=tuple(span),
+            span=tuple(args.local_span),
             # Without long views the short ones are all there is to read.
             roles="student" if distils else ("student", "teacher"),
             word_deletion=args.word_deletion,
-            **masks,
         )
     ]
     if distils:
@@ -221,6 +210,16 @@ def make_views(args, tokenizer):
             span=(0.8, 1.0),
             mask_probability=0.5,
             mask_ratio=(0.1, 0.5),
+        )
+        groups.insert(0, whole)
+    elif args.recipe == "default":
+        whole = kd.views.ViewGroup(
+            "whole",
+            count=1,
+            mask_probability=1.0,
+            mask_ratio=args.mask_ratio,
+            mask_span=1.0,
+            mask_unit="word",
         )
         groups.insert(0, whole)
     return kd.views.TextViews(tokenizer, args.sequence_length, groups=groups)
@@ -237,11 +236,18 @@ def make_backbone(args, tokenizer, pooling, **overrides):
     )
 
 
+def make_encoder(args, tokenizer, **overrides):
+    """The backbone to train."""
+    if args.recipe == "default":
+        # The text's feature is that of its embeddings: InfoNCE does not reach
+        # the blocks, which learn from masked LM alone.
+        overrides = {"pooled_layers": (0,), **overrides}
+    return make_backbone(args, tokenizer, args.pooling, **overrides)
+
+
 def make_start(args, tokenizer, steps):
     """Embeddings without blocks: a step costs a fraction of a full one."""
-    backbone = make_backbone(
-        args, tokenizer, args.pooling, num_layers=0, num_registers=0
-    )
+    backbone = make_encoder(args, tokenizer, num_layers=0, num_registers=0)
     bag = argparse.Namespace(**{**vars(args), "recipe": "info_nce"})
     views = make_views(bag, tokenizer)
     return make_model(bag, backbone, views, steps), views
@@ -263,13 +269,13 @@ def train_start(args, tokenizer, tokens, steps, output):
     texts = START_BATCHES * args.batch_size
     print(f"Training without blocks for {steps:,} steps of {texts} texts.")
     fit(args, model, tokens, views, steps, output / "start", START_BATCHES)
-    full = make_backbone(args, tokenizer, args.pooling)
+    full = make_encoder(args, tokenizer)
     return kd.models.extend_depth(
         bag,
         full.num_layers,
         layer_scale=0.1,
         num_registers=full.num_registers,
-        pooled_layers=(0, -1),
+        pooled_layers=full.pooled_layers,
     )
 
 
@@ -327,10 +333,6 @@ def make_model(args, backbone, views, steps):
             warmup_steps=min(100, steps // 10),
             total_steps=steps,
             weight_decay=args.weight_decay,
-            # So that blocks do not undo what the embeddings have learned.
-            multipliers={"token_embedding|output_norm": 0.1}
-            if args.recipe == "default"
-            else None,
         )
     )
     return model
@@ -346,7 +348,7 @@ def plan(args, tokenizer, tokens, output):
         steps = min(args.start_steps, args.steps) if starts else 0, args.steps
     else:
         print("Measuring the time of a step ...", flush=True)
-        backbone = make_backbone(args, tokenizer, args.pooling)
+        backbone = make_encoder(args, tokenizer)
         views = make_views(args, tokenizer)
         full = make_model(args, backbone, views, 10_000), views
         left, start = 60 * args.minutes, 0
