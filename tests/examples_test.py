@@ -100,6 +100,11 @@ def test_pretrain_prints_its_table_and_leaves_a_preset(pretrained):
     assert "without blocks" in printed
 
 
+def test_pretrain_refuses_a_feature_that_is_the_same_for_all():
+    printed = run("pretrain.py", "--pooling", "cls", code=2)
+    assert "the same in every text. Take mean or attention" in printed
+
+
 def test_search_finds_a_document_by_its_own_words(preset, corpus):
     query = story(3, "horse", "hill")
     arguments = ["--preset", preset, "--corpus", corpus, "--top", 2]
