@@ -8,10 +8,10 @@ Reads the documentation strings of the standard library and of the installed
 packages, trains a vocabulary, then a small encoder. Its token embeddings start
 from which tokens stand near which; as a bag, without any block, they learn to
 tell apart short spans of different texts (InfoNCE); then blocks come on top,
-which predict words that are masked in a window (masked LM), while the embeddings
-go on with both. A text's feature is the average of its embeddings, a token's what
-the blocks make of it. Kept is the moving average, the teacher. Whole modules are
-held out; on them it measures, before and after,
+which predict words that are masked in a window (masked LM), while the
+embeddings go on with both. A text's feature is the average of its embeddings, a
+token's what the blocks make of it. Kept is the moving average, the teacher.
+Whole modules are held out; on them it measures, before and after,
 
     nDCG@10   find the rest of a documentation string by its first sentence,
               among 1,000 others;
