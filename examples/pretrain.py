@@ -21,7 +21,8 @@ and prints both beside TF-IDF. It writes, to `--output`,
 
     preset/        the teacher as a keras-hub preset (examples/search.py)
     pretrain.png   loss terms and monitors over time, and a map of held-out
-                   documents
+                   documents; monitors read windows with their masks, which
+                   make the features of texts alike (mean cosine)
     checkpoints/   started again, the same command goes on where it was.
 
 Results on two cores stand in README.md. The backend is chosen by

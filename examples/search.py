@@ -14,15 +14,15 @@ kept in the preset's folder (`search/`), under a fingerprint of weights and
 texts: the next query takes seconds. A preset that is written anew takes them
 away with the old one.
 
-Result, with the preset of `examples/pretrain.py` as of commit 1b8a710
+Result, with the preset of `examples/pretrain.py` as of commit 330cfa6
 (2026-11-29, jax), for `--query "sort an array" --top 3`:
 
-   0.543  numpy.lib._shape_base_impl:split
-          Split an array into multiple sub-arrays as views into `ary`.
-   0.512  numpy.lib._shape_base_impl:put_along_axis
+   0.545  bisect:insort_right
+          Insert item x in list a, and keep it sorted assuming a is sorted.
+   0.542  numpy.lib._shape_base_impl:put_along_axis
           Put values into the destination array by matching 1d index and data...
-   0.507  jax._src.numpy.ufunc_api:ufunc.reduceat
-          Reduce an array between specified indices via a binary ufunc.
+   0.541  numpy.lib._shape_base_impl:take_along_axis
+          Take values from the input array by matching 1d index and data slices.
 
 An encoder of a few minutes knows what a text is about, and not much more: where
 a query shares its words with the text, TF-IDF finds it sooner.
