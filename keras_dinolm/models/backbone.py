@@ -59,7 +59,8 @@ class DinoLMBackbone(keras_hub.models.Backbone):
             pooled: 0 the embeddings, `i` what block `i` gives, counted from
             1, and -1 the last. `(0, -1)` is the first-last average: what a
             text is about is in its words, and blocks that learn to predict
-            tokens do not keep all of it.
+            tokens do not keep all of it. No loss on the text's feature
+            reaches blocks above these layers.
         embedding_stddev: float. Standard deviation of the token embeddings at
             the start. Drawn from a plain normal: Keras' `TruncatedNormal`
             of 0.02 has a standard deviation of 0.0176.
