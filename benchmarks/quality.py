@@ -409,7 +409,8 @@ def report(args):
     lines = finished(args)
     if not lines:
         return
-    text = table(lines, titles())
+    reference = "dino_lm" if args.route else "crop_info_nce"
+    text = table(lines, titles(), reference)
     print(f"\n{text}")
     output = pathlib.Path(args.output)
     (output / f"table-{args.split}.md").write_text(text + "\n")

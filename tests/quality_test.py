@@ -270,21 +270,22 @@ def test_the_table_pairs_seeds():
         scores = dict.fromkeys(report.TASKS, score)
         return {"method": method, "seed": seed, "scores": scores, **more}
 
-    text = report.table(
-        [
-            line("crop_info_nce", 0, 0.5, steps=1_600),
-            line("crop_info_nce", 1, 0.7, steps=1_600),
-            line("dino_lm", 0, 0.52, steps=800),
-            line("dino_lm", 1, 0.74, steps=800),
-            line("dino_lm", 2, 0.9, steps=800),
-        ],
-        {"untrained": "untrained", "crop_info_nce": "crops", "dino_lm": "ours"},
-    )
-    head, _, crops, ours = text.splitlines()
+    lines = [
+        line("crop_info_nce", 0, 0.5, steps=1_600),
+        line("crop_info_nce", 1, 0.7, steps=1_600),
+        line("dino_lm", 0, 0.52, steps=800),
+        line("dino_lm", 1, 0.74, steps=800),
+        line("dino_lm", 2, 0.9, steps=800),
+    ]
+    titles = {"untrained": "none", "crop_info_nce": "crops", "dino_lm": "ours"}
+    head, _, crops, ours = report.table(lines, titles).splitlines()
     assert head.count("|") == crops.count("|") == ours.count("|") == 14
     assert "| 60.0 ± 14.1 |  | 1,600 |" in crops
     # Differences of 2 and 4 points; the third seed has no counterpart.
     assert "| 72.0 ± 19.1 | 3.0 ± 1.4 | 800 |" in ours
+    _, _, crops, ours = report.table(lines, titles, "dino_lm").splitlines()
+    assert "| 60.0 ± 14.1 | -3.0 ± 1.4 | 1,600 |" in crops
+    assert "| 72.0 ± 19.1 |  | 800 |" in ours
 
 
 def test_a_recipe_has_a_fingerprint_of_its_own():

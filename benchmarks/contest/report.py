@@ -14,26 +14,29 @@ TASKS = {
     "stsb": "STS-B",
     "xquad": "XQuAD",
 }
-REFERENCE = "crop_info_nce"
+# What others are compared with, seed by seed: the contest and the route.
+REFERENCES = {"crop_info_nce": "crop InfoNCE", "dino_lm": "default"}
 
 
-def table(lines, titles):
+def table(lines, titles, reference="crop_info_nce"):
     """A markdown table of finished runs.
 
     Args:
         lines: list of dicts, one a run: `method`, `seed`, `scores` (task to
             fraction) and for trained ones `steps`.
         titles: dict of method to title, in the order of rows.
+        reference: key of `REFERENCES`.
 
     Returns:
         A string. Mean and deviation over seeds in percent; the last column
-        but one is the difference of the average to that of crop InfoNCE, seed
+        but one is the difference of the average to that of the reference, seed
         by seed. Tasks that a method cannot do stay empty, as its average.
     """
     runs = {}
     for line in lines:
         runs.setdefault(line["method"], {})[line["seed"]] = line
-    head = ["method", *TASKS.values(), "average", "− crop InfoNCE", "steps"]
+    minus = f"− {REFERENCES[reference]}"
+    head = ["method", *TASKS.values(), "average", minus, "steps"]
     rows = [head, ["---"] * len(head)]
     for method, title in titles.items():
         if method not in runs:
@@ -45,7 +48,8 @@ def table(lines, titles):
         ]
         cells = [_cell([100 * x for x in task]) for task in scores]
         cells.append(_cell([average(run) for run in seeds.values()]))
-        cells.append(_difference(seeds, runs.get(REFERENCE, {}), method))
+        others = {} if method == reference else runs.get(reference, {})
+        cells.append(_difference(seeds, others))
         steps = {run["steps"] for run in seeds.values() if "steps" in run}
         cells.append(" / ".join(f"{n:,}" for n in sorted(steps)))
         rows.append([title, *cells])
@@ -58,9 +62,9 @@ def average(run):
     return 100 * statistics.mean(scores)
 
 
-def _difference(seeds, reference, method):
+def _difference(seeds, reference):
     shared = sorted(set(seeds) & set(reference))
-    if method == REFERENCE or not shared:
+    if not shared:
         return ""
     return _cell([average(seeds[s]) - average(reference[s]) for s in shared])
 
