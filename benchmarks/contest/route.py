@@ -6,6 +6,7 @@ What was tried before stands in `RESULTS.md`, and the code of each line of
 
 import dataclasses
 
+import keras_dinolm as kd
 from contest import methods
 from contest.methods import METHODS
 from contest.methods import Method
@@ -25,6 +26,16 @@ def whole(mask_ratio=0.3):
 
 def crops(count=4):
     return ViewGroup("local", **{**methods.CROPS, "count": count})
+
+
+def library_objectives(steps):
+    """Those of a `kd.models.DinoLM` that is given none."""
+    return [
+        kd.objectives.SequenceDistillation(),
+        kd.objectives.TokenDistillation(),
+        kd.objectives.KoLeo(),
+        kd.objectives.InfoNCE(),
+    ]
 
 
 NO_BAG = change("no bag, counted", start=None, start_steps=0, counted=True)
@@ -77,6 +88,15 @@ ROUTE: dict[str, Method] = {
         "embeddings at a tenth of the rate", multipliers=SLOW
     ),
     "rate_2e-3": change("rate 2e-3", learning_rate=2e-3),
+    # So that users know what they have who leave everything as it is.
+    "library": Method(
+        "`DinoLM` without arguments: DINO, iBOT, KoLeo, InfoNCE",
+        kd.views.default_groups(),
+        library_objectives,
+        network="teacher",
+        learning_rate=1e-3,
+        momentum=DEFAULT.momentum,
+    ),
     "together": TOGETHER,
     "together_rate_1e-3": change(
         "together, rate 1e-3", TOGETHER, learning_rate=1e-3
