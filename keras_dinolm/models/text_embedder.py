@@ -100,18 +100,27 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
         # === Functional Model ===
         inputs = backbone.input
         if isinstance(backbone, DinoLMBackbone):
-            features = backbone(inputs)
-            tokens, outputs = (
-                features[name] for name in ("sequence_output", "pooled_output")
+            outputs = backbone(inputs)["pooled_output"]
+            # Its graph, where a call would run it whole: the text's feature
+            # may need no block (`pooled_layers`).
+            text, tokens = (
+                backbone.output[name]
+                for name in ("pooled_output", "sequence_output")
             )
         else:
             inputs = {k: inputs[k] for k in ("token_ids", "padding_mask")}
             features = encoder(inputs)
-            tokens, outputs = features["tokens"], features["sequence"]
+            tokens = features["tokens"]
+            text = outputs = features["sequence"]
         if normalize:
-            outputs = l2_normalize(outputs)
+            text, outputs = l2_normalize(text), l2_normalize(outputs)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
-        # A function, lest Keras count what it returns as another part.
+        # What `encode` runs. Not this model, whose preprocessor is a layer that
+        # stays unbuilt: on jax Keras then runs it eagerly before each batch.
+        # Functions, lest Keras count what they return as parts of it.
+        self._text_model = functools.cache(
+            lambda: keras.Model(inputs, text, name="text")
+        )
         self._token_model = functools.cache(
             lambda: keras.Model(inputs, tokens, name="tokens")
         )
@@ -205,7 +214,7 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
         else:
             dim = self.backbone.hidden_dim
             results = np.zeros((len(rows), dim), dtype="float32")
-            model, whole = self, True
+            model, whole = self._text_model(), True
         progress = _Progress(len(rows), batch_size, show_progress_bar)
         for indices in _batches_by_length(rows, batch_size):
             features = _predict(

@@ -1,9 +1,11 @@
 """`encode` as in sentence-transformers."""
 
+import keras
 import keras_hub
 import numpy as np
 import pytest
 
+from keras_dinolm.layers.encoder_block import EncoderBlock
 from keras_dinolm.models.preset_files import check_preset
 from keras_dinolm.models.preset_files import is_of_keras_hub
 from keras_dinolm.models.presets import export_preset
@@ -48,6 +50,37 @@ def test_features_are_those_of_the_backbone_in_the_order_given(embedder):
     np.testing.assert_allclose(
         embedder.encode_text(inputs, verbose=0), expected, atol=1e-5
     )
+
+
+def test_blocks_that_a_feature_does_not_read_are_not_run(monkeypatch):
+    preprocessor = DinoLMTextPreprocessor(tiny.tokenizer(), sequence_length=16)
+    backbone = tiny.backbone(pooled_layers=(0,))
+    model = DinoLMTextEmbedder(backbone, preprocessor)
+    rows = preprocessor(["the quick fox"])
+    expected = backbone.predict_on_batch(rows)["pooled_output"]
+
+    def refuse(*args, **kwargs):
+        raise RuntimeError("a block runs")
+
+    monkeypatch.setattr(EncoderBlock, "call", refuse)
+    found = model.encode(["the quick fox"])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    with pytest.raises(RuntimeError, match="a block runs"):
+        model.encode("the quick fox", output_value="token_embeddings")
+
+
+def test_a_compiled_encoder_runs_no_layer_by_itself(embedder, monkeypatch):
+    embedder.encode(["the quick fox"])
+    calls = []
+    call = EncoderBlock.call
+
+    def count(self, *args, **kwargs):
+        calls.append(self.name)
+        return call(self, *args, **kwargs)
+
+    monkeypatch.setattr(EncoderBlock, "call", count)
+    embedder.encode(["the lazy dog"])
+    assert len(calls) == (keras.backend.backend() == "torch")
 
 
 def test_normalized_embeddings_have_unit_length(embedder):
