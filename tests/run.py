@@ -42,6 +42,9 @@ def environment(backend, report, threads):
         HF_HUB_OFFLINE="1",
         # What a killed run left half compiled would fail every later one.
         TORCHINDUCTOR_CACHE_DIR=str(report.with_suffix("")),
+        # Many tests compile the same programs, and so do their children.
+        JAX_COMPILATION_CACHE_DIR=str(report.with_suffix(".xla")),
+        JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
     )
     if threads:
         for name in (
