@@ -14,13 +14,6 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 if os.environ["KERAS_BACKEND"] == "torch":
     # Before TensorFlow, which keras-hub imports: the other order can crash.
     import torch  # noqa: F401
-elif os.environ["KERAS_BACKEND"] == "tensorflow":
-    import tensorflow as tf
-
-    # Nor are graphs worth optimizing, which run once or twice.
-    tf.config.optimizer.set_experimental_options(
-        {"disable_meta_optimizer": True}
-    )
 
 import keras
 import pytest

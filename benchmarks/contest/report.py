@@ -105,7 +105,12 @@ def publish(text, path, mark):
 
 
 def plot(lines, titles, path):
-    """Quality on dev against seconds of training, mean and range of seeds."""
+    """Quality on dev against seconds of training, mean and range of seeds.
+
+    Nothing is drawn of what was not trained.
+    """
+    if not any(line.get("curve") for line in lines):
+        return
     import matplotlib
 
     matplotlib.use("agg")
