@@ -414,12 +414,16 @@ def report(args):
     print(f"\n{text}")
     output = pathlib.Path(args.output)
     (output / f"table-{args.split}.md").write_text(text + "\n")
-    plot(lines, titles(), output / "quality.png")
+    curves = [line for line in lines if line.get("curve")]
+    if curves:
+        plot(curves, titles(), output / "quality.png")
     if args.publish:
         name = f"{pathlib.Path(args.results).stem}-{args.size}"
         text = f"{origin(lines)}\n\n{text}"
         publish(text, HERE / "RESULTS.md", f"{name}-{args.split}")
-        shutil.copy(output / "quality.png", HERE / "contest" / f"{name}.png")
+        if curves:
+            image = HERE / "contest" / f"{name}.png"
+            shutil.copy(output / "quality.png", image)
 
 
 if __name__ == "__main__":
