@@ -155,10 +155,11 @@ def contest_methods():
 
 def titles():
     """Method to title, in the order of the table's rows."""
+    from contest.methods import UNTRAINED
     from contest.static import ENCODERS
 
     return {
-        "untrained": "untrained",
+        **{name: title for name, (title, _) in UNTRAINED.items()},
         **{name: m.title for name, m in contest_methods().items()},
         "tfidf": "TF-IDF, no training",
         "bm25": "BM25, no training",

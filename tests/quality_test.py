@@ -153,7 +153,8 @@ def test_a_run_trains_measures_and_goes_on(workshop, tmp_path):
     assert scores("bag") == first
     # Intents are animals, each a word of its own.
     assert first["scores"]["snips_intent"] == 1
-    assert scores("untrained")["scores"]["snips_intent"] == 1
+    for name in ("untrained", "untrained_embeddings"):
+        assert scores(name)["scores"]["snips_intent"] == 1
 
 
 def test_tfidf_on_tasks_that_its_words_decide(data):

@@ -249,6 +249,15 @@ MASKED = {
 # these methods that was tried with the last layer alone.
 FIRST_LAST = {"pooled_layers": (0, -1)}
 
+# The untrained encoder; a text's feature is that of rivals and of the default.
+UNTRAINED = {
+    "untrained": ("untrained", FIRST_LAST),
+    "untrained_embeddings": (
+        "untrained, embeddings pooled",
+        {"pooled_layers": (0,)},
+    ),
+}
+
 # What the default starts with: embeddings that are counted, and then learn as a
 # bag to tell crops apart, at a thirtieth of the cost of a step with blocks.
 BAG = Method(

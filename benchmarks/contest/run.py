@@ -112,11 +112,10 @@ class Workshop:
         if name in static.ENCODERS:
             _, make = static.ENCODERS[name]
             return make(read_paragraphs(self.args.data), seed)
+        _, overrides = methods.UNTRAINED[name]
         keras.utils.set_random_seed(seed)
         return methods.embedder(
-            methods.encoder(
-                self.args.size, self.tokenizer, **methods.FIRST_LAST
-            ),
+            methods.encoder(self.args.size, self.tokenizer, **overrides),
             self.tokenizer,
             self.args.sequence_length,
         )
