@@ -60,7 +60,6 @@ class Method:
     sequence_length: int = WINDOW
     start: "Method | None" = None
     start_steps: int = 0
-    muon: float = 0.0
 
     def fingerprint(self):
         """A digest of all settings: results of an older recipe are others."""
@@ -143,21 +142,14 @@ class Method:
                 momentum=kd.schedules.Cosine(*self.momentum, steps),
                 roles=self.views(tokenizer).roles,
             )
-        optimizer = kd.optimizers.adamw(
-            self.learning_rate,
-            warmup_steps=min(100, steps // 10),
-            total_steps=steps,
-            weight_decay=self.weight_decay,
-            multipliers=self.multipliers,
-        )
-        if self.muon:
-            from contest.muon import Muon
-
-            optimizer = Muon.from_config(
-                {**optimizer.get_config(), "matrix_rate": self.muon}
-            )
         model.compile(
-            optimizer=optimizer,
+            optimizer=kd.optimizers.adamw(
+                self.learning_rate,
+                warmup_steps=min(100, steps // 10),
+                total_steps=steps,
+                weight_decay=self.weight_decay,
+                multipliers=self.multipliers,
+            ),
             # XLA halves the step here; torch's compiler refuses dropout.
             jit_compile=keras.backend.backend() != "torch",
         )

@@ -97,9 +97,6 @@ ROUTE: dict[str, Method] = {
         learning_rate=1e-3,
         momentum=DEFAULT.momentum,
     ),
-    "muon_1": change("Muon 1", muon=1.0),
-    "muon_2": change("Muon 2", muon=2.0),
-    "muon_3": change("Muon 3", muon=3.0),
     "together": TOGETHER,
     "together_rate_1e-3": change(
         "together, rate 1e-3", TOGETHER, learning_rate=1e-3
