@@ -110,6 +110,11 @@ ROUTE: dict[str, Method] = {
         multipliers={},
         learning_rate=1e-3,
     ),
+    "masked_lm_embeddings": change(
+        "masked LM, embeddings pooled",
+        METHODS["masked_lm"],
+        backbone={"pooled_layers": (0,)},
+    ),
     "masked_lm_mask_ratio_0.3": change(
         "masked LM, 30 % are masked", METHODS["masked_lm"], groups=(whole(),)
     ),
