@@ -63,10 +63,11 @@ SKIPS: tuple[Skip, ...] = (
     ),
     *(
         Skip(
-            "jax",
+            backend,
             f"tests/{test}",
             "CI's time; it repeats `fit`, which is tested on each backend",
         )
+        for backend in ("jax", "tensorflow")
         for test in (
             "docstrings_test.py::test_example_runs"
             "[[]keras_dinolm.training.ablation.Ablation]",
