@@ -39,6 +39,9 @@ class Method:
         multipliers: dict, of the rate, as for `kd.optimizers.adamw`.
         backbone: dict of arguments of `DinoLMBackbone`.
         sequence_length: int. Longest view.
+        read_layers: tuple of ints, or `None`. The layers that a text's feature
+            is taken from when it is measured, where dev says that these are
+            better than those that it learned with.
         start: `Method` of a backbone without blocks, or `None`. What is
             trained first; then the blocks come on top.
         start_steps: int, a multiple of 16. How long the start trains, but
@@ -58,6 +61,7 @@ class Method:
     multipliers: dict = dataclasses.field(default_factory=dict)
     backbone: dict = dataclasses.field(default_factory=dict)
     sequence_length: int = WINDOW
+    read_layers: tuple | None = None
     start: "Method | None" = None
     start_steps: int = 0
 
@@ -90,6 +94,7 @@ class Method:
             weight_decay=0.0,
             network="student",
             counted=False,
+            read_layers=None,
             start=None,
             start_steps=0,
         ).fingerprint()
@@ -159,11 +164,10 @@ class Method:
         """What the contest measures: anything with `encode`."""
         if self.objectives is None:
             return model.word_vectors(tokenizer)
-        return embedder(
-            getattr(model, self.network).encoder.backbone,
-            tokenizer,
-            sequence_length,
-        )
+        backbone = getattr(model, self.network).encoder.backbone
+        if self.read_layers:
+            backbone = pool(backbone, self.read_layers)
+        return embedder(backbone, tokenizer, sequence_length)
 
 
 def _unnamed(config):
@@ -180,6 +184,14 @@ def encoder(size, tokenizer, **overrides):
         tokenizer.vocabulary_size(),
         **{"embedding_stddev": 0.05, **overrides},
     )
+
+
+def pool(backbone, layers):
+    """The same encoder, whose text's feature is that of other layers."""
+    config = {**backbone.get_config(), "pooled_layers": layers}
+    copy = type(backbone).from_config(config)
+    copy.set_weights(backbone.get_weights())
+    return copy
 
 
 def deepen(backbone, size, **overrides):
@@ -245,16 +257,18 @@ MASKED = {
     "mask_span": 1.0,
     "mask_unit": "word",
 }
-# The words themselves beside what the blocks make of them: better for each of
-# these methods that was tried with the last layer alone.
+# For a loss on the text's feature that the blocks are to learn from, the words
+# themselves beside what the blocks make of them: better for each of these
+# methods that was tried with the last layer alone.
 FIRST_LAST = {"pooled_layers": (0, -1)}
+# Once trained, the words alone are the better feature of a text.
+EMBEDDINGS = {"pooled_layers": (0,)}
 
-# The untrained encoder; a text's feature is that of rivals and of the default.
 UNTRAINED = {
-    "untrained": ("untrained", FIRST_LAST),
-    "untrained_embeddings": (
-        "untrained, embeddings pooled",
-        {"pooled_layers": (0,)},
+    "untrained": ("untrained", EMBEDDINGS),
+    "untrained_first_last": (
+        "untrained, first and last layer read",
+        FIRST_LAST,
     ),
 }
 
@@ -276,6 +290,7 @@ METHODS = {
         masked_lm,
         learning_rate=1e-3,
         backbone=FIRST_LAST,
+        read_layers=(0,),
     ),
     "simcse": Method(
         "SimCSE (dropout)",
@@ -284,6 +299,7 @@ METHODS = {
         learning_rate=5e-4,
         sequence_length=32,
         backbone={**FIRST_LAST, "dropout": 0.1},
+        read_layers=(0,),
     ),
     "crop_info_nce": Method(
         "crop InfoNCE",
@@ -291,6 +307,7 @@ METHODS = {
         info_nce,
         learning_rate=1e-3,
         backbone=FIRST_LAST,
+        read_layers=(0,),
     ),
     "bag": Method(
         "bag of embeddings, crop InfoNCE",
@@ -306,6 +323,7 @@ METHODS = {
         learning_rate=1e-3,
         momentum=(0.98, 0.995),
         backbone=FIRST_LAST,
+        read_layers=(0,),
     ),
     "dino_lm": Method(
         "DinoLM: masked LM + InfoNCE of embeddings on a counted bag",
@@ -319,7 +337,7 @@ METHODS = {
         momentum=(0.98, 0.995),
         # The text's feature is that of its embeddings, so that InfoNCE does
         # not reach the blocks; XLA leaves these out where crops are read.
-        backbone={"pooled_layers": (0,), "layer_scale": 0.1},
+        backbone={**EMBEDDINGS, "layer_scale": 0.1},
         start=BAG,
         start_steps=992,
     ),

@@ -110,11 +110,20 @@ ROUTE: dict[str, Method] = {
         multipliers={},
         learning_rate=1e-3,
     ),
-    "masked_lm_embeddings": change(
-        "masked LM, embeddings pooled",
-        METHODS["masked_lm"],
-        backbone={"pooled_layers": (0,)},
-    ),
+    # As their losses read them.
+    **{
+        f"{name}_first_last": change(
+            f"{METHODS[name].title}, first and last layer read",
+            METHODS[name],
+            read_layers=None,
+        )
+        for name in (
+            "masked_lm",
+            "simcse",
+            "crop_info_nce",
+            "dino_lm_without_info_nce",
+        )
+    },
     "masked_lm_mask_ratio_0.3": change(
         "masked LM, 30 % are masked", METHODS["masked_lm"], groups=(whole(),)
     ),
