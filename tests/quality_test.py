@@ -8,6 +8,7 @@ import pathlib
 import sys
 
 import filelock
+import keras
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import quality  # noqa: E402
 from contest import bm25  # noqa: E402
+from contest import methods  # noqa: E402
 from contest import report  # noqa: E402
 from contest import run  # noqa: E402
 from contest import static  # noqa: E402
@@ -155,6 +157,26 @@ def test_a_run_trains_measures_and_goes_on(workshop, tmp_path):
     assert first["scores"]["snips_intent"] == 1
     for name in ("untrained", "untrained_first_last"):
         assert scores(name)["scores"]["snips_intent"] == 1
+
+
+def test_reading_other_layers_changes_the_feature_of_a_text_alone(workshop):
+    learned = methods.encoder("nano", workshop.tokenizer, **methods.FIRST_LAST)
+    read = methods.pool(learned, (0,))
+    inputs = {
+        "token_ids": np.array([[2, 7, 8, 9], [2, 9, 7, 0]], "int32"),
+        "padding_mask": np.array([[1, 1, 1, 1], [1, 1, 1, 0]], "bool"),
+    }
+    before, after = learned(inputs), read(inputs)
+    tokens, texts = (
+        [keras.ops.convert_to_numpy(x[name]) for x in (before, after)]
+        for name in ("sequence_output", "pooled_output")
+    )
+    np.testing.assert_array_equal(*tokens)
+    assert np.abs(texts[0] - texts[1]).max() > 1e-2
+    # Embeddings know no order.
+    inputs["token_ids"] = inputs["token_ids"][:, [0, 2, 1, 3]]
+    turned = keras.ops.convert_to_numpy(read(inputs)["pooled_output"])
+    np.testing.assert_allclose(turned, texts[1], atol=1e-6)
 
 
 def test_tfidf_on_tasks_that_its_words_decide(data):
