@@ -111,7 +111,7 @@ def plot(lines, titles, path):
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    figure, axis = plt.subplots(figsize=(8, 5), layout="constrained")
+    figure, axis = plt.subplots(figsize=(8, 6), layout="constrained")
     for method, title in titles.items():
         curves = [line["curve"] for line in lines if line["method"] == method]
         if not curves:
@@ -128,6 +128,6 @@ def plot(lines, titles, path):
         ylabel="mean of the dev probes, %",
         xscale="log",
     )
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(loc="outside lower center", frameon=False)
     figure.savefig(path, dpi=110)
     plt.close(figure)
