@@ -40,8 +40,8 @@ class Method:
         backbone: dict of arguments of `DinoLMBackbone`.
         sequence_length: int. Longest view.
         read_layers: tuple of ints, or `None`. The layers that a text's feature
-            is taken from when it is measured, where dev says that these are
-            better than those that it learned with.
+            is taken from when it is measured; `None` for those that it
+            learned with.
         start: `Method` of a backbone without blocks, or `None`. What is
             trained first; then the blocks come on top.
         start_steps: int, a multiple of 16. How long the start trains, but
@@ -261,7 +261,8 @@ MASKED = {
 # themselves beside what the blocks make of them: better for each of these
 # methods that was tried with the last layer alone.
 FIRST_LAST = {"pooled_layers": (0, -1)}
-# Once trained, the words alone are the better feature of a text.
+# Once trained, the words alone are the better feature of a text: so says dev
+# for all that were tried, which DinoLM without InfoNCE was not.
 EMBEDDINGS = {"pooled_layers": (0,)}
 
 UNTRAINED = {
