@@ -22,6 +22,16 @@ SKIPS: tuple[Skip, ...] = (
         "the backend itself cannot be missing",
     ),
     Skip(
+        "tensorflow",
+        "tests/without_tensorflow_test.py::*",
+        "CI's time; jax writes here too, and presets are read across backends",
+    ),
+    Skip(
+        "jax",
+        "tests/quality_test.py::test_a_run_trains_measures_and_goes_on",
+        "CI's time; it repeats `fit`, which is tested on each backend",
+    ),
+    Skip(
         "jax",
         "tests/models/dino_lm_test.py::test_trains_in_mixed_precision"
         "[[]mixed_float16]",
@@ -54,9 +64,12 @@ SKIPS: tuple[Skip, ...] = (
         for backend in ("jax", "tensorflow")
         for test in (
             "tests/curation/*",
+            "tests/package_test.py::test_ruff_finds_nothing",
             "tests/data/corpus_test.py::*",
             "tests/data/ppmi_embeddings_test.py::*",
             "tests/data/token_store_test.py::*",
+            "tests/data/view_dataset_test.py"
+            "::test_without_tensorflow_the_batches_are_the_same",
             "tests/examples_test.py"
             "::test_without_a_preset_they_say_how_to_make_one*",
         )
@@ -71,9 +84,17 @@ SKIPS: tuple[Skip, ...] = (
         for test in (
             "docstrings_test.py::test_example_runs"
             "[[]keras_dinolm.training.ablation.Ablation]",
-            "training/ablation_test.py::test_stopped_anywhere_it_ends_the_same",
-            "training/ablation_test.py"
-            "::test_finished_runs_are_not_repeated_and_more_may_be_added",
+            *(
+                f"training/ablation_test.py::{test}"
+                for test in (
+                    "test_stopped_anywhere_it_ends_the_same",
+                    "test_finished_runs_are_not_repeated_and_more_may_be_added",
+                    "test_a_change_may_be_a_function",
+                    "test_a_run_that_breaks_is_a_result",
+                    "test_one_that_breaks_before_a_checkpoint_is_measured*",
+                    "test_what_was_found_before_a_crash_is_not_forgotten",
+                )
+            ),
         )
     ),
     *(
@@ -89,6 +110,9 @@ SKIPS: tuple[Skip, ...] = (
             "test_all_objectives_report_their_terms",
             "test_continue_pretraining_measures_and_leaves_a_preset",
             "test_pictures_of_a_preset_with_heads",
+            "test_pretrain_refuses_a_feature_that_is_the_same_for_all",
+            "test_search_finds_a_document_by_its_own_words",
+            "test_classify_learns_and_saves",
         )
     ),
 )

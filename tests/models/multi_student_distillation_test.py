@@ -13,7 +13,7 @@ from tests.models.tiny import tokenizer
 O = kd.objectives  # noqa: E741
 STEPS = 6
 # Compiled programs of another extent may round otherwise.
-ATOL = 0.0 if keras.backend.backend() == "torch" else 1e-6
+ATOL = 0.0 if keras.backend.backend() == "torch" else 1e-5
 
 
 def make_teacher(**overrides):
