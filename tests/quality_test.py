@@ -155,7 +155,7 @@ def test_a_run_trains_measures_and_goes_on(workshop, tmp_path):
     assert scores("bag") == first
     # Intents are animals, each a word of its own.
     assert first["scores"]["snips_intent"] == 1
-    for name in ("untrained", "untrained_first_last"):
+    for name in methods.UNTRAINED:
         assert scores(name)["scores"]["snips_intent"] == 1
 
 

@@ -15,7 +15,6 @@ import json
 import os
 import pathlib
 import queue
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,8 +23,6 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BACKENDS = ("jax", "torch", "tensorflow")
-FASTEST = "torch"
-NICE = ["nice", "-n", "5"] if shutil.which("nice") else []
 COLUMNS = ("passed", "skipped", "failed", "errors", "deselected")
 
 
@@ -63,11 +60,8 @@ def run(backend, arguments, folder, threads):
     """Runs one backend, passes its lines on, returns its row of the table."""
     report = folder / f"{backend}.json"
     start = time.monotonic()
-    # One that takes long would end alone, on one core: what takes least gives
-    # way to the others.
-    patience = NICE if backend == FASTEST else []
     process = subprocess.Popen(
-        [*patience, sys.executable, "-m", "pytest", *arguments],
+        [sys.executable, "-m", "pytest", *arguments],
         cwd=ROOT,
         env=environment(backend, report, threads),
         stdin=subprocess.DEVNULL,

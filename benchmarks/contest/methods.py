@@ -271,6 +271,7 @@ UNTRAINED = {
         "untrained, first and last layer read",
         FIRST_LAST,
     ),
+    "untrained_last": ("untrained, last layer read", {"pooled_layers": (-1,)}),
 }
 
 # What the default starts with: embeddings that are counted, and then learn as a
