@@ -338,7 +338,7 @@ METHODS = {
         learning_rate=1e-3,
         momentum=(0.98, 0.995),
         # The text's feature is that of its embeddings, so that InfoNCE does
-        # not reach the blocks; XLA leaves these out where crops are read.
+        # not reach the blocks; they do not run where crops are read.
         backbone={**EMBEDDINGS, "layer_scale": 0.1},
         start=BAG,
         start_steps=992,

@@ -266,18 +266,26 @@ class DinoLM(PhasedModel):
 
         Returns:
             `{"student": {group: features}, "teacher": {group: features}}`,
-            features being `{"tokens": [B, V, L, D], "sequence": [B, V, D]}`.
+            features being `{"tokens": [B, V, L, D], "sequence": [B, V, D]}`;
+            `"tokens"` where they are read.
         """
         self.check_views(views)
         given = views.get(TEACHER_FEATURES)
         student, teacher = {}, {}
-        for network, group in self._passes:
+        for (network, group), read in self._passes.items():
+            is_masked = "masked_indices" in views[group]
+            needs_tokens = "all" in read or ("masked" in read and is_masked)
             if network == "student":
                 student[group] = self.student(
-                    views[group], masked=self.mask_student, training=training
+                    views[group],
+                    masked=self.mask_student,
+                    training=training,
+                    needs_tokens=needs_tokens,
                 )
             elif given is None:
-                teacher[group] = self.read_as_teacher(views[group])
+                teacher[group] = self.read_as_teacher(
+                    views[group], needs_tokens=needs_tokens
+                )
         return {"student": student, "teacher": teacher}
 
     def check_views(self, views):
@@ -290,18 +298,22 @@ class DinoLM(PhasedModel):
                 f"Received a batch with: {sorted(views)}"
             )
 
-    def read_as_teacher(self, view_group, num_layers=None):
+    def read_as_teacher(self, view_group, num_layers=None, needs_tokens=True):
         """The teacher's features of one view group, without gradient.
 
         Args:
             view_group: the group's arrays.
             num_layers: int. How many of its last layers to return; `None` for
                 what the active objectives read.
+            needs_tokens: boolean. As for `TextEncoder`.
         """
         if num_layers is None:
             num_layers = self.num_teacher_layers
         features = self.teacher(
-            view_group, training=False, num_layers=num_layers
+            view_group,
+            training=False,
+            num_layers=num_layers,
+            needs_tokens=needs_tokens,
         )
         return keras.tree.map_structure(ops.stop_gradient, features)
 
@@ -503,7 +515,7 @@ class DinoLM(PhasedModel):
         update = int(training.read_variable(model, self.updates, *args))
         self._last_update_read = update
         self._calls_since_read = 0
-        before = self._active_names, list(self._passes)
+        before = self._active_names, dict(self._passes)
         self._enter_phase(update)
         return (self._active_names, self._passes) != before
 
@@ -546,12 +558,20 @@ class DinoLM(PhasedModel):
         # Names, since Keras would take a list of layers for state to save.
         self._active_names = frozenset(o.name for o in active)
         wanted = set().union(*(reads[o.name] for o in active))
-        self._passes = [
+        passes = [
             (network, group)
             for network in ("student", "teacher")
             for group in self.roles
             if (network, group) in wanted
         ]
+        # Of which of their views the features of tokens are read.
+        self._passes = {
+            each: {o.reads_tokens for o in active if each in reads[o.name]}
+            for each in passes
+        }
+        # The statistics of features read all of a network's first group.
+        for each in dict(reversed(passes)).items():
+            self._passes[each] = {"all"}
         self.num_teacher_layers = max(o.num_teacher_layers for o in active)
         boundaries = [
             b

@@ -43,6 +43,9 @@ class TextEncoder(keras.layers.Layer):
         training: bool.
         num_layers: int. How many of the last blocks' features to return too;
             a `DinoLMBackbone` alone can.
+        needs_tokens: bool. With `False` and without `num_layers`, a
+            `DinoLMBackbone` runs only the blocks that its `pooled_layers`
+            need, and returns no `"tokens"`.
 
     Returns:
         A dictionary of `"tokens"`, float `[batch, length, hidden_dim]`, and
@@ -110,9 +113,9 @@ class TextEncoder(keras.layers.Layer):
                 backbone.pooled_dense.trainable = False
         self._takes_segments = "segment_ids" in backbone.input
         # A function, lest Keras count what it returns as another part.
-        self._with_layers = functools.cache(
-            functools.partial(_with_layers, backbone)
-        )
+        self._part = functools.cache(functools.partial(_part, backbone))
+        if self.pooler is None:
+            self._part(0)  # outside of any compiled step
         self.built = True
 
     @property
@@ -151,9 +154,9 @@ class TextEncoder(keras.layers.Layer):
                 f"backbone's layers, {self.backbone.num_layers}. "
                 f"Received: num_layers={num_layers}"
             )
-        self._with_layers(num_layers)  # outside of any compiled step
+        self._part(num_layers)  # outside of any compiled step
 
-    def call(self, inputs, training=None, num_layers=0):
+    def call(self, inputs, training=None, num_layers=0, needs_tokens=True):
         token_ids = inputs["token_ids"]
         padding_mask = inputs["padding_mask"]
         self._check_length(token_ids.shape[1])
@@ -162,7 +165,8 @@ class TextEncoder(keras.layers.Layer):
             features["segment_ids"] = ops.zeros_like(token_ids)
         if num_layers:
             self.check_num_layers(num_layers)
-            return self._with_layers(num_layers)(features, training=training)
+        if num_layers or (self.pooler is None and not needs_tokens):
+            return self._part(num_layers)(features, training=training)
         outputs = self.backbone(features, training=training)
         if self.pooler is None:
             return {
@@ -187,7 +191,9 @@ class TextEncoder(keras.layers.Layer):
                 f"token_ids with {length} tokens a row"
             )
 
-    def compute_output_spec(self, inputs, training=None, num_layers=0):
+    def compute_output_spec(
+        self, inputs, training=None, num_layers=0, needs_tokens=True
+    ):
         batch, length = inputs["token_ids"].shape
         self._check_length(length)
         dtype = self.compute_dtype
@@ -195,7 +201,9 @@ class TextEncoder(keras.layers.Layer):
             (batch, length, self.hidden_dim), dtype=dtype
         )
         sequence = keras.KerasTensor((batch, self.hidden_dim), dtype=dtype)
-        outputs = {"tokens": tokens, "sequence": sequence}
+        outputs = {"sequence": sequence}
+        if num_layers or needs_tokens or self.pooler is not None:
+            outputs["tokens"] = tokens
         if num_layers:
             self.check_num_layers(num_layers)
             outputs["layers"] = [tokens] * num_layers
@@ -241,18 +249,17 @@ class TextEncoder(keras.layers.Layer):
         return cls(**config)
 
 
-def _with_layers(backbone, num_layers):
-    """The backbone as a model that also returns its last layers.
+def _part(backbone, num_layers):
+    """The backbone as a model of the text's feature, and of its last layers.
 
     Not a `keras.Function`, which would run dropout as it was when the graph
     was made, whatever `training` is.
     """
-    outputs = {
-        "tokens": backbone.output["sequence_output"],
-        "sequence": backbone.output["pooled_output"],
-        "layers": backbone.layer_outputs[-num_layers:],
-    }
-    return keras.Model(backbone.input, outputs, name="layers")
+    outputs = {"sequence": backbone.output["pooled_output"]}
+    if num_layers:
+        outputs["tokens"] = backbone.output["sequence_output"]
+        outputs["layers"] = backbone.layer_outputs[-num_layers:]
+    return keras.Model(backbone.input, outputs, name="part")
 
 
 def _check_backbone(backbone):

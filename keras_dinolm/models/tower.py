@@ -57,7 +57,14 @@ class Tower(keras.layers.Layer):
                 self.prototypes[head].build((None, bottleneck_dim))
         self.built = True
 
-    def call(self, views, masked=False, training=None, num_layers=0):
+    def call(
+        self,
+        views,
+        masked=False,
+        training=None,
+        num_layers=0,
+        needs_tokens=True,
+    ):
         """Features of one view group.
 
         Args:
@@ -66,6 +73,7 @@ class Tower(keras.layers.Layer):
                 one.
             training: boolean.
             num_layers: int. How many of the encoder's last layers to return.
+            needs_tokens: boolean. As for `TextEncoder`.
 
         Returns:
             `{"tokens": [B, V, L, D], "sequence": [B, V, D]}`, and with
@@ -84,12 +92,14 @@ class Tower(keras.layers.Layer):
             },
             training=training,
             num_layers=num_layers,
+            needs_tokens=needs_tokens,
         )
         dim = self.encoder.hidden_dim
         outputs = {
-            "tokens": ops.reshape(features["tokens"], (*shape, dim)),
-            "sequence": ops.reshape(features["sequence"], (*shape[:2], dim)),
+            "sequence": ops.reshape(features["sequence"], (*shape[:2], dim))
         }
+        if "tokens" in features:
+            outputs["tokens"] = ops.reshape(features["tokens"], (*shape, dim))
         if num_layers:
             outputs["layers"] = [
                 ops.reshape(layer, (*shape, dim))

@@ -52,6 +52,7 @@ class FeatureRegression(Objective):
     """
 
     extra_metrics = ("regression_target_std", "regression_prediction_std")
+    reads_tokens = "masked"
 
     def __init__(self, num_layers=3, beta=4.0, **kwargs):
         super().__init__(**kwargs)

@@ -39,6 +39,8 @@ class KoLeo(Objective):
         [Spreading vectors for similarity search](https://arxiv.org/abs/1806.03198)
     """
 
+    reads_tokens = "none"
+
     def __init__(self, weight=0.1, across_views=False, **kwargs):
         kwargs.setdefault("name", "koleo")
         super().__init__(weight=weight, **kwargs)

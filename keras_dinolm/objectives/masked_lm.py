@@ -31,6 +31,8 @@ class MaskedLM(Objective):
         [BERT](https://arxiv.org/abs/1810.04805)
     """
 
+    reads_tokens = "masked"
+
     def reads(self, roles):
         return {("student", group) for group in _groups(roles)}
 

@@ -45,6 +45,7 @@ class MeanEntropyMaximization(Objective):
     """
 
     heads = ("sequence",)
+    reads_tokens = "none"
 
     def __init__(self, student_temperature=0.1, **kwargs):
         super().__init__(**kwargs)

@@ -16,7 +16,8 @@ class Features:
         views: dict of group name to the group's arrays, as `TextViews` gives
             them.
         student: dict of group name to `{"tokens": [B, V, L, D],
-            "sequence": [B, V, D]}`.
+            "sequence": [B, V, D]}`; `"tokens"` where an active objective
+            `reads_tokens`.
         teacher: the same for the teacher, without gradient; and `"layers"`,
             a list of the last layers' tokens `[B, V, L, D]`, if an active
             objective asks for them by `num_teacher_layers`.
@@ -170,6 +171,10 @@ class Objective(keras.layers.Layer):
     extra_metrics = ()
     # How many of the teacher's last layers it reads, beside the output.
     num_teacher_layers = 0
+    # Of which views it reads the features of tokens: "all", those that are
+    # "masked", or "none". Where none are read, blocks that a text's feature
+    # does not need do not run.
+    reads_tokens = "all"
 
     def __init__(self, weight=1.0, start=0, stop=None, **kwargs):
         # Keras would number the names of a second model, and with them the

@@ -13,6 +13,8 @@ class PairedViews(Objective):
         **kwargs: as for `Objective`.
     """
 
+    reads_tokens = "none"
+
     def __init__(self, group, num_pairs, **kwargs):
         super().__init__(**kwargs)
         self.group = group

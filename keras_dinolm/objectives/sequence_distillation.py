@@ -77,6 +77,7 @@ class SequenceDistillation(Objective):
     """
 
     heads = ("sequence",)
+    reads_tokens = "none"
     extra_metrics = (
         "teacher_entropy",
         "student_entropy",

@@ -49,6 +49,7 @@ class SimilarityDistillation(Objective):
     """
 
     extra_metrics = ("similarity_excess",)
+    reads_tokens = "none"
 
     def __init__(
         self, student_temperature=0.05, teacher_temperature=0.05, **kwargs

@@ -50,6 +50,7 @@ class TokenDistillation(Objective):
     """
 
     extra_metrics = ("token_teacher_entropy",)
+    reads_tokens = "masked"
 
     def __init__(
         self,

@@ -207,6 +207,49 @@ def test_objectives_act_between_start_and_stop_and_else_cost_nothing():
     assert passes[0] == student and passes[-1] == whole
 
 
+@pytest.mark.parametrize("pooled_layers", [(0,), (-1,)])
+def test_blocks_run_only_where_what_is_read_needs_them(
+    pooled_layers, monkeypatch
+):
+    model = tiny.model(
+        [O.MaskedLM(), O.InfoNCE(group="local")],
+        backbone_overrides={"pooled_layers": pooled_layers},
+    )
+    original = kd.layers.EncoderBlock.call
+    rows = []
+
+    def spy(self, x, *args, **kwargs):
+        rows.append(x.shape[0])
+        return original(self, x, *args, **kwargs)
+
+    monkeypatch.setattr(kd.layers.EncoderBlock, "call", spy)
+    views = tiny.batch()
+    found = model(views, training=True)["student"]
+    whole, crops = (
+        np.prod(views[group]["token_ids"].shape[:2])
+        for group in ("global", "local")
+    )
+    # Crops are not masked, so masked LM reads nothing of them.
+    assert rows == ([whole] if pooled_layers == (0,) else [whole, crops])
+    assert "tokens" in found["global"] and "tokens" not in found["local"]
+
+
+def test_leaving_token_features_out_changes_no_training():
+    runs = []
+    for reads_tokens in ("none", "all"):
+        info_nce = O.InfoNCE(group="local")
+        info_nce.reads_tokens = reads_tokens
+        model = compiled(
+            [O.MaskedLM(), info_nce],
+            backbone_overrides={"pooled_layers": (0,)},
+        )
+        for step in range(2):
+            model.train_on_batch(tiny.batch(step))
+        runs.append(everything(model))
+    for a, b in zip(*runs, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
 def test_schedules_count_updates_not_batches():
     weight = kd.schedules.Linear(0.0, 1.0, steps=10)
     model = compiled(

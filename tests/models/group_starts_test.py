@@ -35,7 +35,7 @@ def test_a_group_is_read_from_its_start_on():
     )
     assert model.phase == alone.phase
     both = [("student", "global"), ("teacher", "global")]
-    assert model._passes == both
+    assert list(model._passes) == both
 
     # The first update is that of a model without the group ...
     logs, expected = (

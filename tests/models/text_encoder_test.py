@@ -95,6 +95,28 @@ def test_declared_features_are_those_computed():
         )
 
 
+@pytest.mark.parametrize("pooled_layers", [(0,), (-1,)])
+def test_the_feature_of_a_text_alone(pooled_layers):
+    backbone = tiny.backbone(pooled_layers=pooled_layers, dropout=0.5)
+    encoder = TextEncoder(backbone)
+    inputs = tiny.rows(batch=2)
+    symbols = {
+        k: keras.KerasTensor(v.shape, dtype=v.dtype) for k, v in inputs.items()
+    }
+
+    def alone(training):
+        found = encoder(inputs, training=training, needs_tokens=False)
+        assert list(found) == ["sequence"]
+        return to_numpy(found["sequence"])
+
+    whole = to_numpy(encoder(inputs, training=False)["sequence"])
+    np.testing.assert_allclose(alone(False), whole, atol=1e-6)
+    assert np.abs(alone(True) - alone(True)).max() > 1e-3
+    declared = encoder(symbols, needs_tokens=False)
+    assert list(declared) == ["sequence"]
+    assert declared["sequence"].shape == whole.shape
+
+
 def test_other_backbones_are_refused_with_the_list_of_supported_ones():
     inputs = keras.Input((2,))
     other = keras_hub.models.Backbone(inputs, inputs)

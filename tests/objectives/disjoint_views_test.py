@@ -35,7 +35,7 @@ def test_each_network_reads_its_own_views_and_heads_are_tied_or_not(head):
         assert tuple(tower.heads) == heads
         kernels = [w for w in tower.weights if w.path.endswith("prototypes")]
         assert len(kernels) == len(heads)
-    assert model._passes == [("student", "part"), ("teacher", "whole")]
+    assert list(model._passes) == [("student", "part"), ("teacher", "whole")]
 
 
 def test_tied_heads_learn_from_every_pair_of_views():
