@@ -153,6 +153,8 @@ class Objective(keras.layers.Layer):
 
     @keras.saving.register_keras_serializable(package="mine")
     class MeanView(kd.objectives.Objective):
+        reads_tokens = "none"
+
         def reads(self, roles):
             return {("student", "global"), ("teacher", "global")}
 
@@ -191,6 +193,11 @@ class Objective(keras.layers.Layer):
             raise ValueError(
                 "Arguments `start` and `stop` are optimizer updates with "
                 f"0 <= start < stop. Received: start={start}, stop={stop}"
+            )
+        if self.reads_tokens not in ("all", "masked", "none"):
+            raise ValueError(
+                f"`{type(self).__name__}.reads_tokens` must be 'all', "
+                f"'masked' or 'none'. Received: {self.reads_tokens!r}"
             )
         self.weight = weight
         self.start = start

@@ -273,6 +273,10 @@ def test_masked_lm_predicts_the_hidden_tokens_with_the_tied_embedding():
             "student_temperature=0",
         ),
         (lambda: build(O.InfoNCE(group="other")), "group='other'"),
+        (
+            lambda: type("Mine", (O.Objective,), {"reads_tokens": True})(),
+            "Mine.reads_tokens.*'masked'.*True",
+        ),
     ],
 )
 def test_refuses(make, message):
