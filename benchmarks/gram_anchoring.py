@@ -144,7 +144,7 @@ def advance(args, folder, weight, begin, end, seed, tokens, tokenizer, tasks):
     for step in todo:
         row = {}
         if step:
-            history = kd.training.fit(
+            history = kd.runs.fit(
                 model,
                 make_dataset,
                 folder / "checkpoints",

@@ -120,7 +120,7 @@ def train(directory, steps, wide=False, callbacks=()):
     Returns:
         Dict of name to checksum, of everything that must be the same.
     """
-    from keras_dinolm.training.resume import fit
+    from keras_dinolm.runs.resume import fit
 
     model = build_model(wide)
     make_dataset = open_data(directory)

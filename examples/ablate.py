@@ -150,7 +150,7 @@ def main():
             numbers[heading] = history.get(name, [np.nan])[-1]
         return numbers
 
-    ablation = kd.training.Ablation(
+    ablation = kd.runs.Ablation(
         recipe,
         {name: CHANGES[name] for name in args.changes},
         measure,

@@ -102,7 +102,7 @@ def main():
     rows = {"untrained": measure(model, tokenizer, tasks)}
 
     # === Training ===
-    history = kd.training.fit(
+    history = kd.runs.fit(
         model,
         make_dataset,
         output / "checkpoints",

@@ -80,7 +80,7 @@ def main():
     make_dataset = Pairs(args, tokenizer, train)
     model = make_model(args, encoder)
     print(f"Training for {args.steps:,} steps of {args.batch_size} documents.")
-    kd.training.fit(
+    kd.runs.fit(
         model,
         make_dataset,
         output / "checkpoints",

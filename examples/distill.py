@@ -267,7 +267,7 @@ def fit(args, model, views, tokens, folder, steps, seed):
         )
 
     print(f"\n{folder}: {steps} steps", flush=True)
-    kd.training.fit(
+    kd.runs.fit(
         model,
         make_dataset,
         folder / "checkpoints",

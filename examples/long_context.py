@@ -87,7 +87,7 @@ def main():
         )
 
     # === The second phase ===
-    adaptation = kd.models.LongContextAdaptation(
+    adaptation = kd.recipes.LongContextAdaptation(
         model,
         views,
         factor=args.factor,
@@ -246,7 +246,7 @@ def train_long(args, adaptation, tokens, output):
 
 
 def fit(model, make_dataset, folder, steps):
-    kd.training.fit(
+    kd.runs.fit(
         model,
         make_dataset,
         folder,

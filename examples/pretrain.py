@@ -281,7 +281,7 @@ def train_start(args, tokenizer, tokens, steps, output):
 
 
 def fit(args, model, tokens, views, steps, checkpoints, batches=1):
-    return kd.training.fit(
+    return kd.runs.fit(
         model,
         lambda step: make_dataset(args, tokens, views, step, batches),
         checkpoints,

@@ -14,8 +14,10 @@ and imports neither Keras, keras-hub nor TensorFlow by itself:
     kd.layers      the parts of the network
     kd.optimizers  `adamw` with the field's defaults
     kd.schedules   values as functions of the optimizer update
-    kd.training    the per-backend training step, resumable `fit`, ablations
-    kd.callbacks   monitors, probes and safe checkpoints
+    kd.training    the training step of each backend, phases and guards
+    kd.runs        `fit` that resumes, checkpoints, ablations
+    kd.recipes     ways to train, each written once
+    kd.callbacks   monitors and probes
     kd.evaluation  k-NN, retrieval, probes, RankMe; `evaluate` runs nine tasks
     kd.pictures    token similarities, attention maps, prototype atlas
 """
@@ -35,7 +37,9 @@ _ROOMS = {
     "objectives": "keras_dinolm.objectives",
     "optimizers": "keras_dinolm.training.optimizers",
     "pictures": "keras_dinolm.pictures",
-    "schedules": "keras_dinolm.training.schedules",
+    "recipes": "keras_dinolm.recipes",
+    "runs": "keras_dinolm.runs",
+    "schedules": "keras_dinolm.schedules",
     "training": "keras_dinolm.training",
     "views": "keras_dinolm.views",
 }

@@ -88,7 +88,7 @@ SKIPS: tuple[Skip, ...] = (
         for backend in ("jax", "tensorflow")
         for test in (
             "docstrings_test.py::test_example_runs"
-            "[[]keras_dinolm.training.ablation.Ablation]",
+            "[[]keras_dinolm.runs.ablation.Ablation]",
             "training/ablation_test.py::test_stopped_anywhere_*",
             "training/ablation_test.py::test_finished_runs_are_not_repeated_*",
             "training/ablation_test.py::test_a_change_may_be_a_function",

@@ -194,7 +194,7 @@ def _train(workshop, method, seed, model, steps, folder, until=None):
             f"{label}: {epoch + 1} of 16, loss {logs['loss']:.3f}", flush=True
         )
     )
-    kd.training.fit(
+    kd.runs.fit(
         model,
         lambda step: workshop.dataset(method, seed, step),
         folder,

@@ -67,7 +67,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         on_failure: `"warn"`; `"stop"` to end training as well; `"roll_back"`
             to also restore the newest checkpoint from before the first sign.
         checkpoint: `Checkpoint` of this run, for `"roll_back"`.
-            `keras_dinolm.training.fit` gives its own.
+            `keras_dinolm.runs.fit` gives its own.
         min_feature_std: float. Limit for constant features, where 1 is
             isotropic. This and the next four lie in [0, 1); 0 switches the
             failure off.
@@ -167,7 +167,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         if self.on_failure == "roll_back" and self.checkpoint is None:
             raise ValueError(
                 "on_failure='roll_back' needs checkpoints to return to: train "
-                "by `keras_dinolm.training.fit`, or pass `checkpoint=` the "
+                "by `keras_dinolm.runs.fit`, or pass `checkpoint=` the "
                 "`Checkpoint` callback of this run."
             )
 

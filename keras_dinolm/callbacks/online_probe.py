@@ -20,7 +20,7 @@ class OnlineProbe(keras.callbacks.Callback):
     that come after this callback and for the `monitor` of `Checkpoint` (which
     wants the name in every epoch: probe within the first).
 
-    Under `keras_dinolm.training.fit`, a run that goes on knows what was
+    Under `keras_dinolm.runs.fit`, a run that goes on knows what was
     measured before it was stopped.
 
     Args:
@@ -40,7 +40,7 @@ class OnlineProbe(keras.callbacks.Callback):
         sequence_length: int or `None`. Where the embedder and the preset cut
             texts; `None` takes the default of `DinoLMTextPreprocessor`.
         checkpoint: `Checkpoint` of this run, whose count of batches is used.
-            `keras_dinolm.training.fit` gives its own.
+            `keras_dinolm.runs.fit` gives its own.
 
     Raises:
         ValueError: for arguments out of range, another model than a `DinoLM`
@@ -123,8 +123,8 @@ class OnlineProbe(keras.callbacks.Callback):
 
     def set_model(self, model):
         # Late, here and below: checkpoints can do without keras-hub.
-        from keras_dinolm.models.backbone import DinoLMBackbone
-        from keras_dinolm.models.dino_lm import DinoLM
+        from keras_dinolm.models.distillation.dino_lm import DinoLM
+        from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 
         if not isinstance(model, DinoLM) or not isinstance(
             model.learned().encoder.backbone, DinoLMBackbone
@@ -220,8 +220,10 @@ class OnlineProbe(keras.callbacks.Callback):
 
     def _make_embedder(self, model):
         """An embedder that shares the weights of what is learned."""
-        from keras_dinolm.models.text_embedder import DinoLMTextEmbedder
-        from keras_dinolm.models.text_preprocessor import DinoLMTextPreprocessor
+        from keras_dinolm.models.tasks.text_embedder import DinoLMTextEmbedder
+        from keras_dinolm.models.tasks.text_preprocessor import (
+            DinoLMTextPreprocessor,
+        )
 
         length = self.sequence_length
         options = {} if length is None else {"sequence_length": length}

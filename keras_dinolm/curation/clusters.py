@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 
-from keras_dinolm.data.corpus import progress
+from keras_dinolm.data.corpora.documents import progress
 from keras_dinolm.data.paths import write_atomically
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.arguments import check_integer

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 from keras_dinolm.curation.report import Report
-from keras_dinolm.data.corpus import read_texts
+from keras_dinolm.data.corpora.documents import read_texts
 from keras_dinolm.data.near_duplicates import find_near_duplicates
 
 # Below, MinHash misses pairs: it finds 88 % of those at 0.4, 58 % at 0.3.

@@ -9,13 +9,13 @@ import numpy as np
 
 from keras_dinolm.curation.passes import map_texts
 from keras_dinolm.curation.report import Report
-from keras_dinolm.data.corpus import to_documents
-from keras_dinolm.data.files import find_files
-from keras_dinolm.data.files import read_jsonl
-from keras_dinolm.data.files import read_text
-from keras_dinolm.data.ngrams import hash_ngrams
-from keras_dinolm.data.ngrams import split_words
+from keras_dinolm.data.corpora.documents import to_documents
+from keras_dinolm.data.corpora.files import find_files
+from keras_dinolm.data.corpora.files import read_jsonl
+from keras_dinolm.data.corpora.files import read_text
 from keras_dinolm.data.shard import split_sentences
+from keras_dinolm.text.ngrams import hash_ngrams
+from keras_dinolm.text.ngrams import split_words
 
 _TEXT = (".txt", ".md", ".rst", ".tsv", ".csv")
 _JSON = (".jsonl", ".ndjson")

@@ -4,7 +4,7 @@ import itertools
 import json
 import pathlib
 
-from keras_dinolm.data.corpus import read_texts
+from keras_dinolm.data.corpora.documents import read_texts
 from keras_dinolm.data.paths import write_atomically
 from keras_dinolm.data.shard import digest_texts
 

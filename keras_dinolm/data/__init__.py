@@ -4,13 +4,13 @@ Importing this imports no framework: worker processes and scripts that only
 prepare data start at once.
 """
 
-from keras_dinolm.data.corpus import Corpus as Corpus
-from keras_dinolm.data.corpus import Document as Document
+from keras_dinolm.data.corpora.documents import Corpus as Corpus
+from keras_dinolm.data.corpora.documents import Document as Document
+from keras_dinolm.data.corpora.files import read_jsonl as read_jsonl
+from keras_dinolm.data.corpora.files import read_text as read_text
+from keras_dinolm.data.corpora.installed import installed_docs as installed_docs
 from keras_dinolm.data.dataset import steps_per_epoch as steps_per_epoch
 from keras_dinolm.data.dataset import view_dataset as view_dataset
-from keras_dinolm.data.files import read_jsonl as read_jsonl
-from keras_dinolm.data.files import read_text as read_text
-from keras_dinolm.data.installed import installed_docs as installed_docs
 from keras_dinolm.data.near_duplicates import (
     find_near_duplicates as find_near_duplicates,
 )

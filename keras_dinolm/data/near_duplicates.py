@@ -17,8 +17,8 @@ import zlib
 
 import numpy as np
 
-from keras_dinolm.data.ngrams import hash_ngrams
-from keras_dinolm.data.ngrams import split_words
+from keras_dinolm.text.ngrams import hash_ngrams
+from keras_dinolm.text.ngrams import split_words
 
 _TRIPLE = 3
 # 32 bands of 3 rows: a pair of similarity 0.5 becomes a candidate with
@@ -56,7 +56,7 @@ def find_near_duplicates(texts, threshold=0.5, show_progress=False):
     kd.data.find_near_duplicates(texts)  # [None, None, 0]
     ```
     """
-    from keras_dinolm.data.corpus import progress
+    from keras_dinolm.data.corpora.documents import progress
 
     if not 0 < threshold <= 1:
         raise ValueError(

@@ -8,12 +8,12 @@ import keras
 import numpy as np
 
 from keras_dinolm.data.alternates import index_alternates
-from keras_dinolm.data.corpus import to_documents
-from keras_dinolm.data.encoder import Encoder
+from keras_dinolm.data.corpora.documents import to_documents
 from keras_dinolm.data.plan import block_order
 from keras_dinolm.data.plan import cut_windows
 from keras_dinolm.data.plan import gather_batch
 from keras_dinolm.data.plan import plan_block
+from keras_dinolm.text.encoder import Encoder
 from keras_dinolm.views.namespace import NUMPY
 
 # The block in use and the one that a reader ahead may want.

@@ -7,16 +7,16 @@ import numpy as np
 import tensorflow as tf
 
 from keras_dinolm.data.alternates import index_alternates
-from keras_dinolm.data.normalization import IDEOGRAPHS
-from keras_dinolm.data.normalization import MAX_WORD_LENGTH
-from keras_dinolm.data.normalization import NUM_CODE_POINTS
-from keras_dinolm.data.normalization import exceptions
 from keras_dinolm.data.plan import block_order
 from keras_dinolm.data.plan import cut_windows
 from keras_dinolm.data.plan import gather_batch
 from keras_dinolm.data.plan import plan_block
 from keras_dinolm.data.shard import alternates_paths
 from keras_dinolm.data.shard import shard_paths
+from keras_dinolm.text.normalization import IDEOGRAPHS
+from keras_dinolm.text.normalization import MAX_WORD_LENGTH
+from keras_dinolm.text.normalization import NUM_CODE_POINTS
+from keras_dinolm.text.normalization import exceptions
 from keras_dinolm.views.namespace import PipelineNamespace
 
 if not hasattr(tf, "data"):

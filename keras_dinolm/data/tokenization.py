@@ -10,8 +10,7 @@ import sys
 import threading
 import warnings
 
-from keras_dinolm.data.corpus import read_documents
-from keras_dinolm.data.encoder import Encoder
+from keras_dinolm.data.corpora.documents import read_documents
 from keras_dinolm.data.paths import write_atomically
 from keras_dinolm.data.shard import digest_texts
 from keras_dinolm.data.shard import read_header
@@ -20,6 +19,7 @@ from keras_dinolm.data.shard import write_shard
 from keras_dinolm.data.token_store import HEADER
 from keras_dinolm.data.token_store import VERSION
 from keras_dinolm.data.token_store import TokenStore
+from keras_dinolm.text.encoder import Encoder
 
 # Below, starting processes takes longer than the work.
 _WORTH_A_PROCESS = 2_000_000

@@ -2,10 +2,10 @@
 
 import collections
 
-from keras_dinolm.data.corpus import read_documents
-from keras_dinolm.data.encoder import SUFFIX_INDICATOR
-from keras_dinolm.data.encoder import UNKNOWN
-from keras_dinolm.data.normalization import normalize
+from keras_dinolm.data.corpora.documents import read_documents
+from keras_dinolm.text.encoder import SUFFIX_INDICATOR
+from keras_dinolm.text.encoder import UNKNOWN
+from keras_dinolm.text.normalization import normalize
 
 
 def train_tokenizer(
@@ -58,8 +58,8 @@ def train_tokenizer(
     """
     import tokenizers
 
-    from keras_dinolm.models.tokenizer import SPECIAL_TOKENS
-    from keras_dinolm.models.tokenizer import DinoLMTokenizer
+    from keras_dinolm.models.tasks.tokenizer import SPECIAL_TOKENS
+    from keras_dinolm.models.tasks.tokenizer import DinoLMTokenizer
 
     if strip_accents is None:
         strip_accents = lowercase

@@ -15,8 +15,8 @@ import sys
 def main():
     # Parallel over processes, not inside of them.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    from keras_dinolm.data.encoder import Encoder
     from keras_dinolm.data.shard import write_shard
+    from keras_dinolm.text.encoder import Encoder
 
     # Whatever else prints must not end up between the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")

@@ -3,30 +3,39 @@
 Importing this registers the classes that keras-hub's `from_preset` needs.
 """
 
-from keras_dinolm.models.backbone import SIZES as SIZES
-from keras_dinolm.models.backbone import DinoLMBackbone as DinoLMBackbone
-from keras_dinolm.models.dino_lm import DinoLM as DinoLM
-from keras_dinolm.models.extend_context import extend_context as extend_context
-from keras_dinolm.models.extend_depth import extend_depth as extend_depth
-from keras_dinolm.models.long_context_adaptation import (
-    LongContextAdaptation as LongContextAdaptation,
-)
-from keras_dinolm.models.multi_student_distillation import (
+from keras_dinolm.models.distillation.dino_lm import DinoLM as DinoLM
+from keras_dinolm.models.distillation.multi_student_distillation import (
     MultiStudentDistillation as MultiStudentDistillation,
 )
-from keras_dinolm.models.multi_teacher_distillation import (
+from keras_dinolm.models.distillation.multi_teacher_distillation import (
     MultiTeacherDistillation as MultiTeacherDistillation,
 )
-from keras_dinolm.models.preset_files import check_preset as check_preset
-from keras_dinolm.models.presets import export_preset as export_preset
-from keras_dinolm.models.text_classifier import (
+from keras_dinolm.models.encoder.backbone import SIZES as SIZES
+from keras_dinolm.models.encoder.backbone import (
+    DinoLMBackbone as DinoLMBackbone,
+)
+from keras_dinolm.models.encoder.extend_context import (
+    extend_context as extend_context,
+)
+from keras_dinolm.models.encoder.extend_depth import (
+    extend_depth as extend_depth,
+)
+from keras_dinolm.models.encoder.text_encoder import TextEncoder as TextEncoder
+from keras_dinolm.models.presets.export_preset import (
+    export_preset as export_preset,
+)
+from keras_dinolm.models.presets.preset_files import (
+    check_preset as check_preset,
+)
+from keras_dinolm.models.tasks.text_classifier import (
     DinoLMTextClassifier as DinoLMTextClassifier,
 )
-from keras_dinolm.models.text_embedder import (
+from keras_dinolm.models.tasks.text_embedder import (
     DinoLMTextEmbedder as DinoLMTextEmbedder,
 )
-from keras_dinolm.models.text_encoder import TextEncoder as TextEncoder
-from keras_dinolm.models.text_preprocessor import (
+from keras_dinolm.models.tasks.text_preprocessor import (
     DinoLMTextPreprocessor as DinoLMTextPreprocessor,
 )
-from keras_dinolm.models.tokenizer import DinoLMTokenizer as DinoLMTokenizer
+from keras_dinolm.models.tasks.tokenizer import (
+    DinoLMTokenizer as DinoLMTokenizer,
+)

@@ -5,7 +5,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_dinolm.data.corpus import to_documents
+from keras_dinolm.data.corpora.documents import to_documents
 from keras_dinolm.layers.validation import check_positive
 
 # Tokens shown on either side of a token.

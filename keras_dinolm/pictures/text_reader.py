@@ -9,11 +9,11 @@ import numpy as np
 
 from keras_dinolm.layers.validation import check_positive
 from keras_dinolm.models import TextEncoder
-from keras_dinolm.models.preset_files import check_preset
-from keras_dinolm.models.preset_heads import has_heads
-from keras_dinolm.models.preset_heads import load_tower
-from keras_dinolm.models.text_embedder import padded_length
-from keras_dinolm.models.tower import Tower
+from keras_dinolm.models.distillation.tower import Tower
+from keras_dinolm.models.presets.preset_files import check_preset
+from keras_dinolm.models.presets.preset_heads import has_heads
+from keras_dinolm.models.presets.preset_heads import load_tower
+from keras_dinolm.models.tasks.text_embedder import padded_length
 from keras_dinolm.pictures.attention_probabilities import attention_model
 from keras_dinolm.pictures.attention_probabilities import predict_attention
 from keras_dinolm.pictures.pieces import CLS

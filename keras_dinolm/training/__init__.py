@@ -1,14 +1,8 @@
-"""The training step of each backend, schedules, resuming, ablations."""
+"""The training step of each backend, phases, guards and optimizers."""
 
-from keras_dinolm.training.ablation import Ablation as Ablation
 from keras_dinolm.training.optimizer_group import (
     OptimizerGroup as OptimizerGroup,
 )
-from keras_dinolm.training.resume import fit as fit
-from keras_dinolm.training.schedules import Cosine as Cosine
-from keras_dinolm.training.schedules import Delayed as Delayed
-from keras_dinolm.training.schedules import Linear as Linear
-from keras_dinolm.training.schedules import Warmup as Warmup
 from keras_dinolm.training.skipped_step_guard import (
     SkippedStepGuard as SkippedStepGuard,
 )

@@ -6,7 +6,7 @@ import re
 import keras
 from keras import ops
 
-from keras_dinolm.training import schedules
+from keras_dinolm.schedules import schedules
 
 NO_DECAY = (
     r"(^|/)bias$",

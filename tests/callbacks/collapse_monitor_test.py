@@ -247,7 +247,7 @@ def script():
 
 
 def test_one_real_collapse_is_named_and_rolled_back(tmp_path):
-    from keras_dinolm.callbacks.checkpoint import Checkpoint
+    from keras_dinolm.runs.checkpoint import Checkpoint
 
     collapse = script()
     checkpoint = Checkpoint(tmp_path, save_every=5, keep=1)

@@ -33,7 +33,7 @@ def build():
 
 def fit(model, steps, directory, callbacks=()):
     """Trains from the start, or goes on from the folder."""
-    return kd.training.fit(
+    return kd.runs.fit(
         model,
         lambda start: tiny.Batches(9 - start, start),
         directory,

@@ -8,11 +8,11 @@ import warnings
 import numpy as np
 import pytest
 
-from keras_dinolm.data.corpus import Document
-from keras_dinolm.data.corpus import to_documents
-from keras_dinolm.data.files import read_jsonl
-from keras_dinolm.data.files import read_text
-from keras_dinolm.data.installed import installed_docs
+from keras_dinolm.data.corpora.documents import Document
+from keras_dinolm.data.corpora.documents import to_documents
+from keras_dinolm.data.corpora.files import read_jsonl
+from keras_dinolm.data.corpora.files import read_text
+from keras_dinolm.data.corpora.installed import installed_docs
 from keras_dinolm.data.near_duplicates import find_near_duplicates
 
 
@@ -271,7 +271,7 @@ def test_cache_is_used_and_a_damaged_one_replaced(tmp_path, monkeypatch):
     first = list(installed_docs("all", minimum_characters=20, **options))
     (cached,) = tmp_path.glob("installed_docs-*.json.gz")
     monkeypatch.setattr(
-        "keras_dinolm.data.installed._collect",
+        "keras_dinolm.data.corpora.installed._collect",
         lambda *_: pytest.fail("read the sources again"),
     )
     again = installed_docs("all", minimum_characters=20, **options)

@@ -322,7 +322,7 @@ import sys
 import keras_dinolm.data
 heavy = {"tensorflow", "keras", "keras_hub", "jax", "torch"} & set(sys.modules)
 assert not heavy, heavy
-import keras_dinolm.data.shard, keras_dinolm.data.encoder
+import keras_dinolm.data.shard, keras_dinolm.text.encoder
 heavy = {"tensorflow", "keras", "keras_hub", "jax", "torch"} & set(sys.modules)
 assert not heavy, heavy
 """

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dinolm.models.backbone import SIZES
-from keras_dinolm.models.backbone import DinoLMBackbone
+from keras_dinolm.models.encoder.backbone import SIZES
+from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from tests.models import tiny
 
 

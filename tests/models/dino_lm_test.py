@@ -423,7 +423,9 @@ def test_steps_per_execution_changes_nothing():
 
 
 def test_feature_statistics_are_those_of_all_features_seen():
-    from keras_dinolm.models.feature_statistics import FeatureStatistics
+    from keras_dinolm.models.distillation.feature_statistics import (
+        FeatureStatistics,
+    )
 
     rng = np.random.default_rng(0)
     metric = FeatureStatistics(6)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import keras_dinolm as kd
-from keras_dinolm.models.lora import enable_lora
-from keras_dinolm.models.lora import merged_values
+from keras_dinolm.models.encoder.lora import enable_lora
+from keras_dinolm.models.encoder.lora import merged_values
 from tests import tiny
 from tests.gradients import compiled
 from tests.models import tiny as tiny_models
@@ -156,7 +156,7 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(trained, tmp_path):
     made, _ = trained
 
     def go_on():
-        kd.training.fit(
+        kd.runs.fit(
             made,
             lambda start: tiny.Batches(4 - start, start),
             tmp_path,

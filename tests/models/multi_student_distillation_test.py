@@ -83,7 +83,7 @@ def make_dataset(start_step):
 
 
 def fit(model, directory, callbacks=()):
-    return kd.training.fit(
+    return kd.runs.fit(
         model,
         make_dataset,
         directory,

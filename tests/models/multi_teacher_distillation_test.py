@@ -111,7 +111,7 @@ def make_dataset(start_step):
 
 
 def fit(model, directory, steps):
-    return kd.training.fit(
+    return kd.runs.fit(
         model, make_dataset, directory, steps=steps, steps_per_epoch=4,
         save_every=3, verbose=0,
     )  # fmt: skip

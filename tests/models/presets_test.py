@@ -11,13 +11,13 @@ import keras_hub
 import numpy as np
 import pytest
 
-from keras_dinolm.models import preset_files
-from keras_dinolm.models.backbone import DinoLMBackbone
-from keras_dinolm.models.preset_files import check_preset
-from keras_dinolm.models.presets import export_preset
-from keras_dinolm.models.text_embedder import DinoLMTextEmbedder
-from keras_dinolm.models.text_encoder import TextEncoder
-from keras_dinolm.models.tokenizer import DinoLMTokenizer
+from keras_dinolm.models.encoder.backbone import DinoLMBackbone
+from keras_dinolm.models.encoder.text_encoder import TextEncoder
+from keras_dinolm.models.presets import preset_files
+from keras_dinolm.models.presets.export_preset import export_preset
+from keras_dinolm.models.presets.preset_files import check_preset
+from keras_dinolm.models.tasks.text_embedder import DinoLMTextEmbedder
+from keras_dinolm.models.tasks.tokenizer import DinoLMTokenizer
 from tests.models import tiny
 
 BACKENDS = ["jax", "torch", "tensorflow"]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf  # feeds any backend
 
-from keras_dinolm.models.presets import export_preset
-from keras_dinolm.models.text_classifier import DinoLMTextClassifier
-from keras_dinolm.models.text_encoder import TextEncoder
-from keras_dinolm.models.text_preprocessor import DinoLMTextPreprocessor
+from keras_dinolm.models.encoder.text_encoder import TextEncoder
+from keras_dinolm.models.presets.export_preset import export_preset
+from keras_dinolm.models.tasks.text_classifier import DinoLMTextClassifier
+from keras_dinolm.models.tasks.text_preprocessor import DinoLMTextPreprocessor
 from tests.models import tiny
 
 TEXTS = ["good fox", "bad dog", "the good cat", "a bad quick fox"] * 2

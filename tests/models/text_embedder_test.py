@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from keras_dinolm.layers.encoder_block import EncoderBlock
-from keras_dinolm.models.preset_files import check_preset
-from keras_dinolm.models.preset_files import is_of_keras_hub
-from keras_dinolm.models.presets import export_preset
-from keras_dinolm.models.text_embedder import DinoLMTextEmbedder
-from keras_dinolm.models.text_embedder import padded_length
-from keras_dinolm.models.text_encoder import TextEncoder
-from keras_dinolm.models.text_preprocessor import DinoLMTextPreprocessor
+from keras_dinolm.models.encoder.text_encoder import TextEncoder
+from keras_dinolm.models.presets.export_preset import export_preset
+from keras_dinolm.models.presets.preset_files import check_preset
+from keras_dinolm.models.presets.preset_files import is_of_keras_hub
+from keras_dinolm.models.tasks.text_embedder import DinoLMTextEmbedder
+from keras_dinolm.models.tasks.text_embedder import padded_length
+from keras_dinolm.models.tasks.text_preprocessor import DinoLMTextPreprocessor
 from tests.models import tiny
 
 WORDS = tiny.VOCABULARY[5:-2]

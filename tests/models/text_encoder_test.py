@@ -5,8 +5,8 @@ import keras_hub
 import numpy as np
 import pytest
 
-from keras_dinolm.models.text_encoder import STOCK_BACKBONES
-from keras_dinolm.models.text_encoder import TextEncoder
+from keras_dinolm.models.encoder.text_encoder import STOCK_BACKBONES
+from keras_dinolm.models.encoder.text_encoder import TextEncoder
 from tests.gradients import compiled
 from tests.layers.arrays import to_numpy
 from tests.models import tiny

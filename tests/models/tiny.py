@@ -3,8 +3,8 @@
 import keras_hub
 import numpy as np
 
-from keras_dinolm.models.backbone import DinoLMBackbone
-from keras_dinolm.models.tokenizer import DinoLMTokenizer
+from keras_dinolm.models.encoder.backbone import DinoLMBackbone
+from keras_dinolm.models.tasks.tokenizer import DinoLMTokenizer
 
 WORDS = "the a quick brown fox jumps over lazy dog cat good bad ##es ."
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS.split()]

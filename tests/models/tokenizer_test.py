@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import keras_dinolm as kd
-from keras_dinolm.data import normalization
-from keras_dinolm.data.encoder import Encoder
-from keras_dinolm.models.backbone import DinoLMBackbone
-from keras_dinolm.models.tokenizer import DinoLMTokenizer
+from keras_dinolm.models.encoder.backbone import DinoLMBackbone
+from keras_dinolm.models.tasks.tokenizer import DinoLMTokenizer
+from keras_dinolm.text import normalization
+from keras_dinolm.text.encoder import Encoder
 
 OPTIONS = [(True, True), (False, False), (True, False), (False, True)]
 

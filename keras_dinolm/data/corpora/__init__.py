@@ -1,0 +1,1 @@
+"""Documents, and where they come from."""

@@ -1,0 +1,1 @@
+"""Students, their teachers, and how one learns from the other."""

@@ -1,0 +1,175 @@
+"""One of the two networks: an encoder and its projection heads."""
+
+import keras
+from keras import ops
+
+from keras_dinolm.layers import ProjectionHead
+from keras_dinolm.layers import Prototypes
+from keras_dinolm.models.encoder.lora import merged_values
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class Tower(keras.layers.Layer):
+    """Encoder, projection heads and prototypes: a student or a teacher.
+
+    Args:
+        encoder: `TextEncoder`.
+        heads: tuple of strings, the names of the heads.
+        num_prototypes: int. K, the same for every head.
+        head_hidden_dim: int. Width of the heads' hidden layers.
+        bottleneck_dim: int. Width of the normalised feature that is compared
+            with the prototypes.
+        **kwargs: as for `keras.layers.Layer`.
+    """
+
+    def __init__(
+        self,
+        encoder,
+        heads,
+        num_prototypes,
+        head_hidden_dim,
+        bottleneck_dim,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.heads = tuple(heads)
+        self.num_prototypes = num_prototypes
+        self.head_hidden_dim = head_hidden_dim
+        self.bottleneck_dim = bottleneck_dim
+        self.projections = {}
+        self.prototypes = {}
+        for head in self.heads:
+            self.projections[head] = ProjectionHead(
+                head_hidden_dim,
+                bottleneck_dim,
+                dtype=self.dtype_policy,
+                name=f"{head}_head",
+            )
+            self.prototypes[head] = Prototypes(
+                num_prototypes,
+                dtype=self.dtype_policy,
+                name=f"{head}_prototypes",
+            )
+        with keras.name_scope(self.name):
+            for head in self.heads:
+                self.projections[head].build((None, encoder.hidden_dim))
+                self.prototypes[head].build((None, bottleneck_dim))
+        self.built = True
+
+    def call(
+        self,
+        views,
+        masked=False,
+        training=None,
+        num_layers=0,
+        needs_tokens=True,
+    ):
+        """Features of one view group.
+
+        Args:
+            views: the group's arrays, as `TextViews` gives them.
+            masked: boolean. Whether to read the masked text where there is
+                one.
+            training: boolean.
+            num_layers: int. How many of the encoder's last layers to return.
+            needs_tokens: boolean. As for `TextEncoder`.
+
+        Returns:
+            `{"tokens": [B, V, L, D], "sequence": [B, V, D]}`, and with
+            `num_layers` `"layers"`, a list of as many like `"tokens"`.
+        """
+        ids = views["token_ids"]
+        if masked:
+            ids = views.get("masked_token_ids", ids)
+        shape = ops.shape(ids)
+        features = self.encoder(
+            {
+                "token_ids": ops.reshape(ids, (-1, shape[-1])),
+                "padding_mask": ops.reshape(
+                    views["padding_mask"], (-1, shape[-1])
+                ),
+            },
+            training=training,
+            num_layers=num_layers,
+            needs_tokens=needs_tokens,
+        )
+        dim = self.encoder.hidden_dim
+        outputs = {
+            "sequence": ops.reshape(features["sequence"], (*shape[:2], dim))
+        }
+        if "tokens" in features:
+            outputs["tokens"] = ops.reshape(features["tokens"], (*shape, dim))
+        if num_layers:
+            outputs["layers"] = [
+                ops.reshape(layer, (*shape, dim))
+                for layer in features["layers"]
+            ]
+        return outputs
+
+    def project(self, head, features):
+        """Float32 unit vectors `[..., bottleneck_dim]` of features."""
+        return self.projections[head](features)
+
+    def logits(self, head, features):
+        """Float32 scores `[..., K]` of features `[..., D]`."""
+        return self.prototypes[head](self.project(head, features))
+
+    def factors(self, head, features):
+        """What the logits are the product of, for those too large to hold.
+
+        Args:
+            head: string.
+            features: `[..., D]`.
+
+        Returns:
+            `(projected, prototypes)`, float32 of shapes `[..., d]` and
+            `[d, K]`.
+        """
+        projected = ops.cast(self.project(head, features), "float32")
+        return projected, self.prototypes[head].directions()
+
+    def freeze(self):
+        """Makes all of it a constant of training."""
+        self.trainable = False
+        # Loading restores the flags of layers, not those of their variables,
+        # and a flag that is set already does not reach them again.
+        for variable in self.weights:
+            variable.trainable = False
+
+    def clone(self, name):
+        """Makes an independent, trainable tower with equal weights.
+
+        What LoRA learned is in its weights.
+        """
+        copy = type(self)(
+            self.encoder.clone(),
+            self.heads,
+            self.num_prototypes,
+            self.head_hidden_dim,
+            self.bottleneck_dim,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+        copy.set_weights(
+            [ops.convert_to_numpy(value) for value in merged_values(self)]
+        )
+        return copy
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "heads": list(self.heads),
+            "num_prototypes": self.num_prototypes,
+            "head_hidden_dim": self.head_hidden_dim,
+            "bottleneck_dim": self.bottleneck_dim,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        config["encoder"] = keras.saving.deserialize_keras_object(
+            config["encoder"]
+        )
+        return cls(**config)

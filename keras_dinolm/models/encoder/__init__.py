@@ -1,0 +1,1 @@
+"""Networks that read token ids: backbones, and what changes them."""

@@ -1,0 +1,336 @@
+"""The encoder that the library trains."""
+
+import keras
+import keras_hub
+from keras import initializers
+
+from keras_dinolm.layers.encoder_block import NORM_EPSILON
+from keras_dinolm.layers.encoder_block import EncoderBlock
+from keras_dinolm.layers.poolers import get_pooler
+from keras_dinolm.layers.registers import Registers
+from keras_dinolm.layers.rotary import RotaryTables
+from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.layers.validation import check_rate
+from keras_dinolm.models.presets.preset_files import check_preset
+
+# Heads have 64 features, the feed-forward layer is four times as wide.
+SIZES = {
+    "nano": {"num_layers": 2, "num_heads": 2, "hidden_dim": 128},
+    "tiny": {"num_layers": 4, "num_heads": 2, "hidden_dim": 128},
+    "mini": {"num_layers": 4, "num_heads": 4, "hidden_dim": 256},
+    "small": {"num_layers": 6, "num_heads": 6, "hidden_dim": 384},
+    "base": {"num_layers": 12, "num_heads": 12, "hidden_dim": 768},
+    "large": {"num_layers": 24, "num_heads": 16, "hidden_dim": 1024},
+}
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class DinoLMBackbone(keras_hub.models.Backbone):
+    """A pre-norm text encoder with registers and rotary positions.
+
+    Rows of token ids become one feature per token and one per sequence.
+    Positions are relative (RoPE), so there is no longest sequence, though
+    features are best up to the lengths seen in training;
+    `LongContextAdaptation` goes on at longer ones. How much padding a row
+    carries does not change its features. The pooler is a part of the
+    backbone, so that its weights, where it has any, travel with a preset.
+
+    Args:
+        vocabulary_size: int. Rows of the token embedding.
+        num_layers: int. Encoder blocks; with 0 a bag of embeddings, see
+            `extend_depth`.
+        num_heads: int. Attention heads; must divide `hidden_dim`.
+        hidden_dim: int. Size of the features.
+        intermediate_dim: int. Width of the feed-forward layers.
+        num_registers: int. Learned tokens before the sequence, which the
+            output leaves out; 0 for none.
+        activation: `"gelu"` (exact) or `"swiglu"`.
+        layer_scale: float or `None`. Gain of the residual branches at the
+            start; `None` for no `LayerScale`. Encoders of 12 layers and more
+            that train for long start as low as 1e-5.
+        dropout: float in [0, 1). On the embeddings and on the output of each
+            residual branch.
+        drop_path_rate: float in [0, 1). Probability that a sample skips a
+            residual branch.
+        pooling: `"mean"` over the real tokens, `"cls"`, or `"attention"`
+            (learned weights, which start as the mean).
+        pooled_layers: tuple of ints. The layers whose token features, each
+            through the norm of the output, are averaged before they are
+            pooled: 0 the embeddings, `i` what block `i` gives, counted from
+            1, and -1 the last. `(0, -1)` is the first-last average: what a
+            text is about is in its words, and blocks that learn to predict
+            tokens do not keep all of it. No loss on the text's feature
+            reaches blocks above these layers.
+        embedding_stddev: float. Standard deviation of the token embeddings at
+            the start. Drawn from a plain normal: Keras' `TruncatedNormal`
+            of 0.02 has a standard deviation of 0.0176.
+        max_wavelength: float. Longest period of the rotary positions.
+        scaling_factor: float. Rotary positions are divided by it; see
+            `extend_context`.
+        position_jitter: float, at least 1. In training, the rotary positions
+            of a batch are multiplied by a random number between its inverse
+            and it; see `kd.layers.RotaryTables`.
+        remat: bool. Compute each block again in the backward pass, and keep
+            only its input: memory for about a third more time. Gradients are
+            the same, dropout included.
+        dtype: string or `keras.DTypePolicy` for computation and weights.
+        **kwargs: `name` and `trainable`.
+
+    Returns:
+        The model maps `{"token_ids": int [batch, length], "padding_mask":
+        bool [batch, length]}` (`True` at real tokens) to `{"sequence_output":
+        float [batch, length, hidden_dim], "pooled_output": float [batch,
+        hidden_dim]}`.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import keras_dinolm as kd
+
+    backbone = kd.models.DinoLMBackbone.from_size("nano", vocabulary_size=100)
+    features = backbone({
+        "token_ids": np.ones((2, 12), "int32"),
+        "padding_mask": np.ones((2, 12), "bool"),
+    })
+    features["pooled_output"].shape  # (2, 128)
+    ```
+
+    References:
+        - [DINOv2](https://arxiv.org/abs/2304.07193)
+        - [Vision Transformers Need Registers](https://arxiv.org/abs/2309.16588)
+        - [RoFormer](https://arxiv.org/abs/2104.09864)
+        - [BERT-flow](https://arxiv.org/abs/2011.05864) (first-last average)
+    """
+
+    def __init__(
+        self,
+        vocabulary_size,
+        num_layers,
+        num_heads,
+        hidden_dim,
+        intermediate_dim,
+        num_registers=4,
+        activation="gelu",
+        layer_scale=0.1,
+        dropout=0.0,
+        drop_path_rate=0.0,
+        pooling="mean",
+        pooled_layers=(-1,),
+        embedding_stddev=0.02,
+        max_wavelength=10_000.0,
+        scaling_factor=1.0,
+        position_jitter=1.0,
+        remat=False,
+        dtype=None,
+        **kwargs,
+    ):
+        check_positive("vocabulary_size", vocabulary_size)
+        if num_layers != 0:
+            check_positive("num_layers", num_layers)
+        check_positive("num_heads", num_heads)
+        check_rate("dropout", dropout)
+        check_rate("drop_path_rate", drop_path_rate)
+        if hidden_dim % (2 * num_heads):
+            raise ValueError(
+                "`hidden_dim / num_heads` must be an even integer: rotary "
+                "positions rotate pairs of features of a head. Received: "
+                f"hidden_dim={hidden_dim}, num_heads={num_heads}"
+            )
+        pooled_layers = _pooled_layers(pooled_layers, num_layers)
+
+        # === Layers ===
+        self.token_embedding = keras_hub.layers.ReversibleEmbedding(
+            input_dim=vocabulary_size,
+            output_dim=hidden_dim,
+            embeddings_initializer=initializers.RandomNormal(
+                stddev=embedding_stddev
+            ),
+            dtype=dtype,
+            name="token_embedding",
+        )
+        self.embedding_dropout = keras.layers.Dropout(
+            dropout, dtype=dtype, name="embedding_dropout"
+        )
+        self.registers = Registers(num_registers, dtype=dtype, name="registers")
+        self.rotary_tables = RotaryTables(
+            hidden_dim // num_heads,
+            num_prefix_tokens=num_registers,
+            max_wavelength=max_wavelength,
+            scaling_factor=scaling_factor,
+            position_jitter=position_jitter,
+            dtype=dtype,
+            name="rotary_tables",
+        )
+        self.blocks = [
+            EncoderBlock(
+                num_heads=num_heads,
+                intermediate_dim=intermediate_dim,
+                activation=activation,
+                dropout=dropout,
+                drop_path_rate=drop_path_rate,
+                layer_scale=layer_scale,
+                remat=remat,
+                dtype=dtype,
+                name=f"block_{index}",
+            )
+            for index in range(num_layers)
+        ]
+        self.output_norm = keras.layers.LayerNormalization(
+            epsilon=NORM_EPSILON, dtype=dtype, name="output_norm"
+        )
+        self.pooler = get_pooler(
+            pooling,
+            dtype=dtype,
+            name="pooler",
+            **({"num_heads": num_heads} if pooling == "attention" else {}),
+        )
+
+        # === Functional Model ===
+        token_ids = keras.Input(shape=(None,), dtype="int32", name="token_ids")
+        padding_mask = keras.Input(
+            shape=(None,), dtype="bool", name="padding_mask"
+        )
+        x = self.embedding_dropout(self.token_embedding(token_ids))
+        x, attention_mask = self.registers(x, padding_mask)
+        cos, sin = self.rotary_tables(x)
+        layers = [x[:, num_registers:]]
+        for block in self.blocks:
+            x = block(x, attention_mask=attention_mask, cos=cos, sin=sin)
+            layers.append(x[:, num_registers:])
+        normed = {
+            index: self.output_norm(layers[index])
+            for index in {-1, *pooled_layers}
+        }
+        pooled = [normed[index] for index in pooled_layers]
+        if len(pooled) > 1:
+            average = keras.layers.Average(dtype=dtype, name="layer_average")
+            pooled = [average(pooled)]
+        super().__init__(
+            inputs={"token_ids": token_ids, "padding_mask": padding_mask},
+            outputs={
+                "sequence_output": normed[-1],
+                "pooled_output": self.pooler(*pooled, padding_mask),
+            },
+            dtype=dtype,
+            **kwargs,
+        )
+
+        # A function, lest Keras look for state in a list of tensors.
+        self._layer_outputs = lambda: layers[1:]
+
+        # === Config ===
+        self.vocabulary_size = vocabulary_size
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.hidden_dim = hidden_dim
+        self.intermediate_dim = intermediate_dim
+        self.num_registers = num_registers
+        self.activation = activation
+        self.layer_scale = layer_scale
+        self.dropout = dropout
+        self.drop_path_rate = drop_path_rate
+        self.pooling = pooling
+        self.pooled_layers = pooled_layers
+        self.embedding_stddev = embedding_stddev
+        self.max_wavelength = max_wavelength
+        self.scaling_factor = scaling_factor
+        self.position_jitter = position_jitter
+        self.remat = remat
+
+    @property
+    def layer_outputs(self):
+        """Symbolic features of the tokens after each block, first to last.
+
+        The residual stream, before the norm of the output and without
+        registers. As with any Keras model, they make one that gives them:
+
+        ```python
+        import keras
+        import keras_dinolm as kd
+
+        backbone = kd.models.DinoLMBackbone.from_size("nano", 100)
+        layers = keras.Model(backbone.input, backbone.layer_outputs)
+        ```
+        """
+        return self._layer_outputs()
+
+    @classmethod
+    def from_size(cls, name, vocabulary_size, **overrides):
+        """Makes a backbone of one of the named sizes.
+
+        Args:
+            name: `"nano"` 2x128 (layers x features), `"tiny"` 4x128,
+                `"mini"` 4x256, `"small"` 6x384, `"base"` 12x768 or
+                `"large"` 24x1024.
+            vocabulary_size: int, e.g. `tokenizer.vocabulary_size()`.
+            **overrides: any argument of the constructor. With
+                `activation="swiglu"` the feed-forward layers get two thirds
+                of the width (a multiple of 8), and so cost the same.
+
+        Returns:
+            A `DinoLMBackbone`.
+
+        Raises:
+            ValueError: if there is no size of that name.
+        """
+        if name not in SIZES:
+            raise ValueError(
+                f"Argument `name` must be one of {tuple(SIZES)}. "
+                f"Received: name={name!r}"
+            )
+        config = {**SIZES[name], **overrides}
+        width = 4 * config["hidden_dim"]
+        if config.get("activation") == "swiglu":
+            width = -(-2 * width // (3 * 8)) * 8
+        config.setdefault("intermediate_dim", width)
+        return cls(vocabulary_size=vocabulary_size, **config)
+
+    @classmethod
+    def from_preset(cls, preset, load_weights=True, **kwargs):
+        check_preset(preset)
+        # keras-hub takes no `pathlib.Path`.
+        return super().from_preset(str(preset), load_weights, **kwargs)
+
+    def default_lora_layer_names(self):
+        return ["query_key_value"]
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            {
+                "vocabulary_size": self.vocabulary_size,
+                "num_layers": self.num_layers,
+                "num_heads": self.num_heads,
+                "hidden_dim": self.hidden_dim,
+                "intermediate_dim": self.intermediate_dim,
+                "num_registers": self.num_registers,
+                "activation": self.activation,
+                "layer_scale": self.layer_scale,
+                "dropout": self.dropout,
+                "drop_path_rate": self.drop_path_rate,
+                "pooling": self.pooling,
+                "pooled_layers": self.pooled_layers,
+                "embedding_stddev": self.embedding_stddev,
+                "max_wavelength": self.max_wavelength,
+                "scaling_factor": self.scaling_factor,
+                "position_jitter": self.position_jitter,
+                "remat": self.remat,
+            }
+        )
+        return config
+
+
+def _pooled_layers(layers, num_layers):
+    """Checked; the last layer as -1, by whichever name it came."""
+    allowed = range(-1, num_layers + 1)
+    layers = tuple(layers) if isinstance(layers, (list, tuple)) else (layers,)
+    if not layers or any(layer not in allowed for layer in layers):
+        raise ValueError(
+            "Argument `pooled_layers` must name one layer or more, each from "
+            f"0 (the embeddings) to num_layers={num_layers}, or -1 for the "
+            f"last. Received: pooled_layers={layers}"
+        )
+    # Without blocks the embeddings are the last.
+    named = [-1 if layer == num_layers else layer for layer in layers]
+    return tuple(dict.fromkeys(named))

@@ -1,0 +1,89 @@
+"""A trained backbone whose rotary positions are made for longer texts."""
+
+from keras_dinolm.models.encoder.backbone import DinoLMBackbone
+
+ROPE = ("ntk", "interpolation", "extrapolation")
+
+
+def extend_context(backbone, factor, rope="ntk", position_jitter=None):
+    """Makes a backbone for texts that are `factor` times as long.
+
+    Beyond the lengths of its training, an encoder meets angles between far
+    tokens that it has never seen. Rescaled, those of long texts fall into the
+    range it knows:
+
+    - `"interpolation"` divides all positions by `factor`. Neighbours, too,
+      come closer than they ever were.
+    - `"ntk"` stretches the longest period by `factor` and the others by less,
+      the shortest not at all, so that neighbours stay where they were: with d
+      the size of a head, `max_wavelength` is multiplied by
+      `factor ** (d / (d - 2))`.
+    - `"extrapolation"` leaves the angles as they are.
+
+    The weights stay as they are. Features are good after a little training
+    at the new lengths, see `LongContextAdaptation`.
+
+    Args:
+        backbone: `DinoLMBackbone`.
+        factor: number, at least 1.
+        rope: `"ntk"`, `"interpolation"` or `"extrapolation"`.
+        position_jitter: float, see `kd.layers.RotaryTables`. `None` keeps the
+            backbone's own.
+
+    Returns:
+        A new `DinoLMBackbone` with equal weights.
+
+    Raises:
+        ValueError: if an argument is out of range, or the backbone is of a
+            class with learned positions.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    backbone = kd.models.DinoLMBackbone.from_size("nano", 1_000)
+    longer = kd.models.extend_context(backbone, factor=4)
+    longer.max_wavelength  # 41827.1
+    ```
+
+    References:
+        - [Position Interpolation](https://arxiv.org/abs/2306.15595)
+        - [YaRN](https://arxiv.org/abs/2309.00071) (NTK-aware interpolation)
+    """
+    if not isinstance(backbone, DinoLMBackbone):
+        raise ValueError(
+            "`extend_context` rescales the rotary positions of a "
+            "`DinoLMBackbone`; keras-hub's encoders have learned positions, "
+            "and none beyond their `max_sequence_length`. Received: "
+            f"backbone of class {type(backbone).__name__}"
+        )
+    if not factor >= 1:
+        raise ValueError(
+            "Argument `factor` must be at least 1: how many times as long the "
+            f"texts become. Received: factor={factor}"
+        )
+    config = backbone.get_config()
+    if rope == "ntk":
+        dim = backbone.hidden_dim // backbone.num_heads
+        if dim == 2:
+            raise ValueError(
+                "rope='ntk' stretches the periods but the shortest, and heads "
+                "of two features have but one. Use rope='interpolation'. "
+                f"Received: hidden_dim={backbone.hidden_dim}, "
+                f"num_heads={backbone.num_heads}"
+            )
+        config["max_wavelength"] *= factor ** (dim / (dim - 2))
+    elif rope == "interpolation":
+        config["scaling_factor"] *= factor
+    elif rope != "extrapolation":
+        raise ValueError(
+            f"Argument `rope` must be one of {ROPE}. Received: rope={rope!r}"
+        )
+    if position_jitter is not None:
+        config["position_jitter"] = position_jitter
+    # As all copies, whatever a frozen teacher's is.
+    config["trainable"] = True
+    longer = type(backbone).from_config(config)
+    longer.set_weights(backbone.get_weights())
+    return longer

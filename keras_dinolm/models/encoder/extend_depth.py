@@ -1,0 +1,103 @@
+"""A trained backbone with more blocks on top."""
+
+from keras_dinolm.models.encoder.backbone import DinoLMBackbone
+
+ALWAYS = {"dropout", "drop_path_rate", "position_jitter", "remat", "name"}
+# What blocks have weights of, or compute by; and which of them is pooled.
+OF_BLOCKS = {
+    "num_heads",
+    "intermediate_dim",
+    "activation",
+    "num_registers",
+    "pooled_layers",
+}
+
+
+def extend_depth(backbone, num_layers, layer_scale=0.0, **overrides):
+    """Makes a deeper backbone that starts with the features of a shallow one.
+
+    A step of a shallow encoder costs a fraction of one of a deep encoder, and
+    much of what the deep one learns first, the shallow one learns as well.
+    Without any block (`num_layers=0`) it is a bag of embeddings. So training
+    may begin with a shallow encoder and go on with a deep one.
+
+    New blocks come after the old ones. Their residual branches start at a
+    gain of `layer_scale`: at 0 the features stay as they are, and the new
+    blocks fade in as they learn.
+
+    Args:
+        backbone: `DinoLMBackbone`.
+        num_layers: int, more than the backbone has. Blocks of the new one.
+        layer_scale: float. Gain of the new branches at the start.
+        **overrides: other arguments of the constructor that leave the
+            features as they are: `dropout`, `drop_path_rate`,
+            `position_jitter`, `remat`, `name`; of a backbone without blocks
+            also `num_heads`, `intermediate_dim`, `activation`,
+            `num_registers` and `pooled_layers`.
+
+    Returns:
+        A new `DinoLMBackbone` with the weights of the old one, and more.
+
+    Raises:
+        ValueError: if there are no more layers than before, or an override
+            would change the features.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    bag = kd.models.DinoLMBackbone.from_size(
+        "nano", vocabulary_size=1_000, num_layers=0, num_registers=0
+    )
+    # ... train it, then
+    deep = kd.models.extend_depth(bag, num_layers=2, num_registers=4)
+    ```
+
+    References:
+        - [Net2Net](https://arxiv.org/abs/1511.05641)
+        - [Efficient Training of BERT by Progressively
+          Stacking](https://proceedings.mlr.press/v97/gong19a.html)
+        - [ReZero](https://arxiv.org/abs/2003.04887)
+    """
+    if not isinstance(backbone, DinoLMBackbone):
+        raise ValueError(
+            "`extend_depth` adds blocks to a `DinoLMBackbone`. Received: "
+            f"backbone of class {type(backbone).__name__}"
+        )
+    if num_layers <= backbone.num_layers:
+        raise ValueError(
+            "Argument `num_layers` must be more than the backbone has, "
+            f"{backbone.num_layers}. Received: num_layers={num_layers}"
+        )
+    if layer_scale is None or (
+        backbone.num_layers and backbone.layer_scale is None
+    ):
+        raise ValueError(
+            "New blocks fade in by their `layer_scale`, so it must be a "
+            "number, for the backbone too if it has blocks. Received: "
+            f"layer_scale={layer_scale}, of the backbone "
+            f"{backbone.layer_scale}"
+        )
+    free = ALWAYS if backbone.num_layers else ALWAYS | OF_BLOCKS
+    if backbone.pooling == "attention":
+        free = free - {"num_heads"}  # the pooler has as many
+    if set(overrides) - free:
+        raise ValueError(
+            f"Overrides must be among {', '.join(sorted(free))}, which leave "
+            f"the features of the backbone as they are. Received: {overrides}"
+        )
+    config = {
+        **backbone.get_config(),
+        # As all copies, whatever a frozen teacher's is.
+        "trainable": True,
+        "num_layers": num_layers,
+        "layer_scale": layer_scale,
+        **overrides,
+    }
+    deeper = type(backbone).from_config(config)
+    for layer in backbone.layers:
+        # Registers that no block has read are not worth keeping.
+        if backbone.num_layers or layer is not backbone.registers:
+            deeper.get_layer(layer.name).set_weights(layer.get_weights())
+    return deeper

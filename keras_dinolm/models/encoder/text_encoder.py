@@ -1,0 +1,274 @@
+"""One face for every encoder that can be trained."""
+
+import functools
+
+import keras
+import keras_hub
+from keras import ops
+
+from keras_dinolm.layers.poolers import get_pooler
+from keras_dinolm.models.encoder.backbone import DinoLMBackbone
+from keras_dinolm.models.encoder.lora import merged_values
+
+# keras-hub's text encoders: tokens see both sides, so a masked token can be
+# predicted, and a mean over tokens is a feature of the whole.
+STOCK_BACKBONES = (
+    keras_hub.models.BertBackbone,
+    keras_hub.models.RobertaBackbone,
+    keras_hub.models.XLMRobertaBackbone,
+    keras_hub.models.DistilBertBackbone,
+    keras_hub.models.AlbertBackbone,
+    keras_hub.models.ElectraBackbone,
+    keras_hub.models.DebertaV3Backbone,
+)
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class TextEncoder(keras.layers.Layer):
+    """Token and sequence features from any supported backbone.
+
+    Backbones differ in what they take (segment ids or not) and return (one
+    tensor or a dictionary). Objectives and models see this layer alone.
+
+    Args:
+        backbone: a `DinoLMBackbone`, or one of keras-hub's encoders: BERT,
+            RoBERTa, XLM-R, DistilBERT, ALBERT, ELECTRA, DeBERTaV3.
+        pooling: `"mean"` or `"cls"` for keras-hub's encoders (`None` is
+            `"mean"`). A `DinoLMBackbone` brings its own pooler: leave `None`.
+        **kwargs: as for `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: dictionary of `"token_ids"`, int `[batch, length]`, and
+            `"padding_mask"`, bool `[batch, length]`, `True` at real tokens.
+        training: bool.
+        num_layers: int. How many of the last blocks' features to return too;
+            a `DinoLMBackbone` alone can.
+        needs_tokens: bool. With `False` and without `num_layers`, a
+            `DinoLMBackbone` runs only the blocks that its `pooled_layers`
+            need, and returns no `"tokens"`.
+
+    Returns:
+        A dictionary of `"tokens"`, float `[batch, length, hidden_dim]`, and
+        `"sequence"`, float `[batch, hidden_dim]`. With `num_layers`, also
+        `"layers"`, a list of as many tensors like `"tokens"`: what comes out
+        of the last blocks, before the final norm, the very last at the end.
+
+    Raises:
+        ValueError: if `backbone` is of another class, or `pooling` does not
+            go with it.
+
+    Example:
+
+    ```python
+    import keras_hub
+    import numpy as np
+    import keras_dinolm as kd
+
+    bert = keras_hub.models.BertBackbone(
+        vocabulary_size=100, num_layers=2, num_heads=2, hidden_dim=16,
+        intermediate_dim=32,
+    )
+    encoder = kd.models.TextEncoder(bert)
+    features = encoder({
+        "token_ids": np.ones((2, 5), "int32"),
+        "padding_mask": np.ones((2, 5), "bool"),
+    })
+    features["sequence"].shape  # (2, 16)
+    ```
+    """
+
+    def __init__(self, backbone, pooling=None, **kwargs):
+        _check_backbone(backbone)
+        # The backbone's own policy: this layer casts nothing.
+        kwargs.setdefault("dtype", backbone.dtype_policy)
+        super().__init__(**kwargs)
+        self.backbone = backbone
+        self.pooling = pooling
+        if isinstance(backbone, DinoLMBackbone):
+            if pooling not in (None, backbone.pooling):
+                raise ValueError(
+                    "A `DinoLMBackbone` pools by itself, so that its pooler "
+                    "is saved with it. Leave `pooling=None` here and build "
+                    f"the backbone with pooling={pooling!r}. Received: "
+                    f"pooling={pooling!r}, backbone.pooling="
+                    f"{backbone.pooling!r}"
+                )
+            self.pooler = None
+        else:
+            if pooling not in (None, "mean", "cls"):
+                raise ValueError(
+                    "Argument `pooling` must be 'mean', 'cls' or None for a "
+                    "keras-hub backbone: its preset has no place for the "
+                    "weights of another pooler. Use a `DinoLMBackbone` for "
+                    f"these. Received: pooling={pooling!r}, backbone of class "
+                    f"{type(backbone).__name__}"
+                )
+            self.pooler = get_pooler(
+                pooling or "mean", dtype=self.dtype_policy, name="pooler"
+            )
+            # The dense pooler of next-sentence prediction is not used here;
+            # frozen, it keeps what it was, with no decay and no warning
+            # about a missing gradient.
+            if hasattr(backbone, "pooled_dense"):
+                backbone.pooled_dense.trainable = False
+        self._takes_segments = "segment_ids" in backbone.input
+        # A function, lest Keras count what it returns as another part.
+        self._part = functools.cache(functools.partial(_part, backbone))
+        if self.pooler is None:
+            self._part(0)  # outside of any compiled step
+        self.built = True
+
+    @property
+    def hidden_dim(self):
+        """Size of the features."""
+        return self.backbone.hidden_dim
+
+    @property
+    def token_embedding(self):
+        """The `ReversibleEmbedding` of the token ids."""
+        return self.backbone.token_embedding
+
+    @property
+    def vocabulary_size(self):
+        """How many token ids the backbone knows."""
+        return self.token_embedding.input_dim
+
+    @property
+    def max_sequence_length(self):
+        """The longest row the backbone takes, or `None` for any length."""
+        return getattr(self.backbone, "max_sequence_length", None)
+
+    def check_num_layers(self, num_layers):
+        """Raises unless `call` can return features of so many layers."""
+        if not isinstance(self.backbone, DinoLMBackbone):
+            raise ValueError(
+                "Only a `DinoLMBackbone` gives the features of its layers; "
+                f"`{type(self.backbone).__name__}` gives those of the last. "
+                "Train a `DinoLMBackbone`, or compare the last layer "
+                "(`TokenDistillation`). Received: "
+                f"num_layers={num_layers}"
+            )
+        if num_layers > self.backbone.num_layers:
+            raise ValueError(
+                "Argument `num_layers` must be at most the number of the "
+                f"backbone's layers, {self.backbone.num_layers}. "
+                f"Received: num_layers={num_layers}"
+            )
+        self._part(num_layers)  # outside of any compiled step
+
+    def call(self, inputs, training=None, num_layers=0, needs_tokens=True):
+        token_ids = inputs["token_ids"]
+        padding_mask = inputs["padding_mask"]
+        self._check_length(token_ids.shape[1])
+        features = {"token_ids": token_ids, "padding_mask": padding_mask}
+        if self._takes_segments:
+            features["segment_ids"] = ops.zeros_like(token_ids)
+        if num_layers:
+            self.check_num_layers(num_layers)
+        if num_layers or (self.pooler is None and not needs_tokens):
+            return self._part(num_layers)(features, training=training)
+        outputs = self.backbone(features, training=training)
+        if self.pooler is None:
+            return {
+                "tokens": outputs["sequence_output"],
+                "sequence": outputs["pooled_output"],
+            }
+        if isinstance(outputs, dict):
+            outputs = outputs["sequence_output"]
+        return {
+            "tokens": outputs,
+            "sequence": self.pooler(outputs, padding_mask),
+        }
+
+    def _check_length(self, length):
+        limit = self.max_sequence_length
+        if length is not None and limit is not None and length > limit:
+            raise ValueError(
+                f"`{type(self.backbone).__name__}` has positions for at most "
+                f"{limit} tokens. Make shorter views "
+                f"(`TextViews(sequence_length={limit})`), or build the "
+                f"backbone with `max_sequence_length={length}`. Received: "
+                f"token_ids with {length} tokens a row"
+            )
+
+    def compute_output_spec(
+        self, inputs, training=None, num_layers=0, needs_tokens=True
+    ):
+        batch, length = inputs["token_ids"].shape
+        self._check_length(length)
+        dtype = self.compute_dtype
+        tokens = keras.KerasTensor(
+            (batch, length, self.hidden_dim), dtype=dtype
+        )
+        sequence = keras.KerasTensor((batch, self.hidden_dim), dtype=dtype)
+        outputs = {"sequence": sequence}
+        if num_layers or needs_tokens or self.pooler is not None:
+            outputs["tokens"] = tokens
+        if num_layers:
+            self.check_num_layers(num_layers)
+            outputs["layers"] = [tokens] * num_layers
+        return outputs
+
+    def clone(self, **kwargs):
+        """Makes an independent encoder with equal weights.
+
+        The copy is trainable, whatever this one is: a frozen teacher gives
+        an encoder that can be fine-tuned. What LoRA learned is in its weights.
+
+        Args:
+            **kwargs: replace entries of the configuration, such as `name`.
+
+        Returns:
+            A `TextEncoder`.
+        """
+        config = {**self.get_config(), **kwargs}
+        config["trainable"] = True
+        backbone = dict(config["backbone"])
+        backbone["config"] = {**backbone["config"], "trainable": True}
+        config["backbone"] = backbone
+        copy = type(self).from_config(config)
+        copy.set_weights(
+            [ops.convert_to_numpy(value) for value in merged_values(self)]
+        )
+        return copy
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "pooling": self.pooling,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        if isinstance(config["backbone"], dict):
+            config["backbone"] = keras.saving.deserialize_keras_object(
+                config["backbone"]
+            )
+        return cls(**config)
+
+
+def _part(backbone, num_layers):
+    """The backbone as a model of the text's feature, and of its last layers.
+
+    Not a `keras.Function`, which would run dropout as it was when the graph
+    was made, whatever `training` is.
+    """
+    outputs = {"sequence": backbone.output["pooled_output"]}
+    if num_layers:
+        outputs["tokens"] = backbone.output["sequence_output"]
+        outputs["layers"] = backbone.layer_outputs[-num_layers:]
+    return keras.Model(backbone.input, outputs, name="part")
+
+
+def _check_backbone(backbone):
+    if isinstance(backbone, (DinoLMBackbone, *STOCK_BACKBONES)):
+        return
+    names = ", ".join(cls.__name__ for cls in STOCK_BACKBONES)
+    raise ValueError(
+        "Argument `backbone` must be a `DinoLMBackbone` or one of keras-hub's "
+        f"text encoders: {names}. Others (decoders, encoder-decoders, "
+        "encoders of images) have no token features that see both sides. "
+        f"Received: backbone={backbone!r} (of type {type(backbone)})"
+    )

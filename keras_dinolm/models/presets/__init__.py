@@ -1,0 +1,1 @@
+"""Folders from which encoders are loaded again."""

@@ -1,0 +1,102 @@
+"""Writing an encoder and its tokenizer as a keras-hub preset."""
+
+import warnings
+
+from keras_dinolm.models.encoder.backbone import DinoLMBackbone
+from keras_dinolm.models.presets.preset_files import check_preset
+from keras_dinolm.models.presets.preset_files import replace_folder
+from keras_dinolm.models.presets.preset_heads import save_heads
+
+
+def export_preset(
+    encoder, tokenizer, directory, sequence_length=None, heads=None
+):
+    """Writes a preset that keras-hub's `from_preset` loads.
+
+    A `DinoLMBackbone` loads after `import keras_dinolm.models`, as backbone,
+    tokenizer, text classifier and text embedder. An encoder with a backbone
+    and a tokenizer of keras-hub's own loads in plain keras-hub, without this
+    package. The folder appears at once when it is whole; a preset that was
+    there before is replaced.
+
+    Args:
+        encoder: `TextEncoder`. What is written is trainable, even if this is
+            a frozen teacher.
+        tokenizer: keras-hub tokenizer that the encoder was trained with.
+        directory: string or path. New, empty, or an older preset.
+        sequence_length: int. What preprocessors cut and pad texts to by
+            default. Defaults to that of `DinoLMTextPreprocessor`. Presets of
+            stock backbones hold no preprocessor, only keras-hub's defaults.
+        heads: `Tower` whose projection heads and prototypes are written as
+            well, or `None`. Loaders of the encoder pay no attention to them.
+
+    Raises:
+        ValueError: if tokenizer and encoder differ in their vocabulary.
+        FileExistsError: if `directory` holds something else.
+
+    Example:
+
+    ```python
+    import keras_hub
+    import keras_dinolm as kd
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = kd.models.DinoLMTokenizer([*special, "good", "bad"])
+    backbone = kd.models.DinoLMBackbone.from_size(
+        "nano", tokenizer.vocabulary_size()
+    )
+    encoder = kd.models.TextEncoder(backbone)
+    kd.models.export_preset(encoder, tokenizer, "my_preset")
+
+    backbone = keras_hub.models.Backbone.from_preset("my_preset")
+    ```
+    """
+    _check_vocabulary(encoder, tokenizer)
+    backbone = encoder.clone().backbone
+    ours = isinstance(backbone, DinoLMBackbone)
+    if not ours and _lives_here(tokenizer):
+        warnings.warn(
+            f"The tokenizer is a `{type(tokenizer).__name__}`: backbone and "
+            "weights of this preset load in plain keras-hub, the tokenizer "
+            "only after `import keras_dinolm.models`. Train with keras-hub's "
+            f"tokenizer for `{type(backbone).__name__}` to avoid that.",
+            stacklevel=2,
+        )
+    with replace_folder(directory) as folder:
+        backbone.save_to_preset(str(folder))
+        if ours:
+            # Not above: the preprocessor needs the tokenizer class, and that
+            # needs the backbone class.
+            from keras_dinolm.models.tasks.text_preprocessor import (
+                DinoLMTextPreprocessor,
+            )
+
+            options = {}
+            if sequence_length is not None:
+                options["sequence_length"] = sequence_length
+            preprocessor = DinoLMTextPreprocessor(tokenizer, **options)
+            preprocessor.save_to_preset(str(folder))
+        else:
+            tokenizer.save_to_preset(str(folder))
+        if heads is not None:
+            save_heads(heads, folder)
+        check_preset(folder)
+
+
+def _lives_here(instance):
+    return type(instance).__module__.startswith("keras_dinolm.")
+
+
+def _check_vocabulary(encoder, tokenizer):
+    known, used = encoder.vocabulary_size, tokenizer.vocabulary_size()
+    # Stock backbones may have unused rows at the end; ours are made for
+    # their tokenizer.
+    exact = isinstance(encoder.backbone, DinoLMBackbone)
+    if used > known or (exact and used != known):
+        raise ValueError(
+            "`tokenizer` and `encoder` do not belong together: the tokenizer "
+            f"has {used} tokens, the token embedding {known} rows. Pass the "
+            "tokenizer that the encoder was trained with, or build the "
+            "backbone with "
+            "`vocabulary_size=tokenizer.vocabulary_size()`."
+        )

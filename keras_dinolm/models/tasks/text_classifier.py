@@ -1,0 +1,98 @@
+"""A keras-hub text classifier on a `DinoLMBackbone`."""
+
+import keras
+import keras_hub
+
+from keras_dinolm.models.encoder.backbone import DinoLMBackbone
+from keras_dinolm.models.presets.preset_files import check_preset
+from keras_dinolm.models.tasks.string_inputs import StringInputs
+from keras_dinolm.models.tasks.text_preprocessor import DinoLMTextPreprocessor
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class DinoLMTextClassifier(StringInputs, keras_hub.models.TextClassifier):
+    """Classifies texts: a linear head on the pooled features.
+
+    `fit`, `predict` and `evaluate` take raw strings. Set
+    `classifier.backbone.trainable = False` to train the head alone.
+
+    Args:
+        backbone: `DinoLMBackbone`.
+        num_classes: int. Number of classes.
+        preprocessor: `DinoLMTextPreprocessor`, or `None` if inputs come
+            preprocessed.
+        activation: of the output. `None` gives logits.
+        dropout: float in [0, 1). On the pooled features, in training.
+        **kwargs: as for `keras_hub.models.TextClassifier`.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = kd.models.DinoLMTokenizer([*special, "good", "bad"])
+    backbone = kd.models.DinoLMBackbone.from_size(
+        "nano", tokenizer.vocabulary_size()
+    )
+    # Or `DinoLMTextClassifier.from_preset("my_preset", num_classes=2)`.
+    classifier = kd.models.DinoLMTextClassifier(
+        backbone,
+        num_classes=2,
+        preprocessor=kd.models.DinoLMTextPreprocessor(tokenizer, 8),
+    )
+    classifier.fit(["good", "bad"], [1, 0], verbose=0)
+    classifier.predict(["good"], verbose=0).shape  # (1, 2)
+    ```
+    """
+
+    backbone_cls = DinoLMBackbone
+    preprocessor_cls = DinoLMTextPreprocessor
+
+    def __init__(
+        self,
+        backbone,
+        num_classes,
+        preprocessor=None,
+        activation=None,
+        dropout=0.1,
+        **kwargs,
+    ):
+        # === Layers ===
+        self.backbone = backbone
+        self.preprocessor = preprocessor
+        self.output_dropout = keras.layers.Dropout(
+            dropout, dtype=backbone.dtype_policy, name="output_dropout"
+        )
+        # Logits in float32: losses do not go with half precision.
+        self.output_dense = keras.layers.Dense(
+            num_classes, activation=activation, dtype="float32", name="logits"
+        )
+
+        # === Functional Model ===
+        inputs = backbone.input
+        pooled = backbone(inputs)["pooled_output"]
+        outputs = self.output_dense(self.output_dropout(pooled))
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+
+        # === Config ===
+        self.num_classes = num_classes
+        self.activation = keras.activations.get(activation)
+        self.dropout = dropout
+
+    @classmethod
+    def from_preset(cls, preset, load_weights=True, **kwargs):
+        check_preset(preset)
+        # keras-hub takes no `pathlib.Path`.
+        return super().from_preset(str(preset), load_weights, **kwargs)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            {
+                "num_classes": self.num_classes,
+                "activation": keras.activations.serialize(self.activation),
+                "dropout": self.dropout,
+            }
+        )
+        return config

@@ -1,0 +1,89 @@
+"""From strings to the rows that a `DinoLMBackbone` reads."""
+
+import keras
+import keras_hub
+
+from keras_dinolm.models.encoder.backbone import DinoLMBackbone
+from keras_dinolm.models.tasks.tokenizer import DinoLMTokenizer
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class DinoLMTextPreprocessor(
+    keras_hub.models.TextClassifierPreprocessor,
+    keras_hub.models.TextEmbedderPreprocessor,
+):
+    """Tokenizes, adds `[CLS]`, cuts and pads: `[CLS] a text [PAD] [PAD]`.
+
+    The rows look as views do in training, which have no `[SEP]` at the end.
+    A pair of texts (a tuple of two batches) becomes `[CLS] first [SEP]
+    second`, for classifiers that learn what the separator means. Classifier
+    and embedder share this class, so that the one preprocessor of a preset,
+    with its `sequence_length`, serves both. Runs inside `tf.data`, and as
+    plain Python without TensorFlow.
+
+    Args:
+        tokenizer: `DinoLMTokenizer`.
+        sequence_length: int, at least 2. Tokens a row, `[CLS]` included.
+            Texts beyond are cut. Defaults to 128, as views in training.
+        truncate: `"round_robin"` or `"waterfall"`. How a pair shares a row
+            that is too short for both.
+        **kwargs: as for `keras_hub.models.Preprocessor`.
+
+    Call arguments:
+        x: string, list of strings, string tensor, or a tuple of these.
+        y: labels, passed through.
+        sample_weight: weights, passed through.
+
+    Returns:
+        `{"token_ids": int32 [batch, sequence_length], "padding_mask": bool
+        [batch, sequence_length]}`, with `y` and `sample_weight` if given.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = kd.models.DinoLMTokenizer([*special, "good", "bad"])
+    preprocessor = kd.models.DinoLMTextPreprocessor(tokenizer, 8)
+    preprocessor(["good", "bad good"])["token_ids"].shape  # (2, 8)
+    ```
+    """
+
+    backbone_cls = DinoLMBackbone
+    tokenizer_cls = DinoLMTokenizer
+
+    def __init__(
+        self, tokenizer, sequence_length=128, truncate="round_robin", **kwargs
+    ):
+        if sequence_length < 2:
+            raise ValueError(
+                "Argument `sequence_length` must be at least 2: [CLS] and one "
+                f"token. Received: sequence_length={sequence_length}"
+            )
+        # Not through `super`: the two parents were not made to be combined,
+        # and both constructors do just this.
+        keras_hub.models.Preprocessor.__init__(self, **kwargs)
+        self.tokenizer = tokenizer
+        self.packer = None
+        self.sequence_length = sequence_length
+        self.truncate = truncate
+
+    def build(self, input_shape):
+        # Here, not in the constructor: a loaded tokenizer gets its
+        # vocabulary later.
+        self.packer = keras_hub.layers.MultiSegmentPacker(
+            sequence_length=self.sequence_length,
+            start_value=self.tokenizer.cls_token_id,
+            end_value=[],
+            sep_value=self.tokenizer.sep_token_id,
+            pad_value=self.tokenizer.pad_token_id,
+            truncate=self.truncate,
+        )
+        self.built = True
+
+    def call(self, x, y=None, sample_weight=None):
+        # Segments are told apart by [SEP] alone.
+        rows = super().call(x)
+        rows = {name: rows[name] for name in ("token_ids", "padding_mask")}
+        return keras.utils.pack_x_y_sample_weight(rows, y, sample_weight)

@@ -1,0 +1,222 @@
+"""`DinoLMTokenizer`: WordPiece with the same ids on every path."""
+
+import hashlib
+
+import keras
+import keras_hub
+import numpy as np
+
+from keras_dinolm.models.encoder.backbone import DinoLMBackbone
+from keras_dinolm.text import normalization
+from keras_dinolm.text.encoder import SUFFIX_INDICATOR
+from keras_dinolm.text.encoder import UNKNOWN
+from keras_dinolm.text.encoder import Encoder
+
+SPECIAL_TOKENS = ("[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
+    """A WordPiece tokenizer, fast and the same everywhere.
+
+    One pinned normalisation (`keras_dinolm.text.normalization`) turns text
+    into words before any library sees it. Therefore a `tf.data` pipeline
+    (tensorflow-text), plain Python without TensorFlow (Hugging Face
+    `tokenizers`) and the worker processes of `keras_dinolm.data.tokenize`
+    give the same ids for every string, on every backend, whatever edition of
+    Unicode each of them knows.
+
+    Ids 0 to 4 are `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]`. They are
+    added by preprocessors and views only: `"[MASK]"` written in a text is an
+    ordinary text of three words.
+
+    Round trip: `detokenize(tokenize(text))` is the normalised text with one
+    space between words (lower case, without accents, by default), but for
+    words with a character that the vocabulary lacks, which become `[UNK]`.
+    Tokenizing that result gives the same ids again, where no `[UNK]` is among
+    them.
+
+    Args:
+        vocabulary: list of str, or path of a file with one token per line.
+            The first five are the special tokens above; pieces that continue
+            a word begin with `"##"`. `keras_dinolm.data.train_tokenizer`
+            makes one.
+        lowercase: bool. Whether letters are lower-cased. Defaults to `True`.
+        strip_accents: bool. Whether accents are removed; by default, as
+            `lowercase`. With `False`, composed and decomposed forms of the
+            same letter are different characters.
+        sequence_length: int. If given, outputs are dense, cut or padded with
+            0 to this length. Defaults to `None`.
+        **kwargs: arguments of `keras.layers.Layer`.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary += ["a", "quick", "fox", "##es", "."]
+    tokenizer = kd.models.DinoLMTokenizer(vocabulary)
+    tokenizer("A quick fox.")  # [5, 6, 7, 9]
+    tokenizer(["Foxes", "A fox"])  # [[7, 8], [5, 7]]
+    tokenizer.detokenize([7, 8, 9])  # "foxes ."
+    ```
+
+    Reference:
+        [Song et al., 2021](https://arxiv.org/abs/2012.15524)
+    """
+
+    backbone_cls = DinoLMBackbone
+
+    def __init__(
+        self,
+        vocabulary=None,
+        lowercase=True,
+        strip_accents=None,
+        sequence_length=None,
+        **kwargs,
+    ):
+        names = ("pad_token", "unk_token", "cls_token", "sep_token")
+        for token, name in zip(SPECIAL_TOKENS, (*names, "mask_token")):
+            self._add_special_token(token, name)
+        # The names under which keras-hub's packers look for them.
+        self._add_special_token("[CLS]", "start_token")
+        self._add_special_token("[SEP]", "end_token")
+        self._text_lowercase = bool(lowercase)
+        self._text_strip_accents = bool(
+            lowercase if strip_accents is None else strip_accents
+        )
+        # The base class gets words and must not touch them.
+        super().__init__(
+            vocabulary=vocabulary,
+            sequence_length=sequence_length,
+            lowercase=False,
+            strip_accents=False,
+            split=False,
+            suffix_indicator=SUFFIX_INDICATOR,
+            oov_token=UNKNOWN,
+            **kwargs,
+        )
+
+    def set_vocabulary(self, vocabulary):
+        """Set the vocabulary to a file or list of strings."""
+        self._encoder = None
+        if isinstance(vocabulary, list | tuple):
+            _check_vocabulary_list(vocabulary)
+        super().set_vocabulary(vocabulary)
+        if vocabulary is not None:
+            _check_vocabulary_list(self.vocabulary)
+            self._encoder = Encoder(**self.encoder_config())
+
+    def encoder_config(self):
+        """Arguments of the `Encoder` that other processes work with."""
+        self._check_vocabulary()
+        return {
+            # A plain list: Keras wraps those it tracks.
+            "vocabulary": list(self.vocabulary),
+            "lowercase": self._text_lowercase,
+            "strip_accents": self._text_strip_accents,
+        }
+
+    def tokenize(self, inputs):
+        """Ids of one string or of a batch of strings.
+
+        Args:
+            inputs: a string (or bytes, read as UTF-8), a list of strings, or
+                a string tensor of rank 0 or 1.
+
+        Returns:
+            For one string an int32 vector; for a batch a list of lists (in a
+            TensorFlow graph, a ragged tensor); with `sequence_length`, dense
+            arrays.
+        """
+        self._check_vocabulary()
+        if self._use_tf_workflow():
+            return self._tokenize_graph(inputs)
+        texts, batched = _to_strings(inputs)
+        rows = self._encoder(texts)
+        if self.sequence_length:
+            dense = np.zeros((len(rows), self.sequence_length), "int32")
+            for index, row in enumerate(rows):
+                row = row[: self.sequence_length]
+                dense[index, : len(row)] = row
+            return dense if batched else dense[0]
+        return rows if batched else np.array(rows[0], dtype="int32")
+
+    def _tokenize_graph(self, inputs):
+        # TensorFlow is there: somebody is building a graph of it.
+        from keras_dinolm.data.tf_dataset import split_words
+
+        words, unbatched = split_words(
+            inputs, self._text_lowercase, self._text_strip_accents
+        )
+        tokens = super().tokenize(words)
+        return tokens[0] if unbatched else tokens
+
+    def fingerprint(self):
+        """A hexadecimal string that differs if any text's ids may differ."""
+        self._check_vocabulary()
+        digest = hashlib.sha256()
+        digest.update(
+            f"{normalization.VERSION} {self._text_lowercase} "
+            f"{self._text_strip_accents}\n".encode()
+        )
+        digest.update("\n".join(self.vocabulary).encode("utf-8"))
+        return digest.hexdigest()[:16]
+
+    def get_config(self):
+        config = super().get_config()
+        for name in (
+            "split",
+            "suffix_indicator",
+            "oov_token",
+            "special_tokens",
+            "special_tokens_in_strings",
+        ):
+            config.pop(name, None)
+        config["lowercase"] = self._text_lowercase
+        config["strip_accents"] = self._text_strip_accents
+        return config
+
+
+def _check_vocabulary_list(vocabulary):
+    first = tuple(vocabulary[: len(SPECIAL_TOKENS)])
+    if first != SPECIAL_TOKENS:
+        raise ValueError(
+            "The first tokens of `vocabulary` must be "
+            f"{', '.join(SPECIAL_TOKENS)}, in this order. "
+            f"Received: {', '.join(map(str, first))}. Use "
+            "`keras_dinolm.data.train_tokenizer` to make a vocabulary."
+        )
+    if len(set(vocabulary)) != len(vocabulary):
+        raise ValueError(
+            "Each token of `vocabulary` must occur once. Received: "
+            f"{len(vocabulary)} tokens of which {len(set(vocabulary))} are "
+            "distinct."
+        )
+
+
+def _to_strings(inputs):
+    """A flat list of str, and whether `inputs` was a batch."""
+    if hasattr(inputs, "numpy"):  # a TensorFlow tensor outside of a graph
+        inputs = inputs.numpy()
+    if isinstance(inputs, np.ndarray):
+        inputs = inputs.tolist()
+    if isinstance(inputs, str | bytes):
+        return [_to_string(inputs)], False
+    if not isinstance(inputs, list | tuple) or not all(
+        isinstance(text, str | bytes) for text in inputs
+    ):
+        raise ValueError(
+            "`inputs` must be a string or a flat list (or vector) of "
+            f"strings. Received: inputs={inputs!r} "
+            f"(of type {type(inputs).__name__})"
+        )
+    return [_to_string(text) for text in inputs], True
+
+
+def _to_string(text):
+    # As in a graph: invalid bytes separate words, they stop nothing.
+    if isinstance(text, bytes):
+        return text.decode("utf-8", errors="replace")
+    return text

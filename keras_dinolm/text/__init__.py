@@ -1,0 +1,1 @@
+"""Unicode, words and n-grams: what data and tokenizers share."""

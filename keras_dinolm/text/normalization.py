@@ -1,0 +1,190 @@
+"""One pinned way from text to words, shared by every tokenizer path.
+
+`tf.data` (ICU and RE2), Python (`unicodedata`) and Hugging Face `tokenizers`
+(Rust) each bring their own edition of Unicode, and disagree about characters
+that one of them does not know yet. Ids that depend on which path ran would be a
+silent bug, so none of the three is asked: one table from code point to
+replacement decides, and what remains is splitting at U+0020, on which everybody
+agrees.
+
+The table comes from `unicodedata.ucd_3_2_0`, the frozen Unicode 3.2 database
+that every CPython carries (for IDNA), plus explicit blocks for what came later
+(emoji, newer symbols and ideographs). A Python upgrade therefore cannot change
+ids; a test pins the digest of the table.
+
+- White space and control characters become one space.
+- Format characters (zero-width joiners, soft hyphens, byte order marks, bidi
+  controls) and variation selectors vanish.
+- Punctuation, symbols, emoji and CJK ideographs stand alone as words.
+- `strip_accents` removes the marks of European scripts (also from precomposed
+  letters), and no others: vowel signs of Hindi or Thai are not accents.
+- `lowercase` maps single characters, without context.
+- What is not valid text (lone surrogates, bytes that are not UTF-8) separates
+  words like a space.
+- A longer word than `MAX_WORD_LENGTH` characters is cut into pieces of that
+  length, so that base64 blobs do not end as one unknown token.
+"""
+
+import functools
+import hashlib
+import re
+import unicodedata
+
+# WordPiece in tensorflow-text gives up on words above 100 bytes; 25 characters
+# are at most that many bytes in UTF-8, so the limit never acts.
+MAX_WORD_LENGTH = 25
+
+# Part of every tokenizer's fingerprint: raise it when the table changes.
+VERSION = 1
+
+NUM_CODE_POINTS = 0x110000
+
+_UCD = unicodedata.ucd_3_2_0
+
+# Marks that European scripts put on letters; all blocks of combining
+# diacritics, also those younger than Unicode 3.2.
+_ACCENTS = (
+    (0x0300, 0x036F),
+    (0x1AB0, 0x1AFF),
+    (0x1DC0, 0x1DFF),
+    (0x20D0, 0x20FF),
+    (0xFE20, 0xFE2F),
+)
+# Soft hyphen, variation selectors, tags, and other format controls.
+_VANISHING = (
+    (0x00AD, 0x00AD),
+    (0x200B, 0x200F),
+    (0x2060, 0x206F),
+    (0xFE00, 0xFE0F),
+    (0x1BCA0, 0x1BCA3),
+    (0xE0000, 0xE0FFF),
+)
+_STANDALONE = (
+    # Punctuation and symbols: whole blocks, assigned or not.
+    (0x2010, 0x2027),
+    (0x2030, 0x205E),
+    (0x20A0, 0x20CF),
+    (0x2190, 0x2BFF),
+    (0x2E00, 0x2E7F),
+    (0x1F000, 0x1FAFF),
+)
+# Ideographs, as in BERT, plus the planes reserved for them.
+IDEOGRAPHS = (
+    (0x2E80, 0x2FDF),
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x3FFFD),
+)
+# All code points that can become something else. Hangul syllables (from AC00)
+# are letters, planes 4 to 13 are empty.
+_CHANGEABLE = ((0x0, 0xABFF), (0xD7A4, 0x3FFFD), (0xE0000, 0xE0FFF))
+
+
+def _within(code, ranges):
+    return any(low <= code <= high for low, high in ranges)
+
+
+def is_ideograph(code):
+    return _within(code, IDEOGRAPHS)
+
+
+def _without_accents(character):
+    """The base letter, where nothing but accents is lost; else the input."""
+    decomposed = _UCD.normalize("NFD", character)
+    base = [c for c in decomposed if not _within(ord(c), _ACCENTS)]
+    return base[0] if len(base) == 1 else character
+
+
+def _replacement(code, lowercase, strip_accents):
+    character = chr(code)
+    if is_ideograph(code):
+        return f" {character} "
+    category = _UCD.category(character)
+    if category in ("Zs", "Zl", "Zp", "Cc", "Cs") or code == 0xFFFD:
+        return " "
+    if category == "Cf" or _within(code, _VANISHING):
+        return ""
+    if strip_accents:
+        if _within(code, _ACCENTS):
+            return ""
+        character = _without_accents(character)
+    if category[0] in "PS" or _within(code, _STANDALONE):
+        return f" {character} "
+    # Only characters that Unicode 3.2 knows: their case pairs are settled.
+    if lowercase and category in ("Lu", "Lt"):
+        # One character stays one character ("İ" lowers to two).
+        lowered = character.lower()[0]
+        return _without_accents(lowered) if strip_accents else lowered
+    return character
+
+
+class ReplacementTable(dict):
+    """What each code point becomes, worked out when it is first met.
+
+    Fit for `str.translate`. A value is nothing, one space, one character, or
+    one character between two spaces.
+    """
+
+    def __init__(self, lowercase, strip_accents):
+        super().__init__()
+        self.options = (bool(lowercase), bool(strip_accents))
+
+    def __missing__(self, code):
+        self[code] = _replacement(code, *self.options)
+        return self[code]
+
+
+@functools.cache
+def replacement_table(lowercase, strip_accents):
+    """The `ReplacementTable` of these options; shared, it only grows."""
+    return ReplacementTable(lowercase, strip_accents)
+
+
+def exceptions(lowercase, strip_accents):
+    """Pairs (code point, replacement) where the two differ, in order.
+
+    Without `IDEOGRAPHS`, each of which becomes itself between two spaces.
+    """
+    table = replacement_table(lowercase, strip_accents)
+    for low, high in _CHANGEABLE:
+        for code in range(low, high + 1):
+            if not is_ideograph(code) and table[code] != chr(code):
+                yield code, table[code]
+
+
+@functools.cache
+def table_digest(lowercase, strip_accents):
+    """A hexadecimal digest that changes when any replacement changes."""
+    pairs = exceptions(lowercase, strip_accents)
+    text = ";".join(f"{k:x}={v}" for k, v in pairs)
+    text += ";".join(f"{low:x}-{high:x}" for low, high in IDEOGRAPHS)
+    text += f";max={MAX_WORD_LENGTH}"
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+_LONG_WORD = re.compile(f"([^ ]{{{MAX_WORD_LENGTH}}})")
+
+
+def normalize(text, lowercase=True, strip_accents=True):
+    """Text as words with spaces between them.
+
+    Args:
+        text: str.
+        lowercase: bool. Whether letters are lower-cased.
+        strip_accents: bool. Whether accents are removed.
+
+    Returns:
+        A string whose only white space is U+0020 (in runs of any length).
+
+    Example:
+
+    ```python
+    from keras_dinolm.text.normalization import normalize
+
+    normalize("Größe=np.zeros(3)").split()
+    # ['große', '=', 'np', '.', 'zeros', '(', '3', ')']
+    ```
+    """
+    text = text.translate(replacement_table(lowercase, strip_accents))
+    return _LONG_WORD.sub(r"\1 ", text)
