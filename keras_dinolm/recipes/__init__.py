@@ -16,10 +16,12 @@ from keras_dinolm.recipes.registry import get
 from keras_dinolm.recipes.registry import names
 from keras_dinolm.recipes.registry import register
 from keras_dinolm.recipes.simcse import simcse
+from keras_dinolm.recipes.text_search import TextSearch
 
 __all__ = [
     "LongContextAdaptation",
     "Phase",
+    "TextSearch",
     "bag_then_blocks",
     "crop_info_nce",
     "dino",

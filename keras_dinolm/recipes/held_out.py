@@ -1,11 +1,14 @@
 """What an encoder is worth on held-out texts, beside two yardsticks."""
 
+import warnings
+
 import keras
 import numpy as np
 
 from keras_dinolm.data import Document
 from keras_dinolm.evaluation import HeldOutDocuments
 from keras_dinolm.evaluation import first_sentence
+from keras_dinolm.evaluation import rankme
 from keras_dinolm.models import DinoLMBackbone
 from keras_dinolm.models import DinoLMTextEmbedder
 
@@ -13,38 +16,91 @@ from keras_dinolm.models import DinoLMTextEmbedder
 FEWEST_QUERIES = 20
 
 
-def search_task(documents: list[Document]) -> HeldOutDocuments | None:
-    """The search for the rest of a text by its first sentence.
+def measure(
+    embedder: DinoLMTextEmbedder, documents: list[Document], seed: int = 0
+) -> dict:
+    """Measures an encoder on texts that it was not trained on, without labels.
 
-    Args:
-        documents: list of `Document` that were not trained on.
-
-    Returns:
-        A `HeldOutDocuments`, or `None` if too few texts have a first sentence
-        and a rest.
-    """
-    usable = sum(first_sentence(d.text) is not None for d in documents)
-    return HeldOutDocuments(documents) if usable >= FEWEST_QUERIES else None
-
-
-def compare(
-    embedder: DinoLMTextEmbedder, task: HeldOutDocuments, seed: int = 0
-) -> dict[str, dict[str, float]]:
-    """Scores of an encoder, of the same one untrained, and of TF-IDF.
+    The rest of a text is searched by its first sentence: by the encoder, by
+    the same one untrained, and by TF-IDF.
 
     Args:
         embedder: `DinoLMTextEmbedder`.
-        task: `HeldOutDocuments`.
+        documents: list of `Document`.
         seed: int, of the untrained encoder.
 
     Returns:
-        A dict of name to scores, the encoder first.
+        A dict: `documents`, their number; with two texts or more `dim`,
+        `rankme` and `feature_std` of their features; with enough pairs of a
+        first sentence and a rest `queries`, their number, and `search`, a
+        dict of encoder to scores.
     """
-    return {
-        "this encoder": task.evaluate(embedder),
-        "the same, untrained": task.evaluate(untrained(embedder, seed)),
-        "TF-IDF (baseline)": task.evaluate(tfidf(task)),
-    }
+    found: dict = {"documents": len(documents)}
+    with warnings.catch_warnings():
+        # Long texts are cut, for all encoders alike.
+        warnings.filterwarnings("ignore", ".*texts have more than")
+        if len(documents) > 1:
+            features = embedder.encode([d.text for d in documents])
+            found["dim"] = features.shape[1]
+            found["rankme"] = rankme(features)
+            found["feature_std"] = feature_std(features)
+        usable = sum(first_sentence(d.text) is not None for d in documents)
+        if usable >= FEWEST_QUERIES:
+            task = HeldOutDocuments(documents)
+            found["queries"] = len(task.queries)
+            found["search"] = {
+                "this encoder": task.evaluate(embedder),
+                "the same, untrained": task.evaluate(untrained(embedder, seed)),
+                "TF-IDF (baseline)": task.evaluate(tfidf(task)),
+            }
+    return found
+
+
+def describe(found: dict) -> str:
+    """The result of `measure` as text.
+
+    Args:
+        found: dict.
+
+    Returns:
+        A string of a few lines.
+    """
+    lines = []
+    if "rankme" in found:
+        lines.append(
+            f"Features of {found['documents']:,} held-out texts: RankMe "
+            f"{found['rankme']:.0f} of {found['dim']}, feature std "
+            f"{found['feature_std']:.2f} (1 is spread evenly, 0 collapsed)."
+        )
+    if "search" not in found:
+        lines.append(
+            "Search was not measured: too few texts have a first sentence "
+            "that is followed by more text."
+        )
+        return "\n".join(lines)
+    lines.append(
+        "Find the rest of a text by its first sentence, among "
+        f"{found['queries']:,} (nDCG@10 in percent, higher is better):"
+    )
+    lines += [
+        f"{name:>22} {100 * row['nDCG@10']:6.1f}"
+        for name, row in found["search"].items()
+    ]
+    return "\n".join(lines)
+
+
+def feature_std(features: np.ndarray) -> float:
+    """How evenly features of unit length spread, as `DinoLM` logs it.
+
+    Args:
+        features: array `[N, D]`.
+
+    Returns:
+        A float: 1 if they are isotropic, 0 if all are the same.
+    """
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    unit = features / np.maximum(norms, 1e-6)
+    return float(np.sqrt(unit.var(axis=0).sum()))
 
 
 def untrained(embedder: DinoLMTextEmbedder, seed: int) -> DinoLMTextEmbedder:

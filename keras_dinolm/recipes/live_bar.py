@@ -12,7 +12,7 @@ import keras
 MONITORS = ("feature_std", "rankme", "skipped_steps")
 WIDTH = 24
 SECONDS_BETWEEN_DRAWINGS = 0.2
-LINES_A_PHASE = 10
+EPOCHS_A_LINE = 2
 # The time of a step is an average over the last ones, since machines change.
 SMOOTHING = 0.05
 
@@ -21,7 +21,7 @@ class LiveBar:
     """Shows steps, time left, loss and monitors of a whole run, live.
 
     On a terminal, a bar that is redrawn in place; elsewhere, such as in a log
-    file, a line ten times a phase.
+    file, a line every second epoch.
 
     Args:
         names: list of strings, the phases.
@@ -185,6 +185,7 @@ class PhaseProgress(keras.callbacks.Callback):
         # `fit` gives its own.
         self.checkpoint = None
         self._latest: dict[str, float] = {}
+        self._began = False
 
     # === What a resumed run must know ===
 
@@ -198,6 +199,13 @@ class PhaseProgress(keras.callbacks.Callback):
         self.warnings = list(state["warnings"])
 
     # === What fit calls ===
+
+    def on_train_begin(self, logs=None):
+        done = self.checkpoint.position.step
+        if done and not self._began:
+            name = self.bar.names[self.index]
+            self.bar.say(f"Resuming phase {name} after step {done:,}.")
+        self._began = True
 
     def on_epoch_begin(self, epoch, logs=None):
         self._first = self.checkpoint.position.step
@@ -219,9 +227,7 @@ class PhaseProgress(keras.callbacks.Callback):
         self._keep(logs)
         done = self._first + self._batches
         self.bar.draw(self.index, done, self._latest, force=True)
-        total = self.bar.steps[self.index]
-        each = max(total // LINES_A_PHASE, 1)
-        if done == total or done // each > self._first // each:
+        if epoch % EPOCHS_A_LINE or done == self.bar.steps[self.index]:
             self.bar.line(self.index, done, self._latest)
 
     def _draw(self, logs):

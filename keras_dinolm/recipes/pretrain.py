@@ -372,16 +372,10 @@ class _Run:
     def _report(self, tokens, histories, dim) -> None:
         write_curves(self.directory / "curves.png", histories, dim)
         embedder = DinoLMTextEmbedder.from_preset(self.directory / "preset")
-        task = held_out_module.search_task(self.held_out)
-        scores = {}
-        if task is not None:
-            self._say("Measuring on held-out texts ...")
-            with warnings.catch_warnings():
-                # Long texts are cut, for all encoders alike.
-                warnings.filterwarnings("ignore", ".*texts have more than")
-                scores = held_out_module.compare(
-                    embedder, task, self.asked["seed"]
-                )
+        self._say("Measuring on held-out texts ...")
+        found = held_out_module.measure(
+            embedder, self.held_out, self.asked["seed"]
+        )
         unknown = sum(shard["unknown"] for shard in tokens.shards)
         vocabulary = embedder.backbone.vocabulary_size
         write_report(
@@ -397,8 +391,7 @@ class _Run:
             histories,
             dim,
             self.notes,
-            scores,
-            len(task.queries) if task else 0,
+            found,
         )
 
     def _say(self, text: str) -> None:

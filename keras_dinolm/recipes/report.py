@@ -14,12 +14,11 @@ READING = {
     "loss": "The weighted sum of the losses below.",
     "info_nce": (
         "The loss of finding the view of the same text in the batch. A guess "
-        "has ln(batch size), a little more than 5 for 256 texts; well below 1 "
-        "is good."
+        "has ln({batch_size}) = {guess_of_text:.1f}; well below 1 is good."
     ),
     "masked_lm": (
-        "The loss of predicting masked words. A guess has ln(vocabulary), 9.0 "
-        "for 8,192 tokens; it falls for as long as the encoder learns."
+        "The loss of predicting masked words. A guess has ln(vocabulary) = "
+        "{guess_of_token:.1f}; it falls for as long as the encoder learns."
     ),
     "sequence_distillation": (
         "The loss between the student's and the teacher's prototypes of a "
@@ -36,10 +35,10 @@ READING = {
     "koleo": "How close the nearest neighbours are; lower is more spread.",
     "feature_std": (
         "1 is spread evenly over all directions, 0 the same feature for every "
-        "text. Above 0.5 is good, below 0.1 has collapsed."
+        "text. Rising is good, below 0.1 has collapsed."
     ),
     "mean_cosine": (
-        "Mean cosine of two texts. Near 0 is good, near 1 has collapsed."
+        "Mean cosine of two texts. Falling is good, 1 has collapsed."
     ),
     "rankme": (
         "How many of the {dim} dimensions are in use. More is better; below "
@@ -58,8 +57,7 @@ def write_report(
     histories: list[PhaseHistory],
     dim: int,
     notes: list[str],
-    scores: dict[str, dict[str, float]],
-    num_queries: int,
+    held_out: dict,
 ) -> None:
     """Writes `report.md`.
 
@@ -71,15 +69,13 @@ def write_report(
         histories: list of `PhaseHistory`.
         dim: int. Width of the features.
         notes: list of sentences about the run that a reader should know.
-        scores: dict of encoder to scores on held-out texts; may be empty.
-        num_queries: int. How many texts were searched by their first
-            sentences.
+        held_out: dict, as `held_out.measure` returns it.
     """
     sections = [
         _head(path, asked, corpus, histories),
         _warnings(histories, notes),
-        _numbers(histories, dim),
-        _held_out(scores, num_queries),
+        _numbers(histories, dim, corpus),
+        _held_out(held_out, dim),
         _next(path),
     ]
     text = "\n\n".join(section for section in sections if section) + "\n"
@@ -135,9 +131,15 @@ def _warnings(histories, notes):
     return "## Warnings\n\n" + "\n".join(lines)
 
 
-def _numbers(histories, dim):
-    """The last values of the last phase that has them."""
+def _numbers(histories, dim, corpus):
+    """The last values of the last phase."""
     last = histories[-1]
+    facts = {
+        "dim": dim,
+        "batch_size": last.batch_size,
+        "guess_of_text": math.log(last.batch_size),
+        "guess_of_token": math.log(corpus["vocabulary_size"]),
+    }
     names = ["loss", *last.objectives, *READING]
     rows = []
     for name in dict.fromkeys(names):
@@ -145,33 +147,43 @@ def _numbers(histories, dim):
         if math.isnan(value):
             continue
         meaning = READING.get(name, "See the objective's documentation.")
-        rows.append(f"| `{name}` | {value:.3f} | {meaning.format(dim=dim)} |")
+        rows.append(f"| `{name}` | {value:.3f} | {meaning.format(**facts)} |")
     return (
         f"## Final losses and monitors (phase {last.name})\n\n"
-        "Means over the last twentieth of the phase, in training.\n\n"
+        "Means over the last twentieth of the phase. Monitors read what the "
+        "encoder reads in training: masks make texts look alike, so compare "
+        "within a phase, not between phases.\n\n"
         "| | value | what good looks like |\n|---|---|---|\n" + "\n".join(rows)
     )
 
 
-def _held_out(scores, num_queries):
-    if not scores:
-        return (
-            "## On held-out texts\n\nNot measured: too few texts were held "
-            "out whose first sentence is followed by more text."
+def _held_out(found, dim):
+    sections = ["## On held-out texts"]
+    if "rankme" in found:
+        sections.append(
+            f"Features of {found['documents']:,} texts, as `encode` gives "
+            f"them: RankMe {found['rankme']:.0f} of {dim}, feature std "
+            f"{found['feature_std']:.2f} (1 is spread evenly, 0 collapsed)."
         )
-    rows = "\n".join(
-        f"| {name} | {100 * row['nDCG@10']:.1f} |"
-        for name, row in scores.items()
-    )
-    return (
-        "## On held-out texts\n\n"
-        f"Find the rest of a text by its first sentence, among {num_queries:,}"
-        " (nDCG@10 in percent, higher is better). TF-IDF finds texts that "
-        "share words with the query, and often wins on such a task; the "
-        "encoder should be far above an untrained one.\n\n"
-        "| | nDCG@10 |\n|---|---|\n"
-        f"{rows}"
-    )
+    scores = found.get("search")
+    if scores is None:
+        sections.append(
+            "Search was not measured: too few texts were held out whose "
+            "first sentence is followed by more text."
+        )
+    else:
+        rows = "\n".join(
+            f"| {name} | {100 * row['nDCG@10']:.1f} |"
+            for name, row in scores.items()
+        )
+        sections.append(
+            "Find the rest of a text by its first sentence, among "
+            f"{found['queries']:,} (nDCG@10 in percent, higher is better). "
+            "TF-IDF finds texts that share words with the query, and often "
+            "wins on such a task; the encoder should be far above an "
+            f"untrained one.\n\n| | nDCG@10 |\n|---|---|\n{rows}"
+        )
+    return "\n\n".join(sections)
 
 
 def _next(path):
