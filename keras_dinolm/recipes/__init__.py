@@ -11,6 +11,7 @@ from keras_dinolm.recipes.distillation import distillation
 from keras_dinolm.recipes.long_context_adaptation import LongContextAdaptation
 from keras_dinolm.recipes.masked_lm import masked_lm
 from keras_dinolm.recipes.phase import Phase
+from keras_dinolm.recipes.plan import make_dataset
 from keras_dinolm.recipes.pretrain import pretrain
 from keras_dinolm.recipes.registry import get
 from keras_dinolm.recipes.registry import names
@@ -27,6 +28,7 @@ __all__ = [
     "dino",
     "distillation",
     "get",
+    "make_dataset",
     "masked_lm",
     "names",
     "pretrain",
