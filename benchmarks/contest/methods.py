@@ -12,7 +12,6 @@ import keras
 import keras_dinolm as kd
 from contest.bag import BagOfEmbeddings
 from keras_dinolm.recipes import parts
-from keras_dinolm.recipes.phase import with_pooled_layers as pool
 from keras_dinolm.views import ViewGroup
 
 WINDOW = 64  # longest view, [CLS] included
@@ -182,9 +181,7 @@ def dino_without_info_nce(tokenizer, size, sequence_length):
         temperature = kd.schedules.Linear(0.04, 0.07, max(steps // 5, 1))
         objectives = [
             o.MaskedLM(weight=0.5),
-            o.SequenceDistillation(
-                teacher_temperature=temperature, weight=0.5
-            ),
+            o.SequenceDistillation(teacher_temperature=temperature, weight=0.5),
             o.TokenDistillation(teacher_temperature=temperature, weight=0.5),
             o.KoLeo(0.1),
         ]
@@ -259,8 +256,8 @@ METHODS = {
     "dino_lm_without_info_nce": Method(
         "DinoLM without InfoNCE",
         dino_without_info_nce,
-        key="346edebfcb45",
-        cost_key="c0f67c535ef3",
+        key="3028ab4ca1ce",
+        cost_key="3a8d6f6eb7ec",
     ),
     "dino_lm": Method(
         "DinoLM: masked LM + InfoNCE of embeddings on a counted bag",
