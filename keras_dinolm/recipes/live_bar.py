@@ -202,9 +202,14 @@ class PhaseProgress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         done = self.checkpoint.position.step
+        name = self.bar.names[self.index]
         if done and not self._began:
-            name = self.bar.names[self.index]
             self.bar.say(f"Resuming phase {name} after step {done:,}.")
+        elif self.index and not self._began:
+            self.bar.say(
+                f"Phase {name} reads views of its own: do not compare its "
+                "losses and monitors with those above."
+            )
         self._began = True
 
     def on_epoch_begin(self, epoch, logs=None):

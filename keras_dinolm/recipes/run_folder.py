@@ -60,10 +60,13 @@ class RunFolder:
     def _begin(self) -> None:
         if self.path.exists():
             stored = read_run(self.directory)
-            _check_is_same(self.directory, stored["asked"], self.asked)
-            self.state = stored["state"]
-        else:
-            self.save()
+            if (self.directory / "tokens").exists():
+                _check_is_same(self.directory, stored["asked"], self.asked)
+                self.state = stored["state"]
+                return
+            # Nothing was made yet: a mistake may be mended in place.
+            (self.directory / "tokenizer.json").unlink(missing_ok=True)
+        self.save()
 
     @property
     def path(self) -> pathlib.Path:
