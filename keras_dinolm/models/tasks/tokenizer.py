@@ -145,7 +145,7 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
 
     def _tokenize_graph(self, inputs):
         # TensorFlow is there: somebody is building a graph of it.
-        from keras_dinolm.data.tf_dataset import split_words
+        from keras_dinolm.text.tf_words import split_words
 
         words, unbatched = split_words(
             inputs, self._text_lowercase, self._text_strip_accents
