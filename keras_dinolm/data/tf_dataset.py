@@ -1,17 +1,20 @@
 """A token store as a `tf.data.Dataset` of graph ops."""
 
 import functools
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
 from keras_dinolm.data.alternates import index_alternates
-from keras_dinolm.data.plan import block_order
+from keras_dinolm.data.layout import Layout
+from keras_dinolm.data.layout import block_order
 from keras_dinolm.data.plan import cut_windows
-from keras_dinolm.data.plan import gather_batch
+from keras_dinolm.data.plan import gather_windows
 from keras_dinolm.data.plan import plan_block
 from keras_dinolm.data.shard import alternates_paths
 from keras_dinolm.data.shard import shard_paths
+from keras_dinolm.data.token_store import TokenStore
 from keras_dinolm.views.namespace import PipelineNamespace
 
 if not hasattr(tf, "data"):
@@ -19,8 +22,15 @@ if not hasattr(tf, "data"):
     raise ImportError("TensorFlow is not usable: its package is empty.")
 
 
-def make_dataset(store, views, layout, seed, start_step, num_steps):
-    """A `tf.data.Dataset` of batches of views, made of graph ops alone.
+def make_dataset(
+    store: TokenStore,
+    views: Callable,
+    layout: Layout,
+    seed: int,
+    start_step: int,
+    num_steps: int | None,
+) -> tf.data.Dataset:
+    """Makes a `tf.data.Dataset` of a token store, of graph ops alone.
 
     Args:
         store: `TokenStore`.
@@ -31,7 +41,7 @@ def make_dataset(store, views, layout, seed, start_step, num_steps):
         num_steps: int, or `None` for an endless dataset.
 
     Returns:
-        A `tf.data.Dataset`.
+        A `tf.data.Dataset` of batches, with the attribute `views`.
     """
     _leave_accelerators_alone()
     xp = _BlockNamespace(tf)
@@ -39,8 +49,8 @@ def make_dataset(store, views, layout, seed, start_step, num_steps):
     first_visit, first_batch = layout.locate(seed, start_step)
     load = functools.partial(_load_block, store, layout)
 
-    # Nothing here is Python control flow over tensors: converting it would
-    # only take time.
+    # These functions have no Python control flow over tensors. Converting
+    # them would only take time.
     plain = tf.autograph.experimental.do_not_convert
 
     @plain
@@ -56,11 +66,11 @@ def make_dataset(store, views, layout, seed, start_step, num_steps):
         return ids, plan, tf.cast(skip, tf.int64)
 
     @plain
-    def batches_of(ids, plan, skip):
+    def windows_of(ids, plan, skip):
         count = tf.size(plan["rows"], out_type=tf.int64)
 
         def take(batch):
-            windows = gather_batch(
+            windows = gather_windows(
                 ids, plan, batch, layout, store.header["pad_token_id"], xp
             )
             return windows, plan["bucket"][batch]
@@ -68,8 +78,8 @@ def make_dataset(store, views, layout, seed, start_step, num_steps):
         return tf.data.Dataset.range(skip, count).map(plain(take))
 
     @plain
-    def cut_views(step, batch):
-        windows, bucket = batch
+    def make_batch(step, windows_and_bucket):
+        windows, bucket = windows_and_bucket
 
         def with_width(width):
             # Static shapes, one set for each bucket.
@@ -92,12 +102,12 @@ def make_dataset(store, views, layout, seed, start_step, num_steps):
 
     # One block is read and planned ahead while another is in use.
     dataset = tf.data.Dataset.range(first_visit, tf.int64.max)
-    dataset = dataset.map(visit_block).prefetch(1).flat_map(batches_of)
+    dataset = dataset.map(visit_block).prefetch(1).flat_map(windows_of)
     dataset = dataset.enumerate(start_step)
     if num_steps is not None:
         dataset = dataset.take(num_steps)
     dataset = dataset.map(
-        cut_views, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     dataset = dataset.apply(
         tf.data.experimental.assert_cardinality(
@@ -106,7 +116,9 @@ def make_dataset(store, views, layout, seed, start_step, num_steps):
     )
     options = tf.data.Options()
     options.deterministic = True
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+    dataset = dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+    dataset.views = views
+    return dataset
 
 
 class _BlockNamespace(PipelineNamespace):
@@ -117,9 +129,10 @@ class _BlockNamespace(PipelineNamespace):
 
 
 def _load_block(store, layout, block):
-    """Ids and document lengths of a block, read from its shards.
+    """Reads ids and document lengths of a block from its shards.
 
-    With alternates, also their ids and lengths and how many each document has.
+    With alternates, also their ids and lengths, and how many each document
+    has.
     """
 
     def read(find, place, dtype):
