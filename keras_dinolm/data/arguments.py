@@ -68,7 +68,7 @@ def check_positive(name: str, value: Any) -> float:
 def check_views(views: Any) -> int:
     """Returns the longest window of `views`, or raises if they make none.
 
-    Any callable with a `sequence_length` may stand in for `TextViews`.
+    Any callable with a `sequence_length` may take the place of `TextViews`.
     """
     length = getattr(views, "sequence_length", None)
     if (

@@ -4,6 +4,7 @@ Written in the array namespace of `keras_dinolm.views`, as `plan`.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -95,7 +96,7 @@ def deal_clusters(
     batch_ends: Tensor,
     batch_size: int,
     clusters: ClusterOrder,
-    xp,
+    xp: Any,
 ) -> Tensor:
     """An order by bucket, in which some batches have one cluster each.
 

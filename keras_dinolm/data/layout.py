@@ -11,6 +11,7 @@ drawn for the steps before it.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -159,7 +160,9 @@ def with_clusters(
     return dataclasses.replace(layout, clusters=clusters), possible
 
 
-def block_order(seed: int, epoch: Tensor, num_blocks: int, xp=NUMPY) -> Tensor:
+def block_order(
+    seed: int, epoch: Tensor, num_blocks: int, xp: Any = NUMPY
+) -> Tensor:
     """The order in which an epoch visits the blocks: int32 `[K]`."""
     key = fold(stream(seed, epoch, xp), _BLOCK_ORDER, xp)
     return permutation(key, num_blocks, xp)

@@ -64,8 +64,8 @@ def find_near_duplicates(
     check_share("threshold", threshold, zero=False)
     sets = [_triples(text) for text in texts]
     bands = _band_hashes(sets)
-    kept = {}
-    original = [None] * len(texts)
+    kept: dict[int, list[int]] = {}
+    original: list[int | None] = [None] * len(texts)
     order = range(len(texts))
     for i in progress(order, "Near duplicates", show_progress, sets):
         keys = bands[i].tolist()

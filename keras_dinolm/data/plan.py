@@ -8,6 +8,8 @@ These functions are written in the array namespace of `keras_dinolm.views`: the
 same lines make the plan in NumPy and as graph ops, with the same bits.
 """
 
+from typing import Any
+
 import numpy as np
 
 from keras_dinolm.data.alternates import gather_alternates
@@ -31,7 +33,7 @@ def plan_block(
     epoch: Tensor,
     block: Tensor,
     layout: Layout,
-    xp=NUMPY,
+    xp: Any = NUMPY,
 ) -> dict[str, Tensor]:
     """Plans all batches of one visit to a block.
 
@@ -132,7 +134,7 @@ def gather_windows(
     batch: Tensor,
     layout: Layout,
     pad_token_id: int,
-    xp=NUMPY,
+    xp: Any = NUMPY,
 ) -> dict[str, Tensor]:
     """Reads the windows of a batch, as wide as the largest bucket.
 

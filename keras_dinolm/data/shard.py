@@ -125,18 +125,18 @@ def write_shard(
         "sentences": len(starts),
     }
     if others:
-        counts = np.bincount(owners, minlength=len(texts))
+        per_document = np.bincount(owners, minlength=len(texts))
         _write(
             alternates_paths(directory, index),
             other_ids,
             [len(row) for row in others],
-            counts,
+            per_document,
         )
         header |= {
             "alternates": len(others),
             "alternate_tokens": len(other_ids),
             "alternate_unknown": int((other_ids == encoder.unknown_id).sum()),
-            "most_alternates": int(counts.max()),
+            "most_alternates": int(per_document.max()),
         }
     with write_atomically(header_path) as file:
         file.write(json.dumps(header).encode())

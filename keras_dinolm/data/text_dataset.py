@@ -27,14 +27,14 @@ class TextDataset(keras.utils.PyDataset):
         stream: TextStream,
         views: Callable,
         start_step: int,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.views = views
         self.seed = stream.seed
         self.batch_size = stream.batch_size
         self.start_step = start_step
-        self._first = {}
+        self._first: dict[int, dict[str, Any]] = {}
         self._next = 0
         self._lock = threading.Lock()
         self._windows = iter(stream)

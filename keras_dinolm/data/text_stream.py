@@ -60,7 +60,8 @@ class TextStream:
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         generator = np.random.default_rng(self.seed)
-        buffer, rows = [], []
+        buffer: list[tuple] = []
+        rows: list[tuple] = []
         # At the end, `None` stands for "no more", until the buffer is empty.
         windows = itertools.chain(self._make_windows(), itertools.repeat(None))
         for window in windows:

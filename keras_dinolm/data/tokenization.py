@@ -82,12 +82,11 @@ def tokenize(
     directory.mkdir(parents=True, exist_ok=True)
     if any(directory.glob("shard-*.json")):
         _check_owner(directory, tokenizer)
+    dtype = "uint16" if tokenizer.vocabulary_size() <= 65_536 else "uint32"
     settings = {
         "encoder": tokenizer.encoder_config(),
         "directory": str(directory),
-        "dtype": "uint16"
-        if tokenizer.vocabulary_size() <= 65_536
-        else "uint32",
+        "dtype": dtype,
         "fingerprint": tokenizer.fingerprint(),
     }
     documents = read_documents(corpus, "Tokenizing", show_progress)
@@ -111,13 +110,11 @@ def tokenize(
     if any("alternates" in shard for shard in shards):
         for index, shard in enumerate(shards):
             if "alternates" not in shard:
-                write_no_alternates(
-                    directory, index, settings["dtype"], shard["documents"]
-                )
+                write_no_alternates(directory, index, dtype, shard["documents"])
     header = {
         "version": VERSION,
         "fingerprint": settings["fingerprint"],
-        "dtype": settings["dtype"],
+        "dtype": dtype,
         "pad_token_id": tokenizer.pad_token_id,
         "vocabulary_size": tokenizer.vocabulary_size(),
         "shard_characters": shard_characters,

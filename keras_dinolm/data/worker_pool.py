@@ -31,12 +31,12 @@ class WorkerPool:
     def __init__(self, settings: dict[str, Any], num_workers: int):
         self.settings = settings
         self.num_workers = num_workers
-        self.jobs = queue.Queue(maxsize=1)
-        self.headers = {}
-        self.errors = []
-        self.threads = []
-        self.processes = []
-        self.encoder = None
+        self.jobs: queue.Queue = queue.Queue(maxsize=1)
+        self.headers: dict[int, dict[str, Any]] = {}
+        self.errors: list[Exception] = []
+        self.threads: list[threading.Thread] = []
+        self.processes: list[subprocess.Popen] = []
+        self.encoder: Encoder | None = None
 
     def __enter__(self) -> "WorkerPool":
         return self

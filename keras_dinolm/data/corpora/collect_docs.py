@@ -26,7 +26,7 @@ def collect_docs(
         A dict that goes into JSON: the settings, a counter of what was left
         out, and rows `[split, text, id, label, module]`.
     """
-    dropped = collections.Counter()
+    dropped: collections.Counter = collections.Counter()
     found = []
     files = [(s, *pair) for s in sources for pair in s.files()]
     bar = progress(files, "Reading docstrings", show_progress, files, "file")

@@ -18,8 +18,8 @@ class Corpus:
 
     def __init__(self, name: str):
         self.name = name
-        self.count = None
-        self.dropped = collections.Counter()
+        self.count: int | None = None
+        self.dropped: collections.Counter = collections.Counter()
         self._reported = False
 
     def _read(self) -> Iterator[Document]:
@@ -45,8 +45,7 @@ class Corpus:
 
     def __len__(self) -> int:
         if self.count is None:
-            for _ in self:
-                pass
+            return sum(1 for _ in self)
         return self.count
 
     def __str__(self) -> str:

@@ -12,9 +12,9 @@ from keras_dinolm.data.paths import write_atomically
 from keras_dinolm.typing import Path
 
 
-def cache_path(settings: dict[str, Any], cache: bool | Path) -> pathlib.Path:
-    """The file of a corpus with these settings."""
-    folder = home() if cache is True else pathlib.Path(cache)
+def cache_path(settings: dict[str, Any], folder: Path | None) -> pathlib.Path:
+    """The file of a corpus with these settings; by default, in `home()`."""
+    folder = home() if folder is None else pathlib.Path(folder)
     text = json.dumps(settings, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return folder / f"installed_docs-{digest}.json.gz"

@@ -4,6 +4,7 @@ import ast
 import inspect
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 
 def parse_with_docstrings(data: bytes) -> ast.Module | None:
@@ -27,7 +28,7 @@ def find_docstrings(tree: ast.Module) -> Iterator[tuple[str, str]]:
     Names are dotted, from the module down; that of the module is empty.
     """
     definitions = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    stack = [("", tree)]
+    stack: list[tuple[str, Any]] = [("", tree)]
     while stack:
         name, node = stack.pop()
         first = node.body[0] if node.body else None

@@ -19,7 +19,7 @@ class Report:
 
     def __init__(self, dropped: collections.Counter):
         self.dropped = dropped
-        self.places = collections.defaultdict(list)
+        self.places: dict[str, list[str]] = collections.defaultdict(list)
 
     def add(
         self, reason: str, path: pathlib.Path, line: int | None = None

@@ -4,7 +4,7 @@ import gzip
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import Any
 from typing import TypeAlias
 
 from keras_dinolm.typing import Path
@@ -53,9 +53,10 @@ def find_files(paths: Paths, endings: tuple[str, ...]) -> list[pathlib.Path]:
     return files
 
 
-def open_file(path: pathlib.Path) -> BinaryIO:
+def open_file(path: pathlib.Path) -> Any:
     """Opens a file for bytes; one that ends in `.gz` is decompressed."""
-    return gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")
+    opened = gzip.open if path.suffix == ".gz" else open
+    return opened(path, "rb")
 
 
 def is_binary(path: pathlib.Path) -> bool:

@@ -107,13 +107,14 @@ def installed_docs(
         "similarity": similarity,
     }
     # A folder given by its path has no version to key a cache with.
-    cacheable = cache is not False and all(s.version for s in sources)
-    path = cache_path(settings, cache) if cacheable else None
-    record = read_cache(path) if cacheable else None
+    if cache is False or not all(s.version for s in sources):
+        made = collect_docs(sources, settings, show_progress)
+        return InstalledDocs(made, split)
+    path = cache_path(settings, None if cache is True else cache)
+    record = read_cache(path)
     if record is None:
         record = collect_docs(sources, settings, show_progress)
-        if cacheable:
-            write_cache(path, record)
+        write_cache(path, record)
     return InstalledDocs(record, split)
 
 

@@ -79,7 +79,7 @@ _SKIPPED_FOLDERS = {
     "tests",
     "turtledemo",
 }
-_already_said = set()
+_already_said: set[str] = set()
 
 
 class Source:
