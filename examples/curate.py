@@ -18,7 +18,7 @@ It writes, to `--output`,
 
     curated.jsonl  the balanced half, for `examples/pretrain.py --corpus`
     clusters.npy   the cluster of each of its documents, for
-                   `view_dataset(..., clusters=)`
+                   `kd.data.HomogeneousBatches`
 
 Your own files (`--corpus`) are cleaned in the same way, with nothing planted.
 

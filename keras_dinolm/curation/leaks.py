@@ -11,11 +11,11 @@ from keras_dinolm.curation.passes import map_texts
 from keras_dinolm.curation.report import Report
 from keras_dinolm.data.corpora.documents import to_documents
 from keras_dinolm.data.corpora.files import find_files
-from keras_dinolm.data.corpora.files import read_jsonl
-from keras_dinolm.data.corpora.files import read_text
-from keras_dinolm.data.shard import split_sentences
+from keras_dinolm.data.corpora.json_lines import read_jsonl
+from keras_dinolm.data.corpora.text_files import read_text
 from keras_dinolm.text.ngrams import hash_ngrams
 from keras_dinolm.text.ngrams import split_words
+from keras_dinolm.text.sentences import split_sentences
 
 _TEXT = (".txt", ".md", ".rst", ".tsv", ".csv")
 _JSON = (".jsonl", ".ndjson")

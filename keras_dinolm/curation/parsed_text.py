@@ -4,7 +4,7 @@ import collections
 import functools
 import re
 
-from keras_dinolm.data.shard import split_sentences
+from keras_dinolm.text.sentences import split_sentences
 
 # What stands between white space, without punctuation around it.
 _WORD = re.compile(r"[^\W_](?:\S*[^\W_])?")
