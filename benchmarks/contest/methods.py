@@ -2,7 +2,7 @@
 
 All read windows of the same tokens and train an encoder of the same size;
 views, objectives, rates and the network that is kept are each method's own.
-`route.py` has what else was tried.
+What else was tried: `docs/what_the_search_taught.md`.
 """
 
 import dataclasses

@@ -13,7 +13,6 @@ from contest import bm25
 from contest import methods
 from contest import static
 from contest import tfidf
-from contest.route import all_methods
 
 # How far a run is when it is probed, in sixteenths of its steps.
 MILESTONES = (1, 2, 4, 8, 16)
@@ -144,10 +143,10 @@ def run(workshop, name, seed, calibration, folder):
     if name == "tfidf":
         found = tfidf.evaluate(args.data, args.split, args.max_train)
         return {"scores": found}
-    if name not in all_methods():
+    if name not in methods.METHODS:
         encoder = workshop.untrained_encoder(name, seed)
         return {"scores": workshop.evaluate(encoder, results)}
-    method = all_methods()[name]
+    method = methods.METHODS[name]
     before, start_steps, steps = method.plan(args.minutes, calibration)
     seconds_per_step = calibration["seconds_per_step"]
     start = None
