@@ -313,7 +313,7 @@ def work(args):
 
 
 def run_folder(args, method, seed):
-    """Another for each setting: no run goes on from the weights of another."""
+    """One for each setting: no run continues from the weights of another."""
     text = json.dumps(setting(args, method), sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return pathlib.Path(args.output) / f"{method}-{seed}-{digest}"

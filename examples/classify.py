@@ -36,6 +36,11 @@ parser.add_argument("--test", help="TSV file; needed with --train")
 args = parser.parse_args()
 if bool(args.train) != bool(args.test):
     parser.error("Give both --train and --test, or neither.")
+if not os.path.isdir(args.preset):
+    parser.error(
+        f"There is no preset folder '{args.preset}'. Make one with "
+        "`python examples/pretrain.py`."
+    )
 keras.utils.set_random_seed(0)
 
 

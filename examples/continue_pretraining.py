@@ -85,9 +85,8 @@ def measure(name, embedder):
 measure("before", embedder)
 
 # === Training ===
-preprocessor = embedder.preprocessor.from_config(
-    {**embedder.preprocessor.get_config(), "sequence_length": LENGTH}
-)
+tokenizer = embedder.preprocessor.tokenizer
+preprocessor = type(embedder.preprocessor)(tokenizer, sequence_length=LENGTH)
 
 
 def batches(start_step):
@@ -103,16 +102,13 @@ def batches(start_step):
             start = rng.integers(max(len(words) - LENGTH, 0) + 1)
             crops.append(" ".join(words[start : start + LENGTH]))
         views = [preprocessor(list(texts)) for texts in (queries, crops)]
-        yield (
-            {
-                "pair": {
-                    name: np.stack(
-                        [keras.ops.convert_to_numpy(v[name]) for v in views], 1
-                    )
-                    for name in ("token_ids", "padding_mask")
-                }
-            },
-        )
+        batch = {
+            name: np.stack(
+                [keras.ops.convert_to_numpy(view[name]) for view in views], 1
+            )
+            for name in ("token_ids", "padding_mask")
+        }
+        yield ({"pair": batch},)
         step += 1
 
 
@@ -146,7 +142,5 @@ measure(
     "after",
     kd.models.DinoLMTextEmbedder(learned.backbone, embedder.preprocessor),
 )
-kd.models.export_preset(
-    learned, embedder.preprocessor.tokenizer, "runs/continue/preset"
-)
+kd.models.export_preset(learned, tokenizer, "runs/continue/preset")
 print("The encoder is in runs/continue/preset.")

@@ -36,6 +36,11 @@ parser.add_argument(
 )
 parser.add_argument("--output", default="runs/pictures")
 args = parser.parse_args()
+if not os.path.isdir(args.preset):
+    parser.error(
+        f"There is no preset folder '{args.preset}'. Make one with "
+        "`python examples/pretrain.py`."
+    )
 
 reader = kd.pictures.TextReader.from_preset(args.preset)
 # Held-out documentation; a part of it is enough to show the prototypes.
