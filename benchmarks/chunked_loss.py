@@ -146,7 +146,7 @@ def make_step(loss, arrays, compiled):
             value, extras = loss(teacher, *learned)
         return value, tape.gradient(value, learned), extras
 
-    # Traced here; what XLA compiles, it compiles in a first run.
+    # This traces the function; XLA compiles it in a first run.
     program = graph.get_concrete_function(*tensors)
 
     def run():
@@ -188,7 +188,7 @@ def run_case(args):
 
     form, targets = args.case
     size = (args.tokens, args.prototypes)
-    # Libraries start their threads and make their tables at the first use.
+    # Libraries start threads and build tables when they are first used.
     small = (64, 512)
     warm_up, _ = make_step(
         make_loss(form, targets, *small, 64 * 64),

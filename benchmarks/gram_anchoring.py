@@ -108,7 +108,7 @@ def run(args, folder, seed, tokens, tokenizer, tasks):
     advance(args, common, 0.0, 0, half, seed, tokens, tokenizer, tasks)
     for arm in arms:
         if not (folder / arm).exists():
-            # Whole or not at all.
+            # Renamed when complete, so that a kill leaves no half copy.
             shutil.copytree(common, folder / "copy", dirs_exist_ok=True)
             (folder / "copy").rename(folder / arm)
         weight = args.gram_weight if arm == "with" else 0.0
@@ -184,7 +184,7 @@ def make_views(args, tokenizer):
 
 def make_model(args, views, tokenizer, gram_weight):
     o = kd.objectives
-    # From `anchor` on, the copy is there; from the half on, it has a weight.
+    # The copy exists from `anchor` on; from half-way on, it has a weight.
     weight = keras.optimizers.schedules.PiecewiseConstantDecay(
         [args.steps // 2], [0.0, gram_weight]
     )
@@ -244,7 +244,7 @@ def pick(rng, items, count):
 
 
 def code_sentences(documents):
-    """Yields `(words, tags)`: which words stood in backticks."""
+    """Yields `(words, tags)`: which words were in backticks."""
     for document in documents:
         for paragraph in re.split(r"\n\s*\n", document.text):
             words, tags, end = [], [], 0

@@ -259,7 +259,7 @@ def main():
         tasks["snips_slots"].score(features, data),
         tagger(features, data),
         # Ours starts each fit where the last one ended. Within scikit-learn's
-        # tolerance of 1e-4 a tag of some thousands may then be another.
+        # tolerance of 1e-4, one tag in thousands may then differ.
         1e-3,
     )
     searches = tasks["xquad"].load(args.data, "dev")

@@ -172,7 +172,7 @@ def worker(directory, steps, wide):
     """Trains, telling each step on stdout, then the fingerprints."""
     sys.path.insert(0, str(ROOT))
     if os.environ["KERAS_BACKEND"] != "tensorflow":
-        # keras-hub would import it, for nothing and for long.
+        # keras-hub would import it, which takes long and is not needed.
         sys.modules["tensorflow"] = None
     import keras
 
@@ -318,7 +318,7 @@ def measure(backend, kills, steps, seed):
     )
     for name in different[:10]:
         print(f"    differs: {name}")
-    # A kill in an easier moment than asked for shows nothing.
+    # A kill at an easier moment than intended shows nothing.
     hard = writes >= kills // 3 and inside >= min(kills, 2)
     if not hard or len(rows) < kills:
         print("  too few kills, or too few of them while writing or inside")

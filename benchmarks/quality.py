@@ -52,7 +52,7 @@ for folder in (HERE, HERE.parent):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
-# Arguments that are not a worker's.
+# Arguments that are not passed on to workers.
 MASTER = {"worker", "calibrate", "jobs", "publish"}
 
 ONE_THREAD = {
@@ -162,7 +162,7 @@ def titles():
 
 
 def setting(args, method):
-    """Everything that a result depends on but its seed."""
+    """Everything that a result depends on, except its seed."""
     from contest.run import corpus_digest
 
     known = {
@@ -181,7 +181,7 @@ def setting(args, method):
 
 
 def calibration_path(args):
-    """Beside the results, whose budgets it sets."""
+    """Next to the results, whose budgets it sets."""
     results = pathlib.Path(args.results)
     return results.with_name(f"{results.stem}-calibration-{args.size}.json")
 
@@ -195,7 +195,7 @@ def is_calibrated(args, names):
 
 
 def parts(names):
-    """Methods by name, and what some start with."""
+    """Methods by name, and the starts of those that have one."""
     found = {name: contest_methods()[name] for name in names}
     starts = {f"{n}, start": m.start for n, m in found.items() if m.start}
     return {**found, **starts}
@@ -231,7 +231,7 @@ def calibrate(args):
 def run_all(args):
     """Runs what is not finished; returns the names of those that failed."""
     done = {(line["method"], line["seed"]) for line in finished(args)}
-    # Seeds first, so that a part of the contest is a contest of fewer seeds.
+    # Seed by seed, so that a part of the contest is one of fewer seeds.
     todo = [
         (method, seed)
         for seed, method in itertools.product(args.seeds, args.methods)
@@ -278,14 +278,14 @@ def start(args, worker, core):
     return subprocess.Popen(
         [sys.executable, __file__, *flags, "--worker", f"{worker}@{core}"],
         env={**os.environ, **ONE_THREAD},
-        # Ctrl-C comes through `run_all`, once.
+        # `run_all` passes Ctrl-C on, once.
         start_new_session=True,
     )
 
 
 def bind(args):
-    """Takes the core that this process was given; Linux alone can."""
-    # A shell's background job would ignore Ctrl-C.
+    """Binds this process to the core that it was given (on Linux only)."""
+    # The background job of a shell would ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     args.worker, _, core = args.worker.partition("@")
     if hasattr(os, "sched_setaffinity"):
@@ -363,7 +363,7 @@ def origin():
         )
 
     commit = git("describe", "--always").stdout.strip() or "unknown"
-    # Of code, not of the results that a contest itself appends to.
+    # Changes of code count. A contest itself appends to the results.
     if git("diff", "--quiet", "HEAD", "--", ":/*.py").returncode == 1:
         commit += "-dirty"
     return {
@@ -413,7 +413,7 @@ def report(args):
 
 
 if __name__ == "__main__":
-    # So that runs are stopped too; a shell's background job ignores Ctrl-C.
+    # So that runs are stopped, too: a background job ignores Ctrl-C.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     sys.exit(main())

@@ -137,7 +137,7 @@ def on_the_device(views, windows):
 
     def run(first, number):
         for step in range(first, first + number):
-            # One array a batch is waited for: all are of one computation.
+            # Waiting for one array is enough: all come from one computation.
             made = make(keras.ops.convert_to_tensor(step, dtype="int32"))
             wait(made["global"]["masked_indices"])
 

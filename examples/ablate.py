@@ -76,10 +76,6 @@ views = kd.views.TextViews(
 # === One run ===
 def recipe(config, seed):
     """The compiled model and the data of a run."""
-    settings = {
-        "teacher_temperature": config["teacher_temperature"],
-        "targets": TARGETS[config["targets"]](),
-    }
     backbone = kd.models.DinoLMBackbone.from_size(
         "nano",
         tokenizer.vocabulary_size(),
@@ -89,8 +85,14 @@ def recipe(config, seed):
     model = kd.models.DinoLM(
         backbone,
         [
-            kd.objectives.SequenceDistillation(**settings),
-            kd.objectives.TokenDistillation(**settings),
+            objective(
+                teacher_temperature=config["teacher_temperature"],
+                targets=TARGETS[config["targets"]](),
+            )
+            for objective in (
+                kd.objectives.SequenceDistillation,
+                kd.objectives.TokenDistillation,
+            )
         ],
         num_prototypes=256,
         momentum=config["momentum"],
