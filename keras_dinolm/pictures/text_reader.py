@@ -207,8 +207,8 @@ class TextReader:
         self._check_head(head)
         name = head, of_tokens
         if name not in self._models:
-            projection = self.tower.projections[head]
-            prototypes = self.tower.prototypes[head]
+            projection = self.tower.projection(head)
+            prototypes = self.tower.prototypes(head)
             kind = "tokens" if of_tokens else "sequence"
 
             def nearest(features):

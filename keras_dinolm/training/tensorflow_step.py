@@ -14,23 +14,48 @@ def train_step(model, data):
     Returns:
         The metrics so far.
     """
-    x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    learners = model.learners()
     with tf.GradientTape() as tape:
-        outputs = model(x, training=True)
-        loss, aux = model.evaluate_objectives(x, outputs)
-        scaled = model.optimizer.scale_loss(loss)
+        outputs = model(batch, training=True)
+        losses, aux = model.evaluate_objectives(batch, outputs)
+        scaled = sum(
+            learner.optimizer.scale_loss(loss)
+            for learner, loss in zip(learners, losses, strict=True)
+        )
 
     variables = model.trainable_variables
     # A weight that no active objective reads gets 0, as on jax; embeddings
     # get dense gradients, so that AdamW treats each row alike everywhere.
-    gradients = [
-        tf.convert_to_tensor(g)
-        for g in tape.gradient(
-            scaled,
-            [v.value for v in variables],
-            unconnected_gradients=tf.UnconnectedGradients.ZERO,
-        )
+    gradients = tape.gradient(
+        scaled,
+        [v.value for v in variables],
+        unconnected_gradients=tf.UnconnectedGradients.ZERO,
+    )
+    gradient_of = {
+        id(v): tf.convert_to_tensor(g) for v, g in zip(variables, gradients)
+    }
+    finite = [
+        _move(learner, loss, gradient_of)
+        for learner, loss in zip(learners, losses)
     ]
+    model.after_step(losses, aux, finite)
+    return model.get_metrics_result()
+
+
+def _move(learner, loss, gradient_of):
+    """Applies the gradients of one learner, if they are finite.
+
+    Args:
+        learner: see `keras_dinolm.training.step`.
+        loss: scalar.
+        gradient_of: dict of `id(variable)` to gradient.
+
+    Returns:
+        Boolean scalar, whether loss and gradients are finite.
+    """
+    weights, optimizer = learner.trainable_variables, learner.optimizer
+    gradients = [gradient_of[id(v)] for v in weights]
     finite = tf.reduce_all(
         tf.stack(
             [
@@ -41,36 +66,15 @@ def train_step(model, data):
     )
 
     def apply():
-        model.optimizer.apply(gradients, variables)
+        optimizer.apply(gradients, weights)
         return True
 
-    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         # A loss scale handles overflow itself, and has to move to do so.
         apply()
     else:
         tf.cond(finite, apply, lambda: False)
-    model.after_step(loss, aux, finite)
-    return model.get_metrics_result()
-
-
-def train_each(model, parts, prepare, data):
-    """One step of each of several models, on what is prepared once.
-
-    Args:
-        model: the model that holds them, whose optimizer and metrics are
-            theirs.
-        parts: list of models as `keras_dinolm.training.step` describes.
-        prepare: callable `(x) -> x`, run without gradient.
-        data: the batch.
-
-    Returns:
-        The metrics so far of `model`.
-    """
-    x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-    x = prepare(x)
-    for part in parts:
-        train_step(part, x)
-    return model.get_metrics_result()
+    return finite
 
 
 def read_variable(model, variable, *_):
