@@ -235,8 +235,8 @@ def main():
             for key in (
                 "feature_std",
                 "rankme",
-                "teacher_entropy",
-                "prototype_perplexity",
+                "sequence_distillation_teacher_entropy",
+                "sequence_distillation_prototype_perplexity",
                 "sequence_distillation_minus_ln_k",
             )
             if key in history

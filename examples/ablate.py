@@ -115,8 +115,8 @@ def recipe(config, seed):
 def measure(model, history):
     """The columns of the table, from the last epoch."""
     return {
-        "teacher entropy": history["teacher_entropy"][-1],
-        "prototypes": history["prototype_perplexity"][-1],
+        "teacher entropy": history["sequence_distillation_teacher_entropy"][-1],
+        "prototypes": history["sequence_distillation_prototype_perplexity"][-1],
         "RankMe": history["rankme"][-1],
         "feature std": history["feature_std"][-1],
     }
@@ -138,7 +138,7 @@ ablation = kd.runs.Ablation(
             check_every=max(args.steps // 40, 1),
         )
     ],
-    curves=["teacher_entropy", "feature_std"],
+    curves=["sequence_distillation_teacher_entropy", "feature_std"],
 )
 ablation.run()
 print(f"\n{ablation.table()}\n\nThe picture is {args.output}/ablation.png.")

@@ -43,7 +43,7 @@ train = kd.data.installed_docs("train")
 held_out = kd.evaluation.HeldOutDocuments(
     kd.data.installed_docs("held_out"), train, 500, 1_000
 )
-if args.teacher:  # which its students must share the vocabulary of
+if args.teacher:  # its students share its vocabulary
     tokenizer = kd.models.DinoLMTokenizer.from_preset(args.teacher)
 else:
     tokenizer = kd.data.train_tokenizer(train, vocabulary_size=8_192)
@@ -106,25 +106,23 @@ objectives = {
         o.SimilarityDistillation(),
     ],
 }
-lessons = [
-    kd.models.Lesson(
-        make_backbone("nano"),
-        those,
-        teacher=teacher,
-        roles=views.roles,
-        name=name,
-    )
-    for name, those in objectives.items()
-]
-model = kd.models.Distillation(lessons)
-model.compile({lesson.name: make_optimizer() for lesson in lessons})
+model = kd.models.Distillation(
+    [
+        kd.models.Lesson(
+            make_backbone("nano"), those, teacher=teacher, name=name
+        )
+        for name, those in objectives.items()
+    ],
+    roles=views.roles,
+)
+model.compile({name: make_optimizer() for name in objectives})
 learn(model, views, "students")
 
 # === Report ===
 presets = {"teacher": preset}
-for lesson in lessons:
-    presets[lesson.name] = f"{args.output}/{lesson.name}"
-    lesson.export_preset(presets[lesson.name], tokenizer)
+for name in objectives:
+    presets[name] = f"{args.output}/{name}"
+    model.export_preset(presets[name], tokenizer, student=name)
 print("\nHeld-out documents, in percent:")
 for name, path in presets.items():
     embedder = kd.models.DinoLMTextEmbedder.from_preset(path)
