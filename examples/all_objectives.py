@@ -10,6 +10,23 @@ objective costs little. For a recipe see `examples/pretrain.py`.
 
 The corpus is the documentation of the Python packages on this machine. It
 prints the mean of each term over the first and the last epoch in which it acts.
+
+Cost: 93 s on one busy core of an AMD EPYC (torch, 2026-11-30).
+
+Result:
+
+    objective, mean of an epoch       weight    first     last
+    sequence_distillation               1.00    5.418    5.408
+    mean_entropy_maximization           0.10    0.068    0.009
+    token_distillation                  1.00    5.538    5.372
+    cross_view_token_distillation       0.50    5.021    4.376
+    feature_regression                  0.50    0.107    0.071
+    masked_lm                           0.20    8.099    6.568
+    gram_anchoring                      2.00    0.012    0.011
+    info_nce                            1.00    1.651    1.264
+    similarity_distillation             0.20    2.657    2.504
+    koleo                               0.10    0.599    0.564
+    vicreg                              0.01   21.540   20.909
 """
 
 import argparse

@@ -12,6 +12,18 @@ There are two ways to use an encoder. *Frozen*: only a linear head learns, and
 many heads can share one encoder. *Fine-tuned*: from there, the encoder learns
 as well, at a small rate. An encoder has to beat the largest class and TF-IDF
 with logistic regression, so both are printed.
+
+Cost: 79 s on one busy core of an AMD EPYC (torch, 2026-11-30).
+
+Result, with the preset of 2 minutes of `examples/pretrain.py` on that core:
+
+    largest class                   13.4
+    TF-IDF + logistic regression    76.8
+    frozen encoder + linear head    71.4
+    fine-tuned                      72.1
+
+Packages are told apart by their words, which TF-IDF sees; an encoder of two
+minutes does not reach it on this task.
 """
 
 import argparse

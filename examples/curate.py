@@ -17,6 +17,17 @@ drawn, so that common topics do not crowd out rare ones. Features are those of
 
 `--output` receives `curated.jsonl`, the balanced half, and `clusters.npy`, the
 cluster of each document, for `kd.data.view_dataset(..., clusters=)`.
+
+Cost: 66 s on one busy core of an AMD EPYC (torch, 2026-11-30).
+
+Result, without a preset, of 21,291 documents with 401 plants of each kind:
+
+    gibberish: recall 100.0 %, precision 40.4 %
+    exact copy: recall 100.0 %, precision 100.0 %
+    near copy: recall 99.5 %, precision 100.0 %
+    leak: recall 98.7 %, precision 100.0 %
+    entropy of the 38 clusters of level 1: 3.36 before, 3.58 after, of at most
+    3.64 nats
 """
 
 import argparse

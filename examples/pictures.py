@@ -13,7 +13,16 @@ same pictures as PNG:
 - cosines between the tokens of two texts, and within the first of them;
 - attention of each layer and head on the first text;
 - for each head with prototypes, the spans or words nearest to the most used
-  ones. They say what a prototype stands for.
+  ones. They show what a prototype stands for.
+
+Cost: 28 s on one busy core of an AMD EPYC (torch, 2026-11-30).
+
+Result, with a preset of 2 minutes of `--recipe dino`: some prototypes of texts
+collect code examples, formulas or lists of arguments, others nothing that has a
+name; equal words are similar, and little else. It prints
+
+    sequence head: 2,426 spans of 272 texts, each with its nearest prototype:
+    386 of 512 prototypes are used, with a perplexity of 229.9; ...
 """
 
 import argparse
