@@ -161,9 +161,7 @@ def test_a_run_trains_measures_and_goes_on(workshop, tmp_path):
 
 
 def test_reading_other_layers_changes_the_feature_of_a_text_alone(workshop):
-    learned = methods.encoder(
-        "nano", workshop.tokenizer, pooled_layers=(0, -1)
-    )
+    learned = methods.encoder("nano", workshop.tokenizer, pooled_layers=(0, -1))
     read = methods.pool(learned, (0,))
     inputs = {
         "token_ids": np.array([[2, 7, 8, 9], [2, 9, 7, 0]], "int32"),

@@ -183,9 +183,7 @@ def dino_without_info_nce(tokenizer, size, sequence_length):
         temperature = kd.schedules.Linear(0.04, 0.07, max(steps // 5, 1))
         objectives = [
             o.MaskedLM(weight=0.5),
-            o.SequenceDistillation(
-                teacher_temperature=temperature, weight=0.5
-            ),
+            o.SequenceDistillation(teacher_temperature=temperature, weight=0.5),
             o.TokenDistillation(teacher_temperature=temperature, weight=0.5),
             o.KoLeo(0.1),
         ]
