@@ -258,8 +258,8 @@ METHODS = {
     "dino_lm_without_info_nce": Method(
         "DinoLM without InfoNCE",
         dino_without_info_nce,
-        key="346edebfcb45",
-        cost_key="c0f67c535ef3",
+        key="3028ab4ca1ce",
+        cost_key="3a8d6f6eb7ec",
     ),
     "dino_lm": Method(
         "DinoLM: masked LM + InfoNCE of embeddings on a counted bag",
