@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from keras_dinolm.curation.clusters import Clusters
 from keras_dinolm.curation.report import Report
 from keras_dinolm.evaluation.arguments import check_integer
 
 
-def balanced_sample(clusters, size, seed=0):
+def balanced_sample(clusters: Clusters, size: int, seed: int = 0) -> Report:
     """Draws documents so that clusters weigh the same, level by level.
 
     From the top of the tree down, each cluster divides its share evenly among

@@ -5,6 +5,8 @@ import hashlib
 import json
 import pathlib
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +15,8 @@ from keras_dinolm.data.paths import write_atomically
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.arguments import check_integer
 from keras_dinolm.evaluation.arguments import unit
+from keras_dinolm.typing import Path
+from keras_dinolm.typing import Tensor
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,18 +49,20 @@ class Clusters:
     parents: tuple
 
     @property
-    def num_levels(self):
+    def num_levels(self) -> int:
         """How many levels there are."""
         return len(self.parents)
 
-    def labels(self, level=0):
+    def labels(self, level: int = 0) -> np.ndarray:
         """The cluster of each document at a level: int64 `[N]`."""
         labels = self.parents[0]
         for parent in self.parents[1 : level + 1]:
             labels = parent[labels]
         return labels
 
-    def sizes(self, level=0, documents=None):
+    def sizes(
+        self, level: int = 0, documents: Tensor | None = None
+    ) -> np.ndarray:
         """Documents in each cluster of a level: int64 `[K]`.
 
         Args:
@@ -68,7 +74,7 @@ class Clusters:
             labels = labels[documents]
         return np.bincount(labels, minlength=len(self.centroids[level]))
 
-    def entropy(self, level=0, documents=None):
+    def entropy(self, level: int = 0, documents: Tensor | None = None) -> float:
         """Entropy of the histogram of clusters, in nats, at most log K.
 
         Args:
@@ -82,7 +88,7 @@ class Clusters:
         shares = shares[shares > 0] / shares.sum()
         return max(0.0, -float(np.sum(shares * np.log(shares))))
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [f"Clusters of {len(self.parents[0]):,} documents"]
         for level in range(self.num_levels):
             sizes = self.sizes(level)
@@ -96,16 +102,16 @@ class Clusters:
 
 
 def hierarchical_kmeans(
-    features,
-    num_clusters,
-    num_resampling=10,
-    points_per_cluster=None,
-    normalize=True,
-    max_iterations=50,
-    seed=0,
-    directory=None,
-    show_progress=False,
-):
+    features: Tensor,
+    num_clusters: Sequence[int],
+    num_resampling: int = 10,
+    points_per_cluster: int | Sequence[int] | None = None,
+    normalize: bool = True,
+    max_iterations: int = 50,
+    seed: int = 0,
+    directory: Path | None = None,
+    show_progress: bool = False,
+) -> Clusters:
     """Clusters documents, then the centroids of their clusters, and so on.
 
     Plain k-means spends its centroids where documents are dense: a topic with
@@ -246,7 +252,9 @@ def _nearest(points, centroids, labels, count):
 class _Saved:
     """Finished k-means in a folder, or nothing without one."""
 
-    def __init__(self, directory, points, **settings):
+    def __init__(
+        self, directory: Path | None, points: np.ndarray, **settings: Any
+    ) -> None:
         self.directory = directory and pathlib.Path(directory)
         if directory is None:
             return
@@ -270,13 +278,17 @@ class _Saved:
     def _path(self, level, step):
         return self.directory / f"level-{level}-step-{step:02d}.npz"
 
-    def read(self, level, step):
+    def read(
+        self, level: int, step: int
+    ) -> tuple[np.ndarray, np.ndarray] | None:
         if self.directory is None or not self._path(level, step).exists():
             return None
         with np.load(self._path(level, step)) as arrays:
             return arrays["centroids"], arrays["labels"]
 
-    def write(self, level, step, centroids, labels):
+    def write(
+        self, level: int, step: int, centroids: np.ndarray, labels: np.ndarray
+    ) -> None:
         if self.directory is not None:
             with write_atomically(self._path(level, step)) as file:
                 np.savez(file, centroids=centroids, labels=labels)

@@ -1,6 +1,8 @@
 """Exact and near copies."""
 
 import hashlib
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +14,9 @@ from keras_dinolm.data.near_duplicates import find_near_duplicates
 _LEAST = 0.5
 
 
-def find_duplicates(corpus, threshold=0.5, show_progress=True):
+def find_duplicates(
+    corpus: Iterable[Any], threshold: float = 0.5, show_progress: bool = True
+) -> Report:
     """Finds exact and near copies; the first of each stays.
 
     A copy teaches nothing, is pushed away from its original by KoLeo and

@@ -3,23 +3,29 @@
 import itertools
 import json
 import pathlib
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
 
 from keras_dinolm.data.corpora.documents import read_texts
 from keras_dinolm.data.paths import write_atomically
 from keras_dinolm.data.shard import digest_texts
+from keras_dinolm.typing import Path
 
 CHUNK = 2_048
 
 
 def map_texts(
-    function,
-    corpus,
-    settings,
-    directory,
-    title,
-    show_progress,
-    alternates=False,
-):
+    function: Callable[[str], Any],
+    corpus: Iterable[Any],
+    settings: Sequence[str],
+    directory: Path | None,
+    title: str,
+    show_progress: bool,
+    alternates: bool = False,
+) -> Iterator[Any]:
     """Yields `function(text)` for each text of a corpus, in order.
 
     With a directory, results are written down in parts, each of which appears

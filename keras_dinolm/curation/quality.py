@@ -1,15 +1,26 @@
 """Texts that are worth reading."""
 
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_dinolm.curation.parsed_text import ParsedText
 from keras_dinolm.curation.passes import map_texts
 from keras_dinolm.curation.report import Report
+from keras_dinolm.curation.rules import Rule
 from keras_dinolm.curation.rules import gopher_quality
 from keras_dinolm.curation.rules import gopher_repetition
+from keras_dinolm.typing import Path
 
 
-def filter_quality(corpus, rules=None, directory=None, show_progress=True):
+def filter_quality(
+    corpus: Iterable[Any],
+    rules: Sequence[Rule] | None = None,
+    directory: Path | None = None,
+    show_progress: bool = True,
+) -> Report:
     """Finds texts that break rules of quality: junk, lists, repetition.
 
     Every text is measured by every rule, so the counts tell what each rule

@@ -6,6 +6,8 @@ The limits are those of the papers, as datatrove has them.
 import collections.abc
 import dataclasses
 import functools
+from collections.abc import Collection
+from collections.abc import Sequence
 
 from keras_dinolm.curation.parsed_text import ParsedText
 
@@ -41,7 +43,7 @@ class Rule:
     minimum: float | None = None
     maximum: float | None = None
 
-    def fails(self, parsed):
+    def fails(self, parsed: ParsedText) -> bool:
         """Whether a parsed text breaks the rule."""
         value = self.measure(parsed)
         return (self.minimum is not None and value < self.minimum) or (
@@ -49,25 +51,25 @@ class Rule:
         )
 
     @property
-    def limit(self):
+    def limit(self) -> str:
         """The limits as a string for the table."""
         parts = ("≥", self.minimum), ("≤", self.maximum)
         return ", ".join(f"{s} {v:g}" for s, v in parts if v is not None)
 
 
 def gopher_quality(
-    minimum_words=50,
-    maximum_words=100_000,
-    minimum_mean_word_length=3,
-    maximum_mean_word_length=10,
-    maximum_hashes_per_word=0.1,
-    maximum_ellipses_per_word=0.1,
-    maximum_bullet_lines=0.9,
-    maximum_ellipsis_lines=0.3,
-    minimum_alphabetic_words=0.8,
-    minimum_stop_words=2,
-    stop_words=STOP_WORDS,
-):
+    minimum_words: int | None = 50,
+    maximum_words: int | None = 100_000,
+    minimum_mean_word_length: float | None = 3,
+    maximum_mean_word_length: float | None = 10,
+    maximum_hashes_per_word: float | None = 0.1,
+    maximum_ellipses_per_word: float | None = 0.1,
+    maximum_bullet_lines: float | None = 0.9,
+    maximum_ellipsis_lines: float | None = 0.3,
+    minimum_alphabetic_words: float | None = 0.8,
+    minimum_stop_words: int | None = 2,
+    stop_words: Collection[str] = STOP_WORDS,
+) -> list[Rule]:
     """The quality rules of Gopher, for English.
 
     Each argument is a rule of the same name; `None` leaves it out. A word is
@@ -160,12 +162,16 @@ def gopher_quality(
 
 
 def gopher_repetition(
-    maximum_repeated_lines=0.3,
-    maximum_repeated_line_characters=0.2,
-    maximum_repeated_paragraphs=0.3,
-    maximum_repeated_paragraph_characters=0.2,
-    maximum_top_ngram=((2, 0.2), (3, 0.18), (4, 0.16)),
-    maximum_repeated_ngrams=(
+    maximum_repeated_lines: float | None = 0.3,
+    maximum_repeated_line_characters: float | None = 0.2,
+    maximum_repeated_paragraphs: float | None = 0.3,
+    maximum_repeated_paragraph_characters: float | None = 0.2,
+    maximum_top_ngram: Sequence[tuple[int, float]] = (
+        (2, 0.2),
+        (3, 0.18),
+        (4, 0.16),
+    ),
+    maximum_repeated_ngrams: Sequence[tuple[int, float]] = (
         (5, 0.15),
         (6, 0.14),
         (7, 0.13),
@@ -173,7 +179,7 @@ def gopher_repetition(
         (9, 0.11),
         (10, 0.1),
     ),
-):
+) -> list[Rule]:
     """The repetition rules of Gopher: text that says the same again.
 
     Shares count characters of words, without spaces, each once. A line, a
@@ -250,13 +256,13 @@ def gopher_repetition(
 
 
 def c4_quality(
-    minimum_sentences=5,
-    minimum_words_per_line=3,
-    maximum_word_length=1_000,
-    maximum_curly_brackets=0,
-    maximum_lorem_ipsum=0,
-    wrapped=False,
-):
+    minimum_sentences: int | None = 5,
+    minimum_words_per_line: int = 3,
+    maximum_word_length: int = 1_000,
+    maximum_curly_brackets: int | None = 0,
+    maximum_lorem_ipsum: int | None = 0,
+    wrapped: bool = False,
+) -> list[Rule]:
     """The rules of C4: enough whole sentences, and no code.
 
     Prose lines end in `.`, `?`, `!` or a quotation mark (not in an ellipsis),

@@ -3,6 +3,8 @@
 import json
 import pathlib
 import time
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -10,18 +12,19 @@ from keras_dinolm.evaluation.tasks import TASKS
 from keras_dinolm.evaluation.tasks import Task
 from keras_dinolm.evaluation.text_features import PROBE
 from keras_dinolm.evaluation.text_features import TextFeatures
+from keras_dinolm.typing import Path
 
 
 def evaluate(
-    encoder,
-    folder,
-    split="dev",
-    tasks=None,
-    max_train=None,
-    seed=0,
-    results=None,
-    verbose=True,
-):
+    encoder: Any,
+    folder: Path,
+    split: str = "dev",
+    tasks: Iterable[str | Task] | None = None,
+    max_train: int | None = None,
+    seed: int = 0,
+    results: Path | None = None,
+    verbose: bool = True,
+) -> dict[str, float]:
     """Measures what frozen features are worth, on many tasks.
 
     Nothing but linear classifiers is trained, and their regularisation is

@@ -1,5 +1,7 @@
 """Exact nearest neighbours by cosine."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from keras import ops
 
@@ -9,7 +11,9 @@ from keras_dinolm.evaluation.arguments import unit
 BLOCK = 2**24
 
 
-def nearest(queries, documents, k, batch_size):
+def nearest(
+    queries: np.ndarray, documents: np.ndarray, k: int, batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The k documents of highest cosine to each query, best first.
 
     The accelerator multiplies all by all in float32 (or TF32, or whatever its

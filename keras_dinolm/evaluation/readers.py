@@ -8,6 +8,7 @@ from typing import NamedTuple
 from keras_dinolm.evaluation.entity_f1 import check_tag
 from keras_dinolm.evaluation.text_files import check_string
 from keras_dinolm.evaluation.text_files import rows
+from keras_dinolm.typing import Path
 
 
 class LabelledTexts(NamedTuple):
@@ -63,7 +64,9 @@ class Searches(NamedTuple):
     relevant: list
 
 
-def read_labelled_texts(path, text="text", label="label"):
+def read_labelled_texts(
+    path: Path, text: str = "text", label: str = "label"
+) -> LabelledTexts:
     """Texts with a label each, from one file.
 
     Args:
@@ -101,7 +104,9 @@ def read_labelled_texts(path, text="text", label="label"):
     return LabelledTexts(texts, labels)
 
 
-def read_text_pairs(path, target="label", first="s1", second="s2"):
+def read_text_pairs(
+    path: Path, target: str = "label", first: str = "s1", second: str = "s2"
+) -> TextPairs:
     """Pairs of texts with a label or a score each, from one file.
 
     Args:
@@ -138,7 +143,9 @@ def read_text_pairs(path, target="label", first="s1", second="s2"):
     return pairs
 
 
-def read_tagged_words(path, words="tokens", tags="tags"):
+def read_tagged_words(
+    path: Path, words: str = "tokens", tags: str = "tags"
+) -> TaggedWords:
     """Sentences of words with a tag each, from one file of JSON lines.
 
     Args:
@@ -178,7 +185,7 @@ def read_tagged_words(path, words="tokens", tags="tags"):
     return tagged
 
 
-def read_beir(folder, split="test"):
+def read_beir(folder: Path, split: str = "test") -> Searches:
     """Queries, documents and judgements from a folder in the layout of BEIR.
 
     The folder holds `corpus.jsonl` (`_id`, `text` and perhaps `title`),

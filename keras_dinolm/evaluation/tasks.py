@@ -18,8 +18,10 @@ from keras_dinolm.evaluation.readers import read_tagged_words
 from keras_dinolm.evaluation.readers import read_text_pairs
 from keras_dinolm.evaluation.retrieval_ndcg import retrieval_ndcg
 from keras_dinolm.evaluation.sts_spearman import sts_spearman
+from keras_dinolm.evaluation.text_features import TextFeatures
 from keras_dinolm.evaluation.text_files import find_split
 from keras_dinolm.evaluation.token_probe import token_probe
+from keras_dinolm.typing import Path
 
 SPLITS = ("dev", "test")
 
@@ -46,11 +48,17 @@ class Task:
         path: String. The task's folder inside the folder of all tasks.
     """
 
-    def __init__(self, name, path):
+    def __init__(self, name: str, path: str) -> None:
         self.name = name
         self.path = path
 
-    def load(self, folder, split="dev", max_train=None, seed=0):
+    def load(
+        self,
+        folder: Path,
+        split: str = "dev",
+        max_train: int | None = None,
+        seed: int = 0,
+    ) -> Any:
         """Reads the task's files.
 
         Args:
@@ -80,7 +88,7 @@ class Task:
             lambda rows: _subset(rows, max_train, seed),
         )
 
-    def score(self, features, data):
+    def score(self, features: TextFeatures, data: Any) -> float:
         """Measures an encoder.
 
         Args:
@@ -117,7 +125,9 @@ class ClassificationTask(Task):
     ```
     """
 
-    def __init__(self, name, path, text="text", label="label"):
+    def __init__(
+        self, name: str, path: str, text: str = "text", label: str = "label"
+    ) -> None:
         super().__init__(name, path)
         self.text = text
         self.label = label
@@ -130,7 +140,7 @@ class ClassificationTask(Task):
             lambda path: read_labelled_texts(path, self.text, self.label),
         )
 
-    def score(self, features, data):
+    def score(self, features: TextFeatures, data: Any) -> float:
         train, dev, test = (
             (features.texts(part.texts), part.labels) for part in data
         )
@@ -148,7 +158,7 @@ class NLITask(Task):
     def _load(self, folder, split, subset):
         return _load_splits(folder, split, subset, read_text_pairs)
 
-    def score(self, features, data):
+    def score(self, features: TextFeatures, data: Any) -> float:
         train, dev, test = (
             (features.texts(u), features.texts(v), y) for u, v, y in data
         )
@@ -166,7 +176,7 @@ class TaggingTask(Task):
     def _load(self, folder, split, subset):
         return _load_splits(folder, split, subset, read_tagged_words)
 
-    def score(self, features, data):
+    def score(self, features: TextFeatures, data: Any) -> float:
         train, dev, test = (
             (features.words(part.words), part.tags) for part in data
         )
@@ -184,7 +194,7 @@ class STSTask(Task):
     def _load(self, folder, split, subset):
         return read_text_pairs(find_split(folder, split), "score")
 
-    def score(self, features, data):
+    def score(self, features: TextFeatures, data: Any) -> float:
         return sts_spearman(
             features.texts(data.first),
             features.texts(data.second),
@@ -211,7 +221,7 @@ class RetrievalTask(Task):
         half = _half(split)
         return Searches(queries[half], documents, relevant[half])
 
-    def score(self, features, data):
+    def score(self, features: TextFeatures, data: Any) -> float:
         return retrieval_ndcg(
             features.texts(data.queries),
             features.texts(data.documents),
@@ -237,7 +247,9 @@ class TopicTask(Task):
         label: String. Key of its topic.
     """
 
-    def __init__(self, name, path, text="text", label="source"):
+    def __init__(
+        self, name: str, path: str, text: str = "text", label: str = "source"
+    ) -> None:
         super().__init__(name, path)
         self.text = text
         self.label = label
@@ -256,7 +268,7 @@ class TopicTask(Task):
         held_out = _passages(held_out)
         return Splits(train, held_out, held_out)
 
-    def score(self, features, data):
+    def score(self, features: TextFeatures, data: Any) -> float:
         return knn_accuracy(
             features.texts(data.train.texts),
             data.train.labels,

@@ -1,5 +1,8 @@
 """Features from anything that encodes texts."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_dinolm.evaluation.arguments import as_features
@@ -38,7 +41,7 @@ class TextFeatures:
     ```
     """
 
-    def __init__(self, encoder):
+    def __init__(self, encoder: Any) -> None:
         self.encoder = encoder
         self._encode = getattr(encoder, "encode", encoder)
         # A string has an `encode` of its own.
@@ -50,7 +53,7 @@ class TextFeatures:
             )
         self._texts, self._words = {}, {}
 
-    def texts(self, texts):
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
         """Features of texts, those seen before from memory.
 
         Args:
@@ -74,7 +77,7 @@ class TextFeatures:
             self._texts.update(zip(new, rows, strict=True))
         return np.stack([self._texts[text] for text in texts])
 
-    def words(self, sentences):
+    def words(self, sentences: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """Features of the words of sentences.
 
         A word's feature is the mean of those of its pieces. Words beyond the

@@ -1,5 +1,8 @@
 """Features of words from an encoder of pieces of words."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_dinolm.evaluation.arguments import as_features
@@ -10,7 +13,9 @@ _FIX = (
 )
 
 
-def word_features(encoder, sentences):
+def word_features(
+    encoder: Any, sentences: Sequence[Sequence[str]]
+) -> list[np.ndarray]:
     """See `TextFeatures.words`."""
     if hasattr(encoder, "encode_words"):
         features = list(encoder.encode_words(sentences))

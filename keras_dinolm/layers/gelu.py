@@ -3,8 +3,10 @@
 import keras
 from keras import ops
 
+from keras_dinolm.typing import Tensor
 
-def gelu(x):
+
+def gelu(x: Tensor) -> Tensor:
     """`x` times the probability that a standard normal is below `x`.
 
     Exact, not the tanh approximation. `keras.ops.gelu` does the same, but

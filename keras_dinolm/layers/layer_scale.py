@@ -1,8 +1,12 @@
 """A learned gain per feature on a residual branch."""
 
+from typing import Any
+
 import keras
 from keras import initializers
 from keras import ops
+
+from keras_dinolm.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -30,11 +34,11 @@ class LayerScale(keras.layers.Layer):
         - [CaiT](https://arxiv.org/abs/2103.17239)
     """
 
-    def __init__(self, initial_value=0.1, **kwargs):
+    def __init__(self, initial_value: float = 0.1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.initial_value = initial_value
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         # The name tells the optimizer to leave it out of weight decay.
         self.gain = self.add_weight(
             shape=(input_shape[-1],),
@@ -42,11 +46,13 @@ class LayerScale(keras.layers.Layer):
             name="layer_scale",
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.multiply(inputs, self.gain)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "initial_value": self.initial_value}

@@ -1,10 +1,13 @@
 """Targets from prototypes that are averages instead of learned."""
 
+from typing import Any
+
 import keras
 from keras import initializers
 from keras import ops
 
 from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -63,8 +66,13 @@ class OnlineCodebook(keras.layers.Layer):
     reads_projections = True
 
     def __init__(
-        self, num_codes, momentum=0.99, hard=True, revive_below=0.01, **kwargs
-    ):
+        self,
+        num_codes: int,
+        momentum: float = 0.99,
+        hard: bool = True,
+        revive_below: float = 0.01,
+        **kwargs: Any,
+    ) -> None:
         # Features and codes stay float32, whatever the policy.
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
@@ -88,7 +96,7 @@ class OnlineCodebook(keras.layers.Layer):
         self.hard = hard
         self.revive_below = revive_below
 
-    def build(self, rows_shape):
+    def build(self, rows_shape: tuple[int | None, ...]) -> None:
         dim = rows_shape[-1]
         state = {
             "dtype": "float32",
@@ -116,7 +124,12 @@ class OnlineCodebook(keras.layers.Layer):
         state.update(dtype="int32", aggregation="only_first_replica")
         self.updates = self.add_weight(shape=(), name="updates", **state)
 
-    def call(self, rows, temperature, sample_weight=None):
+    def call(
+        self,
+        rows: Tensor,
+        temperature: float | Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
         """Targets `[N, num_codes]` of features `[N, dim]`.
 
         Args:
@@ -145,7 +158,9 @@ class OnlineCodebook(keras.layers.Layer):
             )
         return ops.stop_gradient(probs)
 
-    def statistics(self, rows, sample_weight=None):
+    def statistics(
+        self, rows: Tensor, sample_weight: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """What `after_step` needs of this micro-batch."""
         rows = _values(rows)
         if sample_weight is None:
@@ -161,7 +176,9 @@ class OnlineCodebook(keras.layers.Layer):
             "weight": weight,
         }
 
-    def after_step(self, statistics, finite, moved):
+    def after_step(
+        self, statistics: dict[str, Tensor], finite: Tensor, moved: Tensor
+    ) -> None:
         """Adds a micro-batch; moves the codes if the optimizer moved."""
         # `.value`: jax takes no variable as an argument of `where`.
         codes, usage, total, count, updates = (
@@ -225,7 +242,7 @@ class OnlineCodebook(keras.layers.Layer):
         codes = ops.where(revived[:, None], chosen, codes)
         return codes, ops.where(revived, average, usage)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_codes": self.num_codes,

@@ -1,10 +1,14 @@
 """The MLP between an encoder and its prototypes."""
 
+from typing import Any
+
 import keras
+from keras.initializers import Initializer
 
 from keras_dinolm.layers.gelu import gelu
 from keras_dinolm.layers.normalize import l2_normalize
 from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -45,12 +49,12 @@ class ProjectionHead(keras.layers.Layer):
 
     def __init__(
         self,
-        hidden_dim=2048,
-        bottleneck_dim=256,
-        num_layers=3,
-        kernel_initializer="glorot_uniform",
-        **kwargs,
-    ):
+        hidden_dim: int = 2048,
+        bottleneck_dim: int = 256,
+        num_layers: int = 3,
+        kernel_initializer: str | Initializer = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.hidden_dim = check_positive("hidden_dim", hidden_dim)
         self.bottleneck_dim = check_positive("bottleneck_dim", bottleneck_dim)
@@ -67,22 +71,22 @@ class ProjectionHead(keras.layers.Layer):
             for index, width in enumerate(widths)
         ]
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         for layer in self.dense_layers:
             layer.build(input_shape)
             input_shape = layer.compute_output_shape(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         x = inputs
         for layer in self.dense_layers[:-1]:
             x = gelu(layer(x))
         return l2_normalize(self.dense_layers[-1](x))
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: Tensor) -> keras.KerasTensor:
         shape = (*inputs.shape[:-1], self.bottleneck_dim)
         return keras.KerasTensor(shape, dtype="float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "hidden_dim": self.hidden_dim,

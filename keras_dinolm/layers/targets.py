@@ -1,9 +1,12 @@
 """How teacher logits become the assignment that the student must predict."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_dinolm import losses
+from keras_dinolm.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -32,7 +35,7 @@ class Sinkhorn(keras.layers.Layer):
         - [DINOv2](https://arxiv.org/abs/2304.07193)
     """
 
-    def __init__(self, num_iterations=3, **kwargs):
+    def __init__(self, num_iterations: int = 3, **kwargs: Any) -> None:
         # Logits stay float32, whatever the policy.
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
@@ -44,19 +47,24 @@ class Sinkhorn(keras.layers.Layer):
         self.num_iterations = num_iterations
         self.built = True
 
-    def call(self, logits, temperature, sample_weight=None):
+    def call(
+        self,
+        logits: Tensor,
+        temperature: float | Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
         return losses.sinkhorn_knopp(
             logits, temperature, self.num_iterations, sample_weight
         )
 
     def prototype_bias(
         self,
-        features,
-        prototypes,
-        temperature,
-        sample_weight=None,
-        max_logits=losses.MAX_LOGITS,
-    ):
+        features: Tensor,
+        prototypes: Tensor,
+        temperature: float | Tensor,
+        sample_weight: Tensor | None = None,
+        max_logits: int = losses.MAX_LOGITS,
+    ) -> Tensor:
         """The targets of very many prototypes, without their logits.
 
         Args:
@@ -79,16 +87,25 @@ class Sinkhorn(keras.layers.Layer):
             max_logits,
         )
 
-    def statistics(self, logits, sample_weight=None):
+    def statistics(
+        self, logits: Tensor, sample_weight: Tensor | None = None
+    ) -> dict[str, Tensor]:
         return {}
 
-    def factored_statistics(self, features, prototypes, sample_weight=None):
+    def factored_statistics(
+        self,
+        features: Tensor,
+        prototypes: Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         return {}
 
-    def after_step(self, statistics, finite, moved):
+    def after_step(
+        self, statistics: dict[str, Tensor], finite: Tensor, moved: Tensor
+    ) -> None:
         pass
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_iterations": self.num_iterations}
 
 
@@ -118,7 +135,7 @@ class Centering(keras.layers.Layer):
         [DINO](https://arxiv.org/abs/2104.14294)
     """
 
-    def __init__(self, momentum=0.9, **kwargs):
+    def __init__(self, momentum: float = 0.9, **kwargs: Any) -> None:
         # Logits stay float32, whatever the policy.
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
@@ -129,7 +146,7 @@ class Centering(keras.layers.Layer):
             )
         self.momentum = momentum
 
-    def build(self, logits_shape):
+    def build(self, logits_shape: tuple[int | None, ...]) -> None:
         shape = (logits_shape[-1],)
         state = {
             "initializer": "zeros",
@@ -143,7 +160,12 @@ class Centering(keras.layers.Layer):
         self.total = self.add_weight(shape=shape, name="total", **state)
         self.count = self.add_weight(shape=(), name="count", **state)
 
-    def call(self, logits, temperature, sample_weight=None):
+    def call(
+        self,
+        logits: Tensor,
+        temperature: float | Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
         probs = losses.centered_softmax(logits, self.center, temperature)
         if sample_weight is None:
             return probs
@@ -151,16 +173,18 @@ class Centering(keras.layers.Layer):
 
     def prototype_bias(
         self,
-        features,
-        prototypes,
-        temperature,
-        sample_weight=None,
-        max_logits=None,
-    ):
+        features: Tensor,
+        prototypes: Tensor,
+        temperature: float | Tensor,
+        sample_weight: Tensor | None = None,
+        max_logits: int | None = None,
+    ) -> Tensor:
         """As `Sinkhorn.prototype_bias`; here it depends on no feature."""
         return -ops.convert_to_tensor(self.center) / temperature
 
-    def statistics(self, logits, sample_weight=None):
+    def statistics(
+        self, logits: Tensor, sample_weight: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Sums over this micro-batch, for `after_step`."""
         logits = ops.cast(ops.stop_gradient(logits), "float32")
         if sample_weight is None:
@@ -172,7 +196,12 @@ class Centering(keras.layers.Layer):
             "count": ops.sum(weight),
         }
 
-    def factored_statistics(self, features, prototypes, sample_weight=None):
+    def factored_statistics(
+        self,
+        features: Tensor,
+        prototypes: Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """As `statistics`, of the logits `features @ prototypes`.
 
         A sum of logits is the logit of a sum.
@@ -181,7 +210,9 @@ class Centering(keras.layers.Layer):
         prototypes = ops.cast(ops.stop_gradient(prototypes), "float32")
         return {**sums, "total": ops.matmul(sums["total"][None], prototypes)[0]}
 
-    def after_step(self, statistics, finite, moved):
+    def after_step(
+        self, statistics: dict[str, Tensor], finite: Tensor, moved: Tensor
+    ) -> None:
         """Adds a micro-batch; moves the center if the optimizer moved."""
         # `.value`: jax takes no variable as an argument of `where`.
         center, total, count = (
@@ -198,5 +229,5 @@ class Centering(keras.layers.Layer):
         self.total.assign(ops.where(moved, 0.0, total))
         self.count.assign(ops.where(moved, 0.0, count))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "momentum": self.momentum}

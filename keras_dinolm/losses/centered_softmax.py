@@ -5,9 +5,12 @@ from keras import ops
 from keras_dinolm.losses.arrays import as_float32
 from keras_dinolm.losses.arrays import check_shape
 from keras_dinolm.losses.arrays import check_temperature
+from keras_dinolm.typing import Tensor
 
 
-def centered_softmax(logits, center, temperature):
+def centered_softmax(
+    logits: Tensor, center: Tensor, temperature: float | Tensor
+) -> Tensor:
     """Turns teacher logits into targets by centering and sharpening.
 
     `softmax((logits - center) / temperature)`. Subtracting the running mean

@@ -11,20 +11,21 @@ from keras_dinolm.losses.chunks import chunk_sizes
 from keras_dinolm.losses.chunks import merge_rows
 from keras_dinolm.losses.chunks import split_rows
 from keras_dinolm.losses.chunks import wait_for
+from keras_dinolm.typing import Tensor
 
 
 def chunked_cross_entropy(
-    teacher_features,
-    teacher_prototypes,
-    student_features,
-    student_prototypes,
-    teacher_temperature,
-    student_temperature,
-    teacher_bias=None,
-    pairs=None,
-    sample_weight=None,
-    max_logits=MAX_LOGITS,
-):
+    teacher_features: Tensor,
+    teacher_prototypes: Tensor,
+    student_features: Tensor,
+    student_prototypes: Tensor,
+    teacher_temperature: float | Tensor,
+    student_temperature: float | Tensor,
+    teacher_bias: Tensor | None = None,
+    pairs: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    max_logits: int = MAX_LOGITS,
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Cross-entropy from features and prototypes, without all the logits.
 
     The value and the gradients of `view_cross_entropy` and

@@ -4,9 +4,10 @@ from keras import ops
 
 from keras_dinolm.losses.arrays import as_float32
 from keras_dinolm.losses.arrays import check_shape
+from keras_dinolm.typing import Tensor
 
 
-def entropy(probs):
+def entropy(probs: Tensor) -> Tensor:
     """Mean entropy of rows of probabilities.
 
     The mean over rows of `-sum_k p[n, k] * log p[n, k]`, with `0 log 0 = 0`.

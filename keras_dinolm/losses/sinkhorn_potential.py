@@ -10,16 +10,17 @@ from keras_dinolm.losses.chunks import check_static
 from keras_dinolm.losses.chunks import chunk_sizes
 from keras_dinolm.losses.chunks import split_rows
 from keras_dinolm.losses.chunks import wait_for
+from keras_dinolm.typing import Tensor
 
 
 def sinkhorn_potential(
-    features,
-    prototypes,
-    temperature,
-    num_iterations=3,
-    sample_weight=None,
-    max_logits=MAX_LOGITS,
-):
+    features: Tensor,
+    prototypes: Tensor,
+    temperature: float | Tensor,
+    num_iterations: int = 3,
+    sample_weight: Tensor | None = None,
+    max_logits: int = MAX_LOGITS,
+) -> Tensor:
     """The numbers `v[k]` that turn Sinkhorn-Knopp into one softmax.
 
     What the iterations of `sinkhorn_knopp` do to `exp(logits / temperature)`

@@ -6,9 +6,12 @@ import numpy as np
 
 from keras_dinolm.models import DinoLMBackbone
 from keras_dinolm.models import TextEncoder
+from keras_dinolm.typing import Tensor
 
 
-def attention_probabilities(encoder, token_ids, padding_mask):
+def attention_probabilities(
+    encoder: keras.layers.Layer, token_ids: np.ndarray, padding_mask: np.ndarray
+) -> np.ndarray:
     """Attention of each layer and head, computed anew.
 
     Training and inference use fused kernels, which never form these. Here a
@@ -55,7 +58,9 @@ def attention_probabilities(encoder, token_ids, padding_mask):
     return predict_attention(attention_model(encoder), batch)
 
 
-def predict_attention(model, batch):
+def predict_attention(
+    model: keras.Model, batch: dict[str, np.ndarray]
+) -> np.ndarray:
     """What `attention_probabilities` returns, by a model for many batches."""
     if "segment_ids" in model.input:
         batch = {**batch, "segment_ids": np.zeros_like(batch["token_ids"])}
@@ -63,7 +68,7 @@ def predict_attention(model, batch):
     return np.stack([layers[str(i)] for i in range(len(layers))])
 
 
-def attention_model(encoder):
+def attention_model(encoder: keras.layers.Layer) -> keras.Model:
     """A model from rows of tokens to `{"0": attention of the first layer}`.
 
     Args:
@@ -83,33 +88,39 @@ def attention_model(encoder):
 class BlockAttention(keras.layers.Layer):
     """The attention within an `EncoderBlock`."""
 
-    def __init__(self, block):
+    def __init__(self, block: keras.layers.Layer) -> None:
         super().__init__(dtype=block.dtype_policy)
         self.block = block
 
-    def call(self, x, attention_mask, cos, sin):
+    def call(
+        self, x: Tensor, attention_mask: Tensor, cos: Tensor, sin: Tensor
+    ) -> Tensor:
         return self.block.attention.probabilities(
             self.block.attention_norm(x), attention_mask, cos, sin
         )
 
-    def compute_output_spec(self, x, attention_mask, cos, sin):
+    def compute_output_spec(
+        self, x: Tensor, attention_mask: Tensor, cos: Tensor, sin: Tensor
+    ) -> keras.KerasTensor:
         return _maps_of(x, self.block.num_heads)
 
 
 class TransformerAttention(keras.layers.Layer):
     """The attention within keras-hub's `TransformerEncoder`."""
 
-    def __init__(self, layer):
+    def __init__(self, layer: keras.layers.Layer) -> None:
         super().__init__(dtype=layer.dtype_policy)
         self.layer = layer
 
-    def call(self, x, padding_mask):
+    def call(self, x: Tensor, padding_mask: Tensor) -> Tensor:
         _, attention = self.layer(
             x, padding_mask=padding_mask, return_attention_scores=True
         )
         return keras.ops.cast(attention, "float32")
 
-    def compute_output_spec(self, x, padding_mask):
+    def compute_output_spec(
+        self, x: Tensor, padding_mask: Tensor
+    ) -> keras.KerasTensor:
         return _maps_of(x, self.layer.num_heads)
 
 

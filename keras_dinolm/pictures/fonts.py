@@ -1,6 +1,8 @@
 """What matplotlib can draw on this machine."""
 
 import functools
+from collections.abc import Iterable
+from typing import Any
 
 from matplotlib import font_manager
 
@@ -37,7 +39,7 @@ BOX = "\u25a1"
 
 
 @functools.cache
-def families():
+def families() -> list[str]:
     """The installed ones of the fonts above, as a list for matplotlib."""
     installed = set(font_manager.get_font_names())
     return [name for name in _FAMILIES if name in installed]
@@ -53,7 +55,7 @@ def _drawable():
     return frozenset(found)
 
 
-def drawable(text):
+def drawable(text: str) -> str:
     """The text with a box for each character that cannot be drawn.
 
     Matplotlib would warn about each of them, each time.
@@ -61,6 +63,6 @@ def drawable(text):
     return "".join(c if ord(c) in _drawable() else BOX for c in text)
 
 
-def has_boxes(texts):
+def has_boxes(texts: Iterable[str]) -> bool:
     """Whether `drawable` changes any of these texts."""
     return any(drawable(text) != text for text in texts)

@@ -2,6 +2,10 @@
 
 import html
 import re
+from collections.abc import Sequence
+
+from keras_dinolm.pictures.prototype_atlas import Prototype
+from keras_dinolm.pictures.tokens import Tokens
 
 # Longer texts are cut on the page, with a note of how much is missing.
 _LONGEST = 1_500
@@ -32,12 +36,12 @@ mark { padding: 0 .2em; border-radius: 3px; }
 """
 
 
-def clean(text):
+def clean(text: str) -> str:
     """A text for use between tags or within a quoted attribute."""
     return html.escape(_FORBIDDEN.sub("\ufffd", text), quote=True)
 
 
-def quotation(tokens, label):
+def quotation(tokens: Tokens, label: str) -> str:
     """The text of `Tokens`, with a note of what is left out."""
     text = tokens.text
     note = f"{label}: {tokens.count()}"
@@ -51,7 +55,7 @@ def quotation(tokens, label):
     )
 
 
-def table_of_spans(prototype, unit):
+def table_of_spans(prototype: Prototype, unit: str) -> str:
     """A prototype with its nearest spans."""
     rows = "".join(
         f'<tr><td class="number">{span.cosine:.2f}</td>'
@@ -74,7 +78,9 @@ def _marked(span):
     return f"{clean(span.before)}<mark>{text}</mark>{clean(span.after)}"
 
 
-def wrap(title, notes, sections):
+def wrap(
+    title: str, notes: Sequence[str], sections: Sequence[tuple[str, str]]
+) -> str:
     """The whole page.
 
     Args:

@@ -1,6 +1,9 @@
 """Attention as heat maps, one for each head."""
 
+from matplotlib.figure import Figure
+
 from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.pictures.attention_maps import AttentionMaps
 from keras_dinolm.pictures.figures import heat_map
 from keras_dinolm.pictures.figures import new_figure
 from keras_dinolm.pictures.figures import side
@@ -9,7 +12,7 @@ from keras_dinolm.pictures.figures import side
 _COLUMNS = (4, 3, 2)
 
 
-def plot_attention_maps(maps, layer):
+def plot_attention_maps(maps: AttentionMaps, layer: int) -> Figure:
     """Draws the attention of a layer's heads side by side.
 
     A row shows what its token attends to. All heads share one scale of

@@ -2,11 +2,14 @@
 
 import collections
 import dataclasses
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from keras_dinolm.data.corpora.documents import to_documents
 from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.pictures.text_reader import TextReader
 
 # Tokens shown on either side of a token.
 _CONTEXT = 8
@@ -85,17 +88,17 @@ class PrototypeAtlas:
     num_texts: int
 
     @property
-    def num_used(self):
+    def num_used(self) -> int:
         """How many prototypes have anything that belongs to them."""
         return int((self.counts > 0).sum())
 
     @property
-    def perplexity(self):
+    def perplexity(self) -> float:
         """Of the shares: K if all are used alike, 1 if one takes all."""
         shares = self.counts[self.counts > 0] / self.counts.sum()
         return float(np.exp(-(shares * np.log(shares)).sum()))
 
-    def describe(self):
+    def describe(self) -> str:
         """The usage of the prototypes, in words."""
         return (
             f"{self.counts.sum():,} {self.unit} of {self.num_texts:,} texts, "
@@ -107,15 +110,15 @@ class PrototypeAtlas:
 
 
 def prototype_atlas(
-    reader,
-    texts,
-    head="sequence",
-    unit=None,
-    num_prototypes=12,
-    num_spans=5,
-    span_length=32,
-    batch_size=32,
-):
+    reader: TextReader,
+    texts: Iterable[Any],
+    head: str = "sequence",
+    unit: str | None = None,
+    num_prototypes: int = 12,
+    num_spans: int = 5,
+    span_length: int = 32,
+    batch_size: int = 32,
+) -> PrototypeAtlas:
     """Finds what the most used prototypes stand for.
 
     Prototypes have no names: what one means is what is assigned to it. Each

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Sequence
 
 import keras
 import keras_hub
@@ -19,6 +20,7 @@ from keras_dinolm.pictures.attention_probabilities import predict_attention
 from keras_dinolm.pictures.pieces import CLS
 from keras_dinolm.pictures.pieces import Pieces
 from keras_dinolm.pictures.tokens import Tokens
+from keras_dinolm.typing import Path
 from keras_dinolm.views.special_tokens import SpecialTokens
 
 
@@ -56,7 +58,11 @@ class TextReader:
     ```
     """
 
-    def __init__(self, network, tokenizer):
+    def __init__(
+        self,
+        network: keras.layers.Layer,
+        tokenizer: keras_hub.tokenizers.Tokenizer,
+    ) -> None:
         self.tower = network if isinstance(network, Tower) else None
         if self.tower is not None:
             network = network.encoder
@@ -76,7 +82,9 @@ class TextReader:
         self._models = {}
 
     @classmethod
-    def from_preset(cls, preset, pooling=None):
+    def from_preset(
+        cls, preset: Path, pooling: str | None = None
+    ) -> "TextReader":
         """Opens a preset that `export_preset` wrote, with heads if it has any.
 
         Args:
@@ -99,16 +107,16 @@ class TextReader:
         return cls(network, keras_hub.models.Tokenizer.from_preset(str(preset)))
 
     @property
-    def heads(self):
+    def heads(self) -> tuple[str, ...]:
         """Names of the heads, none if the preset was written without them."""
         return () if self.tower is None else self.tower.heads
 
     @functools.cached_property
-    def pieces(self):
+    def pieces(self) -> Pieces:
         """How tokens are written."""
         return Pieces(self.tokenizer)
 
-    def tokens(self, text, max_tokens=None):
+    def tokens(self, text: str, max_tokens: int | None = None) -> Tokens:
         """Splits a text into tokens.
 
         Args:
@@ -131,7 +139,7 @@ class TextReader:
             num_left_out=len(ids) - len(kept),
         )
 
-    def ids(self, text):
+    def ids(self, text: str) -> tuple[int, ...]:
         """All ids of a text, without `[CLS]`.
 
         Args:
@@ -153,11 +161,11 @@ class TextReader:
             int(i) for i in np.asarray(self.tokenizer.tokenize([text])[0])
         )
 
-    def row(self, ids):
+    def row(self, ids: Sequence[int]) -> tuple[int, ...]:
         """Ids as the encoder reads them: `[CLS]` first, as in training."""
         return (self._special.cls_token_id, *ids)
 
-    def limit(self, name, length):
+    def limit(self, name: str, length: int | None) -> int | None:
         """The smaller of a length and what the encoder takes beside `[CLS]`.
 
         Args:
@@ -173,7 +181,9 @@ class TextReader:
             limits.append(check_positive(name, length))
         return min(limits, default=None)
 
-    def features(self, rows, batch_size=32):
+    def features(
+        self, rows: Sequence[Sequence[int]], batch_size: int = 32
+    ) -> list[dict[str, np.ndarray]]:
         """What the encoder makes of rows of token ids.
 
         Args:
@@ -188,7 +198,13 @@ class TextReader:
             self._models["features"] = self._model(lambda features: features)
         return self._predict("features", rows, batch_size, {"tokens"})
 
-    def assignments(self, rows, head, of_tokens, batch_size=32):
+    def assignments(
+        self,
+        rows: Sequence[Sequence[int]],
+        head: str,
+        of_tokens: bool,
+        batch_size: int = 32,
+    ) -> list[dict[str, np.ndarray]]:
         """The nearest prototype of each text, or of each token.
 
         Args:
@@ -222,7 +238,7 @@ class TextReader:
         per_token = {"prototype", "cosine"} if of_tokens else set()
         return self._predict(name, rows, batch_size, per_token)
 
-    def attention(self, row):
+    def attention(self, row: Sequence[int]) -> np.ndarray:
         """What the tokens of a row attend to.
 
         Args:
@@ -286,7 +302,9 @@ class TextReader:
                 }
         return results
 
-    def batch(self, rows, batch_size=1):
+    def batch(
+        self, rows: Sequence[Sequence[int]], batch_size: int = 1
+    ) -> dict[str, np.ndarray]:
         """Rows as one batch, of one of a few shapes, so that few are compiled.
 
         Args:

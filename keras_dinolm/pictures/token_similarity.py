@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.arguments import unit
+from keras_dinolm.pictures.text_reader import TextReader
 from keras_dinolm.pictures.tokens import Tokens
 
 
@@ -35,11 +36,11 @@ class TokenSimilarity:
     columns: Tokens
 
     @property
-    def within(self):
+    def within(self) -> bool:
         """Whether this is one text compared with itself."""
         return self.rows is self.columns
 
-    def describe(self):
+    def describe(self) -> str:
         """The picture in words, for those who cannot see it."""
         what = (
             f"{self.rows.count()} of one text and [CLS]"
@@ -73,7 +74,9 @@ class TokenSimilarity:
         return row + 1, column + 1
 
 
-def token_similarity(reader, a, b=None, max_tokens=64):
+def token_similarity(
+    reader: TextReader, a: str, b: str | None = None, max_tokens: int = 64
+) -> TokenSimilarity:
     """Compares each token of a text with each of another, or of its own.
 
     The features after the last layer, as frozen heads on tokens get them. In

@@ -29,10 +29,10 @@ class Tokens:
     names: tuple
     num_left_out: int = 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ids)
 
-    def count(self):
+    def count(self) -> str:
         """How many tokens there are, and how many are left out, in words."""
         # [CLS] is not of the text.
         shown = len(self) - 1
