@@ -1,4 +1,4 @@
-"""What to train on: copies, junk and leaks out, the rest balanced.
+"""Chooses what to train on: removes copies, junk and leaks, balances the rest.
 
 Each function reads a corpus (or its features) once, changes nothing, and
 returns a `Report`: which documents a rule removes, how many, and why.

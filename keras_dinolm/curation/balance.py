@@ -1,4 +1,4 @@
-"""As many documents of each kind as there are."""
+"""A sample with an equal share for each cluster."""
 
 import numpy as np
 
@@ -99,7 +99,8 @@ def _divide(total, room, generator):
     Args:
         total: int, at most the sum of `room`.
         room: int64 `[n]`.
-        generator: NumPy's random generator, for what is left after dividing.
+        generator: NumPy's random generator. It draws who gets what is left
+            after dividing.
 
     Returns:
         int64 `[n]` with the sum `total`.

@@ -54,7 +54,14 @@ class Clusters:
         return len(self.parents)
 
     def labels(self, level: int = 0) -> np.ndarray:
-        """The cluster of each document at a level: int64 `[N]`."""
+        """The cluster of each document at a level.
+
+        Args:
+            level: int. Defaults to `0`.
+
+        Returns:
+            int64 array `[N]`.
+        """
         labels = self.parents[0]
         for parent in self.parents[1 : level + 1]:
             labels = parent[labels]
@@ -63,11 +70,14 @@ class Clusters:
     def sizes(
         self, level: int = 0, documents: Tensor | None = None
     ) -> np.ndarray:
-        """Documents in each cluster of a level: int64 `[K]`.
+        """The number of documents in each cluster of a level.
 
         Args:
             level: int. Defaults to `0`.
             documents: indices of the documents to count. Defaults to all.
+
+        Returns:
+            int64 array `[K]`.
         """
         labels = self.labels(level)
         if documents is not None:
@@ -117,8 +127,8 @@ def hierarchical_kmeans(
     Plain k-means spends its centroids where documents are dense: a topic with
     ten times the documents gets several times the clusters. Two remedies work
     together here. Centroids have a flatter density than documents, so clusters
-    of *centroids* are more even; and *resampling* repeats each k-means on the
-    few points nearest to each centroid, which flattens the density further.
+    of *centroids* are more even. *Resampling* repeats each k-means on the few
+    points nearest to each centroid, which flattens the density further.
     `balanced_sample` then draws from the tree.
 
     The k-means is that of scikit-learn (k-means++ and Lloyd's algorithm), new
@@ -140,7 +150,7 @@ def hierarchical_kmeans(
         max_iterations: int. Iterations of each k-means. Defaults to `50`.
         seed: int. Defaults to `0`.
         directory: path of a folder where each finished k-means is kept, so
-            that the same call goes on where it was stopped. Defaults to
+            that the same call continues where it was stopped. Defaults to
             `None`.
         show_progress: bool. Whether to show a progress bar.
 
@@ -272,7 +282,7 @@ class _Saved:
             raise ValueError(
                 f"`directory` {directory} holds other clusters: of other "
                 f"{', '.join(other)}. Choose another directory, or remove "
-                "this one to begin anew."
+                "this one to start again."
             )
 
     def _path(self, level, step):

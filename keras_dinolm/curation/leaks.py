@@ -53,12 +53,12 @@ def find_leaks(
             iterable of texts. A column for the label would be read as words:
             give such tests as texts.
         n: int. Length of the runs, in words. Defaults to `13`, as for GPT-3;
-            8 finds more, and more that is no leak.
-        minimum_words: int. Test texts of fewer words are not looked for, since
-            they are anywhere, and counted. Defaults to `5`.
+            8 finds more, but also more that is no leak.
+        minimum_words: int. Test texts of fewer words are only counted and not
+            looked for, since they are found anywhere. Defaults to `5`.
         text_key: str. The key of the text in JSON lines.
         directory: path of a folder where results are kept on the way, so that
-            the same call goes on where it was stopped. Defaults to `None`.
+            the same call continues where it was stopped. Defaults to `None`.
         show_progress: bool. Whether to show a progress bar.
 
     Returns:

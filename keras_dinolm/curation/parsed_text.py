@@ -1,4 +1,4 @@
-"""A text taken apart once, for all rules that measure it."""
+"""A text that is parsed once for all rules that measure it."""
 
 import collections
 import functools
@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from keras_dinolm.data.shard import split_sentences
 
-# What stands between white space, without punctuation around it.
+# A word stands between white space; punctuation around it is no part of it.
 _WORD = re.compile(r"[^\W_](?:\S*[^\W_])?")
 _BULLETS = ("•", "‣", "-", "*")
 _ELLIPSES = ("...", "…")
@@ -138,7 +138,7 @@ class ParsedText:
         return self._repeated[n]
 
     def _find_repeated(self, n):
-        # Where no shorter run comes again, no longer one does.
+        # If no shorter run comes again, no longer one does.
         if self._repeated.get(n - 1) == 0.0:
             return 0.0
         seen, places = set(), []

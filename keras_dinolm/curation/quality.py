@@ -1,4 +1,4 @@
-"""Texts that are worth reading."""
+"""Finds texts that break rules of quality."""
 
 from collections.abc import Iterable
 from collections.abc import Sequence
@@ -32,9 +32,9 @@ def filter_quality(
         rules: list of `Rule`. Defaults to those of `gopher_quality()` and
             `gopher_repetition()`; add lists for more, also rules of your own.
         directory: path of a folder where results are kept on the way, so that
-            the same call goes on where it was stopped. Of rules of your own,
-            only the names and limits are compared. Defaults to `None`:
-            nothing is kept.
+            the same call continues where it was stopped. For rules of your
+            own, only names and limits are compared. Defaults to `None`, which
+            keeps nothing.
         show_progress: bool. Whether to show a progress bar.
 
     Returns:

@@ -12,9 +12,9 @@ import numpy as np
 class Report:
     """Which documents go, and why; prints as a table.
 
-    A document may break several rules and stands under each of them, so the
-    order of rules does not matter. In the table, *alone* counts documents that
-    this rule removes and no other: what would stay without the rule.
+    A document may break several rules and is listed under each of them, so
+    the order of rules does not matter. In the table, *alone* counts documents
+    that only this rule removes: they would stay without it.
 
     Args:
         title: str. What was done.

@@ -1,4 +1,4 @@
-"""More of what a small set is about."""
+"""Finds documents that resemble a small set."""
 
 import numpy as np
 
@@ -15,8 +15,8 @@ def retrieve_near(
     """Finds the documents that are nearest to a seed set, by cosine.
 
     A few good documents of a kind (a domain, a style, a curated set) choose
-    more of their kind from a large corpus: the `k` nearest of each seed, all
-    together. The search is exact. Remove copies first (`find_duplicates`), or
+    more of their kind from a large corpus: the `k` nearest documents of each
+    seed. The search is exact. Remove copies first (`find_duplicates`), or
     the nearest documents are copies of one another; a seed that is in the
     corpus finds itself.
 

@@ -1,6 +1,6 @@
-"""What a text of quality is: the rules of Gopher and C4.
+"""Rules of quality for texts: those of Gopher and C4.
 
-The limits are those of the papers, as datatrove has them.
+The limits are those of the papers, as datatrove implements them.
 """
 
 import collections.abc
@@ -44,7 +44,14 @@ class Rule:
     maximum: float | None = None
 
     def fails(self, parsed: ParsedText) -> bool:
-        """Whether a parsed text breaks the rule."""
+        """Whether a text breaks the rule.
+
+        Args:
+            parsed: the parsed text, as `measure` takes it.
+
+        Returns:
+            A bool.
+        """
         value = self.measure(parsed)
         return (self.minimum is not None and value < self.minimum) or (
             self.maximum is not None and value > self.maximum
@@ -72,15 +79,17 @@ def gopher_quality(
 ) -> list[Rule]:
     """The quality rules of Gopher, for English.
 
-    Each argument is a rule of the same name; `None` leaves it out. A word is
-    what stands between white space, without punctuation around it.
+    Each argument makes a rule of the same name; `None` leaves it out. A word
+    stands between white space, and punctuation around it does not count.
 
     Args:
-        minimum_words, maximum_words: ints. Words of the text. The default
-            of 50 to 100,000 is for web pages; documentation strings are
-            shorter, 20 suits them.
-        minimum_mean_word_length, maximum_mean_word_length: floats.
-            Characters of a word, on average. Defaults to 3 and 10.
+        minimum_words: int. Words of the text. The default of 50 is for web
+            pages. Documentation strings are shorter; 20 suits them.
+        maximum_words: int. Words of the text. Defaults to 100,000.
+        minimum_mean_word_length: float. Mean number of characters of a word.
+            Defaults to 3.
+        maximum_mean_word_length: float. Mean number of characters of a word.
+            Defaults to 10.
         maximum_hashes_per_word: float. Hash signs (#) for each word. Defaults
             to `0.1`.
         maximum_ellipses_per_word: float. Ellipses (... or …) for each word.
@@ -180,19 +189,22 @@ def gopher_repetition(
         (10, 0.1),
     ),
 ) -> list[Rule]:
-    """The repetition rules of Gopher: text that says the same again.
+    """The repetition rules of Gopher, for texts that repeat themselves.
 
     Shares count characters of words, without spaces, each once. A line, a
     paragraph or a run of words is *repeated* if it occurred before in the same
     text; blank lines do not count.
 
     Args:
-        maximum_repeated_lines, maximum_repeated_paragraphs: floats. The share
-            of lines (paragraphs) that are repeated. Defaults to `0.3`;
-            `None` leaves the rule out.
-        maximum_repeated_line_characters,
-            maximum_repeated_paragraph_characters: floats. The same, by
-            characters. Defaults to `0.2`.
+        maximum_repeated_lines: float. Share of lines that are repeated.
+            Defaults to `0.3`; `None` leaves the rule out.
+        maximum_repeated_line_characters: float. Share of characters in
+            repeated lines. Defaults to `0.2`; `None` leaves the rule out.
+        maximum_repeated_paragraphs: float. Share of paragraphs that are
+            repeated. Defaults to `0.3`; `None` leaves the rule out.
+        maximum_repeated_paragraph_characters: float. Share of characters in
+            repeated paragraphs. Defaults to `0.2`; `None` leaves the rule
+            out.
         maximum_top_ngram: pairs (n, share): what the most frequent run of n
             words may take, if it occurs more than once. Defaults to 0.2 for 2
             words, 0.18 for 3, 0.16 for 4; `()` leaves the rules out.
@@ -266,11 +278,11 @@ def c4_quality(
     """The rules of C4: enough whole sentences, and no code.
 
     Prose lines end in `.`, `?`, `!` or a quotation mark (not in an ellipsis),
-    have a few words, no endless one, and speak neither of JavaScript nor of
-    cookies and terms of use. C4 removes all other lines from a text; here they
-    only do not count, and a text stays whole or goes.
+    have a few words, none of them endless, and mention neither JavaScript nor
+    cookies or terms of use. C4 removes all other lines from a text. Here they
+    do not count, and a text stays as a whole or goes as a whole.
 
-    They are meant for web pages. Documentation with code in it fails them:
+    The rules are meant for web pages. Documentation with code in it fails them:
     raise `maximum_curly_brackets` or set it to `None`.
 
     Args:

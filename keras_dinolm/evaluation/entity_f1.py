@@ -11,7 +11,7 @@ def entity_f1(
 
     An entity counts as found if its first token, its last token and its type
     are all right. Tags are `O`, `B-type` (an entity begins) and `I-type` (it
-    goes on). As in the script, an `I-` that does not continue an entity of its
+    continues). As in the script, an `I-` that does not continue an entity of its
     type begins a new one.
 
     Args:

@@ -58,8 +58,8 @@ def choose(
 
         return predict
 
-    # From weak to strong, each begins where the last one ended: fewer
-    # iterations than from zero.
+    # Each strength begins where the one before ended, which takes fewer
+    # iterations than a start from zero.
     model = LogisticRegression(max_iter=max_iterations, warm_start=True)
     best, best_score, unfinished = None, None, []
     for strength in sorted(strengths):

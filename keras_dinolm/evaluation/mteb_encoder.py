@@ -23,8 +23,8 @@ class MTEBEncoder:
         name: String of the form `"organization/model"`, under which `mteb`
             files its results.
         revision: String. `mteb` takes results of the same name and revision
-            from its cache. Defaults to a digest of a feature, so that an
-            encoder that has learned on is another one.
+            from its cache. Defaults to a digest of a feature, so that a
+            changed encoder counts as another one.
 
     Example:
 
@@ -74,7 +74,7 @@ class MTEBEncoder:
         Args:
             inputs: Iterable of batches, dictionaries with a list of strings
                 under `"text"`.
-            task_metadata: Not used, as the next three: there are no prompts.
+            task_metadata: Not used: there are no prompts.
             hf_split: Not used.
             hf_subset: Not used.
             prompt_type: Not used.
@@ -88,7 +88,15 @@ class MTEBEncoder:
         )
 
     def similarity(self, embeddings1: Tensor, embeddings2: Tensor) -> Tensor:
-        """Cosines of all rows with all rows."""
+        """Cosines of all rows with all rows.
+
+        Args:
+            embeddings1: Array of shape `[N, D]`.
+            embeddings2: Array of shape `[M, D]`.
+
+        Returns:
+            Tensor of shape `[N, M]`.
+        """
         from mteb.similarity_functions import cos_sim
 
         return cos_sim(embeddings1, embeddings2)
@@ -96,7 +104,15 @@ class MTEBEncoder:
     def similarity_pairwise(
         self, embeddings1: Tensor, embeddings2: Tensor
     ) -> Tensor:
-        """Cosines of rows with rows of the same index."""
+        """Cosines of rows with rows of the same index.
+
+        Args:
+            embeddings1: Array of shape `[N, D]`.
+            embeddings2: Array of shape `[N, D]`.
+
+        Returns:
+            Tensor of shape `[N]`.
+        """
         from mteb.similarity_functions import pairwise_cos_sim
 
         return pairwise_cos_sim(embeddings1, embeddings2)

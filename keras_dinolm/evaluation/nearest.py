@@ -17,10 +17,10 @@ def nearest(
     """The k documents of highest cosine to each query, best first.
 
     The accelerator multiplies all by all in float32 (or TF32, or whatever its
-    matrix unit does) and keeps a few more documents than asked for. Those are
-    measured again in float64, and sorted. Where they cannot be told for sure
-    from the documents left behind (near-duplicates, collapsed features), all
-    documents are measured. Equal cosines rank by index, lowest first. So the
+    matrix unit does) and keeps a few more documents than asked for. These are
+    measured again in float64 and sorted. Where the documents left behind
+    might be as near (near-duplicates, collapsed features), all documents are
+    measured. Equal cosines rank by index, lowest first. So the
     result depends neither on the device nor on `batch_size`.
 
     Args:

@@ -74,7 +74,7 @@ def read_labelled_texts(
             no quoting) or of a `.jsonl` file (one object a line); either may
             be compressed and end in `.gz`.
         text: String. Column or key of the text. A list of words, as in slot
-            filling files, is joined by blanks.
+            filling files, is joined by spaces.
         label: String. Column or key of the label.
 
     Returns:
@@ -111,8 +111,8 @@ def read_text_pairs(
 
     Args:
         path: Path of a file, as for `read_labelled_texts`.
-        target: String. Column or key of what is known of a pair. That of
-            `"score"` is read as a number.
+        target: String. Column or key of what is known of a pair. `"score"` is
+            read as a number.
         first: String. Column or key of the first text (of NLI, the premise).
         second: String. Column or key of the second (the hypothesis).
 
@@ -191,8 +191,8 @@ def read_beir(folder: Path, split: str = "test") -> Searches:
     The folder holds `corpus.jsonl` (`_id`, `text` and perhaps `title`),
     `queries.jsonl` (`_id`, `text`) and `qrels/<split>.tsv` (`query-id`,
     `corpus-id`, `score`). A document's text is its title and its text with a
-    blank between, as in BEIR. Queries to which the split knows nothing
-    relevant are left out.
+    space between, as in BEIR. Queries without a relevant document in the
+    split are left out.
 
     Args:
         folder: Path.

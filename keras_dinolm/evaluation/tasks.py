@@ -1,4 +1,4 @@
-"""What is measured on which files: a name, a folder, a protocol."""
+"""Tasks: what is measured on which files, and how."""
 
 import pathlib
 from typing import Any
@@ -64,9 +64,9 @@ class Task:
         Args:
             folder: Path of the folder of all tasks.
             split: `"dev"`, to choose by, or `"test"`, to report.
-            max_train: Integer. At most so many rows of training data, drawn
-                at random; `None` takes all.
-            seed: Integer, of this draw alone: all encoders get the same.
+            max_train: Integer. The most rows of training data, drawn at
+                random; `None` takes all.
+            seed: Integer. Seed of this draw: all encoders get the same rows.
 
         Returns:
             What `score` takes.

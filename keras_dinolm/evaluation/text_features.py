@@ -8,18 +8,18 @@ import numpy as np
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.word_features import word_features
 
-# Its feature tells one encoder, or one state of it, from another.
+# The feature of this text tells one encoder, or one state of it, from another.
 PROBE = "The quick brown fox jumps over the lazy dog."
 
 
 class TextFeatures:
-    """One face for all encoders, which encodes each text once.
+    """One interface for all encoders, which encodes each text once.
 
     Args:
         encoder: An object with `encode`, which turns a list of N strings into
             an array `[N, D]`: `DinoLMTextEmbedder`, `SentenceTransformer`, or
-            any other. Or a function that does the same. For `words` an object
-            alone will do, with either `encode_words`, which turns a list of
+            any other. A function that does the same is allowed as well. `words`
+            needs an object with either `encode_words`, which turns a list of
             sentences, each a list of words, into a list of arrays
             `[words, D]`; or `encode(..., output_value="token_embeddings")`
             and the tokenizer of Keras or Hugging Face that goes with it.
@@ -54,7 +54,7 @@ class TextFeatures:
         self._texts, self._words = {}, {}
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Features of texts, those seen before from memory.
+        """Features of texts; those of known texts come from memory.
 
         Args:
             texts: List of N strings.

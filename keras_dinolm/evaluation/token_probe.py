@@ -44,7 +44,7 @@ def token_probe(
         dev_features: Optional, as `train_features`.
         dev_tags: As `train_tags`, with `dev_features`.
         strengths: As for `linear_probe`; chosen by F1 on the dev data.
-        max_iterations: Integer. Of the solver, L-BFGS.
+        max_iterations: Integer. Most iterations of the solver, L-BFGS.
 
     Returns:
         Float from 0 to 1.

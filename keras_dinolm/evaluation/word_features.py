@@ -56,9 +56,9 @@ def _check_count(features, sentences):
 
 
 def _owners_by_counting(encoder, sentences):
-    """The word of each piece; -1 for special tokens. Of keras-hub tokenizers.
+    """The word of each piece, -1 for special tokens, of keras-hub tokenizers.
 
-    These split at white space first, so the pieces of a text are those of its
+    They split at white space first, so the pieces of a text are those of its
     words.
     """
     preprocessor = encoder.preprocessor
@@ -75,7 +75,7 @@ def _owners_by_counting(encoder, sentences):
 
 
 def _owners_by_offsets(encoder, texts, sentences):
-    """The same of Hugging Face tokenizers, which tell places in the text."""
+    """The same for Hugging Face tokenizers, which give places in the text."""
     limit = encoder.max_seq_length
     encoded = encoder.tokenizer(
         texts,

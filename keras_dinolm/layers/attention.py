@@ -108,8 +108,9 @@ class SelfAttention(keras.layers.Layer):
     ) -> Tensor:
         """What each token attends to, and how much.
 
-        `call` never holds these: its kernels do not form them. They are
-        computed anew from queries and keys, in float32 whatever the policy.
+        `call` never holds them, because its kernels do not form them. Here
+        they are computed again from queries and keys, in float32 under any
+        policy.
 
         Args:
             inputs: as for `call`.
@@ -142,7 +143,7 @@ class SelfAttention(keras.layers.Layer):
         qkv = ops.reshape(self.query_key_value(inputs), heads)
         query_key, value = qkv[:, :, :2], qkv[:, :, 2]
         if cos is not None:
-            # Both in one rotation: half the element-wise kernels.
+            # One rotation for both takes half the element-wise kernels.
             query_key = rotate(
                 query_key, cos[:, None, None, :], sin[:, None, None, :]
             )

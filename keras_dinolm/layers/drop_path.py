@@ -16,9 +16,9 @@ class DropPath(keras.layers.Layer):
     With probability `rate` a sample skips the branch (stochastic depth);
     what is kept is scaled by `1 / (1 - rate)`, so that the mean stays.
     `dropout` drops single features in the same way, and both become one
-    factor. The factor is drawn by `draw`, apart from being applied: a
-    rematerialised block computes its branch twice and must see the same
-    factor both times, so it draws before it enters the part that is repeated.
+    factor. `draw` draws the factor without applying it: a rematerialised
+    block computes its branch twice and must see the same factor both times,
+    so it draws before it enters the part that is repeated.
 
     Args:
         rate: float in [0, 1). Probability that a sample skips the branch.

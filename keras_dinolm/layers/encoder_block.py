@@ -11,7 +11,8 @@ from keras_dinolm.layers.layer_scale import LayerScale
 from keras_dinolm.layers.mlp import FeedForward
 from keras_dinolm.typing import Tensor
 
-# Keras' own default of 1e-3 is large beside the variance of small features.
+# Keras' own default of 1e-3 is large compared to the variance of small
+# features.
 NORM_EPSILON = 1e-6
 
 
@@ -31,9 +32,10 @@ class EncoderBlock(keras.layers.Layer):
             branch.
         layer_scale: float or `None`. Gain of the branches at the start;
             `None` for no `LayerScale`.
-        remat: bool. Compute the block again in the backward pass, and keep
-            only its input: memory for about a third more time. What is
-            dropped is drawn before, so gradients are those without remat.
+        remat: bool. Whether to keep only the input of the block and to
+            compute the block again in the backward pass. This saves memory
+            and costs about a third more time. Dropout is drawn before, so
+            gradients are those without remat.
         kernel_initializer: initializer of the projections.
         **kwargs: as for `keras.layers.Layer`.
 
@@ -145,8 +147,8 @@ class EncoderBlock(keras.layers.Layer):
         attention_keep = self.attention_drop.draw(inputs, training=training)
         mlp_keep = self.mlp_drop.draw(inputs, training=training)
 
-        # Sub-layers are called whole, with all they need as arguments: the
-        # second run happens in the backward pass, outside of this layer's
+        # Sub-layers are called whole, with all they need as arguments, because
+        # the second run happens in the backward pass, outside of this layer's
         # scope for dtype and training.
         def forward(x):
             branch = self.attention(

@@ -14,12 +14,18 @@ class LayerScale(keras.layers.Layer):
     """Multiplies each feature by a learned gain that starts small.
 
     Residual branches that start near zero keep a deep pre-norm encoder close
-    to the identity at first, and training stable. Very deep vision encoders
-    start at 1e-5; shallow text encoders trained for minutes want 0.1.
+    to the identity at first, which keeps training stable. Very deep vision
+    encoders start at 1e-5; shallow text encoders trained for minutes want 0.1.
 
     Args:
         initial_value: float. Gain at the start.
         **kwargs: as for `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: float tensor `[..., dim]`.
+
+    Returns:
+        A tensor like `inputs`.
 
     Example:
 
@@ -39,7 +45,7 @@ class LayerScale(keras.layers.Layer):
         self.initial_value = initial_value
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        # The name tells the optimizer to leave it out of weight decay.
+        # By this name, the optimizer leaves it out of weight decay.
         self.gain = self.add_weight(
             shape=(input_shape[-1],),
             initializer=initializers.Constant(self.initial_value),

@@ -15,13 +15,13 @@ from keras_dinolm.typing import Tensor
 class ProjectionHead(keras.layers.Layer):
     """Projects features onto a sphere of low dimension.
 
-    Dense layers with exact GELU between them, a narrow last one, and L2
-    normalisation. The objective acts on this projection, not on the features,
-    which may then keep what the objective would have them forget. The head is
-    dropped after training.
+    The head has dense layers with exact GELU between them, a narrow last one,
+    and L2 normalisation. The objective acts on this projection and not on the
+    features, so the features may keep what the objective would make them
+    forget. The head is dropped after training.
 
     Args:
-        hidden_dim: int. Width of the layers but the last.
+        hidden_dim: int. Width of all layers except the last.
         bottleneck_dim: int. Width of the output.
         num_layers: int. Dense layers, the last one included.
         kernel_initializer: initializer of the layers.

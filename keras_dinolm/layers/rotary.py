@@ -1,4 +1,4 @@
-"""Rotary positions: tables once a forward pass, a rotation in each block."""
+"""Rotary positions: tables for a forward pass, and a rotation in each block."""
 
 import math
 from typing import Any
@@ -35,10 +35,10 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 class RotaryTables(keras.layers.Layer):
     """Cosines and sines of rotary position embedding for a sequence.
 
-    The tables depend on the length alone. All blocks of an encoder share
+    The tables depend only on the length. All blocks of an encoder share
     them, so they are a layer of their own, called once. Prefix tokens
-    (registers) have no place in the text: their angle is 0, the first token
-    of the text has position 0 as well.
+    (registers) have no place in the text: their angle is 0, and the first
+    token of the text has position 0 as well.
 
     Args:
         dim: int. Size of an attention head, even.
@@ -51,8 +51,8 @@ class RotaryTables(keras.layers.Layer):
             batch are multiplied by one random number, log-uniform between
             `1 / position_jitter` and `position_jitter`, so that what is
             learned holds at other lengths. DINOv3 scales the coordinates of
-            its patches by up to 2. The default 1 is none.
-        seed: int or `None`. Of the jitter.
+            its patches by up to 2. The default of 1 means no jitter.
+        seed: int or `None`. Seed of the jitter.
         **kwargs: as for `keras.layers.Layer`.
 
     Call arguments:
@@ -129,7 +129,7 @@ class RotaryTables(keras.layers.Layer):
         position = ops.arange(length, dtype="float32") - self.num_prefix_tokens
         if training and self.position_jitter > 1:
             position = position * self._draw()
-        # Float32 whatever the policy: half precision cannot count to 512.
+        # Float32 under any policy: half precision cannot count to 512.
         angle = ops.maximum(position, 0.0)[:, None] * ops.convert_to_tensor(
             frequency[None, :], dtype="float32"
         )

@@ -1,4 +1,4 @@
-"""How teacher logits become the assignment that the student must predict."""
+"""Layers that turn teacher logits into the targets of the student."""
 
 from typing import Any
 
@@ -13,12 +13,21 @@ from keras_dinolm.typing import Tensor
 class Sinkhorn(keras.layers.Layer):
     """Targets by Sinkhorn-Knopp: every prototype gets its share of a batch.
 
-    Keeps the prototypes in use without any state, so nothing has to be
-    carried from batch to batch. The default of DINOv2 and v3.
+    It keeps the prototypes in use without any state, so nothing has to be
+    carried from batch to batch. DINOv2 and DINOv3 use it by default.
 
     Args:
         num_iterations: int. Rounds of normalisation.
         **kwargs: as for `keras.layers.Layer`.
+
+    Call arguments:
+        logits: float tensor `[N, K]`.
+        temperature: float or scalar tensor.
+        sample_weight: float tensor `[N]` of 0 and 1, or `None`. Rows of
+            weight 0 come out as zeros.
+
+    Returns:
+        float32 tensor `[N, K]`, without gradient.
 
     Example:
 
@@ -36,7 +45,7 @@ class Sinkhorn(keras.layers.Layer):
     """
 
     def __init__(self, num_iterations: int = 3, **kwargs: Any) -> None:
-        # Logits stay float32, whatever the policy.
+        # Logits stay float32 under any policy.
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         if num_iterations < 1:
@@ -65,7 +74,7 @@ class Sinkhorn(keras.layers.Layer):
         sample_weight: Tensor | None = None,
         max_logits: int = losses.MAX_LOGITS,
     ) -> Tensor:
-        """The targets of very many prototypes, without their logits.
+        """What turns the logits of very many prototypes into targets.
 
         Args:
             features: float tensor `[N, D]`.
@@ -90,6 +99,15 @@ class Sinkhorn(keras.layers.Layer):
     def statistics(
         self, logits: Tensor, sample_weight: Tensor | None = None
     ) -> dict[str, Tensor]:
+        """Sinkhorn keeps no statistics.
+
+        Args:
+            logits: float tensor `[N, K]`, not used.
+            sample_weight: not used.
+
+        Returns:
+            An empty dict.
+        """
         return {}
 
     def factored_statistics(
@@ -98,12 +116,28 @@ class Sinkhorn(keras.layers.Layer):
         prototypes: Tensor,
         sample_weight: Tensor | None = None,
     ) -> dict[str, Tensor]:
+        """Sinkhorn keeps no statistics.
+
+        Args:
+            features: float tensor `[N, D]`, not used.
+            prototypes: float tensor `[D, K]`, not used.
+            sample_weight: not used.
+
+        Returns:
+            An empty dict.
+        """
         return {}
 
     def after_step(
         self, statistics: dict[str, Tensor], finite: Tensor, moved: Tensor
     ) -> None:
-        pass
+        """Does nothing: Sinkhorn has no state.
+
+        Args:
+            statistics: not used.
+            finite: not used.
+            moved: not used.
+        """
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_iterations": self.num_iterations}
@@ -118,8 +152,17 @@ class Centering(keras.layers.Layer):
     update, and acts from the next one.
 
     Args:
-        momentum: float in [0, 1). Of the moving average.
+        momentum: float in [0, 1). Momentum of the moving average.
         **kwargs: as for `keras.layers.Layer`.
+
+    Call arguments:
+        logits: float tensor `[N, K]`.
+        temperature: float or scalar tensor.
+        sample_weight: float tensor `[N]` of 0 and 1, or `None`. Rows of
+            weight 0 come out as zeros.
+
+    Returns:
+        float32 tensor `[N, K]`, without gradient.
 
     Example:
 
@@ -136,7 +179,7 @@ class Centering(keras.layers.Layer):
     """
 
     def __init__(self, momentum: float = 0.9, **kwargs: Any) -> None:
-        # Logits stay float32, whatever the policy.
+        # Logits stay float32 under any policy.
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         if not 0.0 <= momentum < 1.0:
@@ -179,13 +222,32 @@ class Centering(keras.layers.Layer):
         sample_weight: Tensor | None = None,
         max_logits: int | None = None,
     ) -> Tensor:
-        """As `Sinkhorn.prototype_bias`; here it depends on no feature."""
+        """As `Sinkhorn.prototype_bias`; here it depends on no feature.
+
+        Args:
+            features: float tensor `[N, D]`, not used.
+            prototypes: float tensor `[D, K]`, not used.
+            temperature: float or scalar tensor.
+            sample_weight: not used.
+            max_logits: not used.
+
+        Returns:
+            float32 tensor `[K]`.
+        """
         return -ops.convert_to_tensor(self.center) / temperature
 
     def statistics(
         self, logits: Tensor, sample_weight: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Sums over this micro-batch, for `after_step`."""
+        """Sums over this micro-batch, for `after_step`.
+
+        Args:
+            logits: float tensor `[N, K]`.
+            sample_weight: float tensor `[N]`, or `None`.
+
+        Returns:
+            A dict of tensors.
+        """
         logits = ops.cast(ops.stop_gradient(logits), "float32")
         if sample_weight is None:
             count = ops.cast(ops.shape(logits)[0], "float32")
@@ -204,7 +266,15 @@ class Centering(keras.layers.Layer):
     ) -> dict[str, Tensor]:
         """As `statistics`, of the logits `features @ prototypes`.
 
-        A sum of logits is the logit of a sum.
+        The sum of all logits is the logit of the sum of all features.
+
+        Args:
+            features: float tensor `[N, D]`.
+            prototypes: float tensor `[D, K]`.
+            sample_weight: float tensor `[N]`, or `None`.
+
+        Returns:
+            A dict of tensors.
         """
         sums = self.statistics(features, sample_weight)
         prototypes = ops.cast(ops.stop_gradient(prototypes), "float32")
@@ -213,8 +283,14 @@ class Centering(keras.layers.Layer):
     def after_step(
         self, statistics: dict[str, Tensor], finite: Tensor, moved: Tensor
     ) -> None:
-        """Adds a micro-batch; moves the center if the optimizer moved."""
-        # `.value`: jax takes no variable as an argument of `where`.
+        """Adds a micro-batch; moves the center if the optimizer moved.
+
+        Args:
+            statistics: what `statistics` returned for the micro-batch.
+            finite: scalar bool tensor. Whether its gradients were finite.
+            moved: scalar bool tensor. Whether the optimizer made an update.
+        """
+        # jax takes no variable as an argument of `where`, hence `.value`.
         center, total, count = (
             v.value for v in (self.center, self.total, self.count)
         )

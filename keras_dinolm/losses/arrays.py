@@ -20,7 +20,7 @@ def check_shape(
     Args:
         name: String. The argument's name, for the message.
         x: Tensor.
-        axes: String of one letter an axis, for example `"NK"`. A leading
+        axes: String of one letter per axis, for example `"NK"`. A leading
             `"."` stands for any number of further axes.
         sizes: Optional dict from letters to sizes found so far. It is
             extended, so that a second argument is checked against the first.
@@ -83,7 +83,7 @@ def l2_normalize(x: Tensor) -> Tensor:
     scale, so no gradient needs to flow through it.)
     """
     largest = ops.stop_gradient(ops.max(ops.abs(x), axis=-1, keepdims=True))
-    # `<=` and not `>`: a NaN row must stay NaN, not turn into zeros.
+    # With `>` in place of `<=`, a row of NaN would turn into zeros.
     zero = largest <= 1e-30
     x = ops.where(zero, 0.0, x / ops.where(zero, 1.0, largest))
     square = ops.sum(ops.square(x), axis=-1, keepdims=True)

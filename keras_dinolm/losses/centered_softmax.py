@@ -15,8 +15,8 @@ def centered_softmax(
 
     `softmax((logits - center) / temperature)`. Subtracting the running mean
     of the logits keeps one prototype from winning everywhere; the low
-    temperature keeps the targets from becoming uniform. Who moves the center,
-    and when, is the caller's affair.
+    temperature keeps the targets from becoming uniform. The caller moves the
+    center.
 
     The targets carry no gradient.
 

@@ -28,7 +28,7 @@ def chunked_cross_entropy(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Cross-entropy from features and prototypes, without all the logits.
 
-    The value and the gradients of `view_cross_entropy` and
+    It has the value and the gradients of `view_cross_entropy` and
     `token_cross_entropy`, for logits `features @ prototypes` and targets
 
         softmax(teacher_logits / teacher_temperature + teacher_bias)
@@ -45,8 +45,8 @@ def chunked_cross_entropy(
     to be computed again in the backward pass. The matrix products are those
     of the direct form.
 
-    Gradients flow to `student_features` and `student_prototypes` only, and
-    are computed with the value, wanted or not.
+    Gradients flow only to `student_features` and `student_prototypes`. They
+    are always computed with the value.
 
     Args:
         teacher_features: Array of shape `[T, N, D]`: T views of N texts, or
@@ -68,7 +68,7 @@ def chunked_cross_entropy(
     Returns:
         `(loss, metrics)`. The loss is a float32 scalar, in nats: the mean
         over pairs and the weighted mean over rows; 0 if nothing counts. The
-        metrics, without gradient, are of the rows of any weight but 0:
+        metrics, without gradient, are those of all rows whose weight is not 0:
         `"teacher_entropy"` and `"student_entropy"`, the mean entropies of
         targets and predictions, and `"student_usage"`, the mean prediction,
         of shape `[K]`.

@@ -14,6 +14,12 @@ MAX_LOGITS = 2**24
 def check_max_logits(max_logits: int) -> int:
     """Returns the limit if it is an integer of at least 1.
 
+    Args:
+        max_logits: Integer. How many logits may be held at a time.
+
+    Returns:
+        The limit as an integer.
+
     Raises:
         ValueError: If it is not.
     """
@@ -68,8 +74,8 @@ def merge_rows(chunks: Tensor, num_rows: int) -> Tensor:
 def wait_for(x: Tensor, *scalars: Tensor) -> Tensor:
     """`x`, computed after the scalars are.
 
-    A graph without XLA may run several turns of a loop at once, and hold the
-    logits of all of them. So the input of a turn depends on what the turn
-    before has added up, by a zero that no optimizer recognises as one.
+    A graph without XLA may run several turns of a loop at once and hold the
+    logits of all of them. So the input of a turn depends on the sums of the
+    turn before, by adding a zero that no optimizer recognises as one.
     """
     return x + sum(ops.minimum(0.0, ops.abs(scalar)) for scalar in scalars)

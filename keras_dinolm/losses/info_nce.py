@@ -12,7 +12,7 @@ from keras_dinolm.typing import Tensor
 def info_nce(
     x: Tensor, y: Tensor, temperature: float | Tensor = 0.05
 ) -> Tensor:
-    """Picks out each row's other view among all rows of the other view.
+    """Contrastive loss: each row finds its other view among all rows.
 
     With cosines `s[i, j]` of row i of `x` and row j of `y`, the mean of both
     directions of the cross-entropy of `softmax(s / temperature)` against the

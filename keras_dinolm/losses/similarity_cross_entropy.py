@@ -23,9 +23,10 @@ def similarity_cross_entropy(
     similarities are compared, so the two may have any widths.
 
     Args:
-        teacher: Array of shape `[N, T]`: its features of N texts. They get no
-            gradient.
-        student: Array of shape `[N, S]`: the student's, of the same texts.
+        teacher: Array of shape `[N, T]`: the teacher's features of N texts.
+            They get no gradient.
+        student: Array of shape `[N, S]`: the student's features of the same
+            texts.
         teacher_temperature: Positive float or scalar tensor.
         student_temperature: Positive float or scalar tensor.
 

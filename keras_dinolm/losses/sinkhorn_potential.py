@@ -27,8 +27,8 @@ def sinkhorn_potential(
     is to scale its columns and its rows. The last step scales the rows, so
     the targets are `softmax(logits / temperature + v)`, with v the logarithms
     of all column scales: the potentials of optimal transport. They are found
-    here with `num_iterations` passes over the rows, in which the logits
-    `features @ prototypes` are computed anew, chunk by chunk. No array of
+    here with `num_iterations` passes over the rows, each of which computes the
+    logits `features @ prototypes` again, chunk by chunk. No array of
     shape `[N, K]` is held, and none is kept for `chunked_cross_entropy`,
     which makes the targets of a chunk from v.
 

@@ -43,6 +43,9 @@ class AttentionMaps:
 
         Args:
             layer: int, from 0.
+
+        Returns:
+            A string.
         """
         first = self.num_registers
         heads = []

@@ -1,4 +1,4 @@
-"""A second pass through an encoder, which keeps the attention."""
+"""Reads the attention of an encoder in a second pass."""
 
 import keras
 import keras_hub
@@ -12,11 +12,11 @@ from keras_dinolm.typing import Tensor
 def attention_probabilities(
     encoder: keras.layers.Layer, token_ids: np.ndarray, padding_mask: np.ndarray
 ) -> np.ndarray:
-    """Attention of each layer and head, computed anew.
+    """Computes the attention of each layer and head.
 
-    Training and inference use fused kernels, which never form these. Here a
-    second model of the same layers computes them from each one's queries and
-    keys. The encoder itself is not touched.
+    Training and inference use fused kernels, which never form these
+    probabilities. Here, a second model of the same layers computes them from
+    the queries and keys of each layer. The encoder itself is not changed.
 
     Args:
         encoder: `TextEncoder`, or a backbone that it takes.
@@ -61,7 +61,7 @@ def attention_probabilities(
 def predict_attention(
     model: keras.Model, batch: dict[str, np.ndarray]
 ) -> np.ndarray:
-    """What `attention_probabilities` returns, by a model for many batches."""
+    """The attention of a batch, by a model that serves many batches."""
     if "segment_ids" in model.input:
         batch = {**batch, "segment_ids": np.zeros_like(batch["token_ids"])}
     layers = model.predict_on_batch(batch)
@@ -75,7 +75,7 @@ def attention_model(encoder: keras.layers.Layer) -> keras.Model:
         encoder: as for `attention_probabilities`.
 
     Returns:
-        A `keras.Model`, of which each layer is one of the encoder's own.
+        A `keras.Model` made of the encoder's own layers.
     """
     if not isinstance(encoder, TextEncoder):
         encoder = TextEncoder(encoder)
@@ -154,7 +154,7 @@ def _stock(backbone):
             layers.append(attention(args[0], kwargs["padding_mask"]))
         return layer(*args, **kwargs)
 
-    # The same layers once more; ALBERT calls one of them many times.
+    # Calls the same layers once more. ALBERT calls one of them many times.
     copy = keras.models.clone_model(
         backbone, clone_function=lambda layer: layer, call_function=call
     )

@@ -17,12 +17,12 @@ _SMALLEST, _LARGEST = 1.8, 12.0
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure that no window and no global state knows of."""
+    """A figure without a window and without global state."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def side(count: int) -> float:
-    """Inches of an axis with so many labels."""
+    """The length in inches of an axis with that many labels."""
     return min(max(_CELL * count, _SMALLEST), _LARGEST)
 
 

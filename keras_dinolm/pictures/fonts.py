@@ -2,12 +2,11 @@
 
 import functools
 from collections.abc import Iterable
-from typing import Any
 
 from matplotlib import font_manager
 
-# The first comes with matplotlib. Others are taken where they are installed,
-# for scripts that it lacks.
+# The first comes with matplotlib. The others serve scripts that it lacks, where
+# they are installed.
 _FAMILIES = (
     "DejaVu Sans",
     "Noto Sans",
@@ -34,13 +33,13 @@ _FAMILIES = (
     "Segoe UI Emoji",
     "Symbola",
 )
-# What stands for a character that no font has.
+# Replaces a character that no font has.
 BOX = "\u25a1"
 
 
 @functools.cache
 def families() -> list[str]:
-    """The installed ones of the fonts above, as a list for matplotlib."""
+    """Those of the fonts above that are installed."""
     installed = set(font_manager.get_font_names())
     return [name for name in _FAMILIES if name in installed]
 

@@ -1,4 +1,4 @@
-"""The HTML around pictures: texts are shown, never interpreted."""
+"""The HTML around pictures. Texts are shown and never interpreted."""
 
 import html
 import re
@@ -9,8 +9,8 @@ from keras_dinolm.pictures.tokens import Tokens
 
 # Longer texts are cut on the page, with a note of how much is missing.
 _LONGEST = 1_500
-# Not allowed in HTML: control characters (but for tab and line ends), halves
-# of surrogate pairs, and code points that are no characters.
+# HTML allows no control characters (except tab and line ends), no halves of
+# surrogate pairs and no code points that are no characters.
 _FORBIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 )
@@ -48,7 +48,7 @@ def quotation(tokens: Tokens, label: str) -> str:
     if len(text) > _LONGEST:
         note += f", shown here to character {_LONGEST:,} of {len(text):,}"
         text = text[:_LONGEST]
-    # The language of a text is not known; its direction shows.
+    # The language of a text is not known. Its direction is detected.
     return (
         f"<p>{clean(note)}</p>"
         f'<blockquote lang="" dir="auto">{clean(text)}</blockquote>'
@@ -100,7 +100,7 @@ def wrap(
         for i, (name, content) in enumerate(sections, 1)
     )
     paragraphs = "".join(f"<p>{clean(note)}</p>" for note in notes)
-    # The policy of the page: nothing is loaded, and no script runs.
+    # The page loads nothing and runs no script.
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>

@@ -113,8 +113,8 @@ class _Images:
         note = ""
         if has_boxes(names):
             note = (
-                f"<figcaption>{BOX} stands for characters that no font of the "
-                "machine has on which this was drawn.</figcaption>"
+                f"<figcaption>{BOX} replaces characters that no font has on "
+                "the machine that drew this.</figcaption>"
             )
         return (
             f'<figure><img src="data:image/png;base64,{data}" '

@@ -30,7 +30,7 @@ class Pieces:
         self._piece = functools.cache(self._read)
 
     def names(self, ids: Sequence[int]) -> list[str]:
-        """A label for each token; a middle dot where a word goes on."""
+        """A label for each token; a middle dot where a word continues."""
         pieces = [self._piece(i) for i in ids]
         return [text if begins else f"\u00b7{text}" for text, begins in pieces]
 

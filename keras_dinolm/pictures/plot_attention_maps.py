@@ -8,7 +8,7 @@ from keras_dinolm.pictures.figures import heat_map
 from keras_dinolm.pictures.figures import new_figure
 from keras_dinolm.pictures.figures import side
 
-# How many maps stand side by side: all rows full, if one of these will do.
+# How many maps a row has: the first of these that fills all rows.
 _COLUMNS = (4, 3, 2)
 
 

@@ -1,4 +1,4 @@
-"""What each of the most used prototypes stands for."""
+"""What the most used prototypes mean."""
 
 import collections
 import dataclasses
@@ -22,12 +22,12 @@ class Span:
     """A piece of text that belongs to a prototype.
 
     Attributes:
-        before: string. What stands before a token, with the space between
-            them if there is one; empty for a span.
+        before: string. The text before a token, with the space between them
+            if there is one; empty for a span.
         text: string. The token, or the span.
-        after: string. As `before`, what follows a token.
-        cosine: float. Of its projected feature with the prototype.
-        times: int. How often this very span belongs to it.
+        after: string. The text that follows a token, as `before`.
+        cosine: float. Cosine of its projected feature with the prototype.
+        times: int. How often exactly this span belongs to it.
     """
 
     before: str
@@ -94,7 +94,7 @@ class PrototypeAtlas:
 
     @property
     def perplexity(self) -> float:
-        """Of the shares: K if all are used alike, 1 if one takes all."""
+        """Perplexity of usage: K if all are used alike, 1 if one takes all."""
         shares = self.counts[self.counts > 0] / self.counts.sum()
         return float(np.exp(-(shares * np.log(shares)).sum()))
 
@@ -119,12 +119,12 @@ def prototype_atlas(
     span_length: int = 32,
     batch_size: int = 32,
 ) -> PrototypeAtlas:
-    """Finds what the most used prototypes stand for.
+    """Finds what the most used prototypes mean.
 
-    Prototypes have no names: what one means is what is assigned to it. Each
-    span of the texts, or each token in its span, goes to the prototype with
-    the largest cosine: the head's own choice, without the balancing of
-    training (Sinkhorn, centering).
+    Prototypes have no names, so their meaning shows in what is assigned to
+    them. Each span of the texts, or each token in its span, goes to the
+    prototype with the largest cosine. This is the head's own choice, without
+    the balancing of training (Sinkhorn, centering).
 
     Args:
         reader: `TextReader` with heads.
@@ -213,7 +213,8 @@ def _spans(reader, texts, span_length):
         num_texts += 1
         ids = reader.ids(document.text)
         if ids:
-            # Evenly, lest a last span of one token stand for a text.
+            # Spans are even, so that no last span of one token represents
+            # a text.
             parts = np.array_split(ids, -(-len(ids) // limit))
             rows += [reader.row(part.tolist()) for part in parts]
     return rows, num_texts

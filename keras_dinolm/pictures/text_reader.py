@@ -27,8 +27,8 @@ from keras_dinolm.views.special_tokens import SpecialTokens
 class TextReader:
     """Reads texts with an encoder, and knows what its tokens look like.
 
-    What the pictures are made from: any preset of this library, of a
-    `DinoLMBackbone` or of a keras-hub encoder, with or without heads.
+    All pictures are made from a reader. It opens any preset of this library,
+    of a `DinoLMBackbone` or of a keras-hub encoder, with or without heads.
 
     Args:
         network: what `model.learned()` of a `DinoLM` returns (an encoder with
@@ -113,7 +113,7 @@ class TextReader:
 
     @functools.cached_property
     def pieces(self) -> Pieces:
-        """How tokens are written."""
+        """The text of each token id."""
         return Pieces(self.tokenizer)
 
     def tokens(self, text: str, max_tokens: int | None = None) -> Tokens:
@@ -156,20 +156,27 @@ class TextReader:
                 "A text must be a string. Received: "
                 f"{text!r} (of type {type(text).__name__})"
             )
-        # On some paths keras-hub gives tensors.
+        # keras-hub may return tensors.
         return tuple(
             int(i) for i in np.asarray(self.tokenizer.tokenize([text])[0])
         )
 
     def row(self, ids: Sequence[int]) -> tuple[int, ...]:
-        """Ids as the encoder reads them: `[CLS]` first, as in training."""
+        """Ids as the encoder reads them: `[CLS]` first, as in training.
+
+        Args:
+            ids: sequence of ids of a text.
+
+        Returns:
+            A tuple of ints.
+        """
         return (self._special.cls_token_id, *ids)
 
     def limit(self, name: str, length: int | None) -> int | None:
-        """The smaller of a length and what the encoder takes beside `[CLS]`.
+        """The smaller of a length and what the encoder takes after `[CLS]`.
 
         Args:
-            name: string, what the argument is called, for errors.
+            name: string. The name of the argument, for errors.
             length: int, or `None`.
 
         Returns:
@@ -255,7 +262,7 @@ class TextReader:
             self._models["attention"] = attention_model(self.encoder)
         batch = self.batch([row])
         found = predict_attention(self._models["attention"], batch)[:, 0]
-        # Padding gets no attention, and comes last.
+        # Padding gets no attention and comes last.
         length = found.shape[-1] - batch["token_ids"].shape[1] + len(row)
         return found[:, :, :length, :length]
 
@@ -305,7 +312,7 @@ class TextReader:
     def batch(
         self, rows: Sequence[Sequence[int]], batch_size: int = 1
     ) -> dict[str, np.ndarray]:
-        """Rows as one batch, of one of a few shapes, so that few are compiled.
+        """Rows as one batch. There are few shapes, so few are compiled.
 
         Args:
             rows: list of sequences of ids.
@@ -328,7 +335,7 @@ class TextReader:
 
 
 def _plain(value):
-    """In a dtype that NumPy knows, unlike bfloat16."""
+    """The value in a dtype that NumPy knows, which bfloat16 is not."""
     value = np.asarray(value)
     whole = np.issubdtype(value.dtype, np.integer)
     return value.astype("int64" if whole else "float32")

@@ -77,11 +77,12 @@ class TokenSimilarity:
 def token_similarity(
     reader: TextReader, a: str, b: str | None = None, max_tokens: int = 64
 ) -> TokenSimilarity:
-    """Compares each token of a text with each of another, or of its own.
+    """Compares each token of a text with each token of another text.
 
-    The features after the last layer, as frozen heads on tokens get them. In
-    one text this is its Gram matrix, which `GramAnchoring` keeps: good token
-    features show blocks of related words, spoilt ones are all alike.
+    It compares the features after the last layer, which frozen heads on tokens
+    get. Within one text this is the Gram matrix that `GramAnchoring` keeps:
+    good token features show blocks of related words, and spoilt ones are all
+    alike.
 
     Args:
         reader: `TextReader`.

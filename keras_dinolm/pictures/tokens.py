@@ -34,7 +34,7 @@ class Tokens:
 
     def count(self) -> str:
         """How many tokens there are, and how many are left out, in words."""
-        # [CLS] is not of the text.
+        # [CLS] is no part of the text.
         shown = len(self) - 1
         if not self.num_left_out:
             return f"{shown:,} {'token' if shown == 1 else 'tokens'}"

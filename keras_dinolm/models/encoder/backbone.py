@@ -36,9 +36,9 @@ class DinoLMBackbone(keras_hub.models.Backbone):
     Rows of token ids become one feature per token and one per sequence.
     Positions are relative (RoPE), so there is no longest sequence, though
     features are best up to the lengths seen in training;
-    `LongContextAdaptation` continues training at longer ones. How much padding a row
-    carries does not change its features. The pooler is a part of the
-    backbone, so that its weights, where it has any, travel with a preset.
+    `LongContextAdaptation` continues training at longer ones. Padding does
+    not change the features of a row. The pooler is a part of the backbone, so
+    that its weights, if it has any, travel with a preset.
 
     Args:
         vocabulary_size: int. Rows of the token embedding.

@@ -73,8 +73,8 @@ def extend_context(
         dim = backbone.hidden_dim // backbone.num_heads
         if dim == 2:
             raise ValueError(
-                "rope='ntk' stretches all periods except the shortest, and heads "
-                "of two features have only one. Use rope='interpolation'. "
+                "rope='ntk' stretches all periods except the shortest, and a "
+                "head of two features has only one. Use rope='interpolation'. "
                 f"Received: hidden_dim={backbone.hidden_dim}, "
                 f"num_heads={backbone.num_heads}"
             )
