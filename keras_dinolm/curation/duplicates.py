@@ -24,10 +24,10 @@ def find_duplicates(
 
     *Exact* copies have the same text, apart from white space. *Near* copies
     have a Jaccard similarity of their word triples of at least `threshold`:
-    MinHash finds the candidates (a pair at 0.5 with probability 0.986, at 0.6 with
-    0.9996), and the exact similarity decides, so that nothing is removed by
-    chance. Documents are taken in order, and each is compared with those that
-    stay, so put first what is to be kept. All texts without a word (only
+    MinHash finds the candidates (a pair at 0.5 with probability 0.986, at 0.6
+    with 0.9996), and the exact similarity decides, so that nothing is removed
+    by chance. Documents are taken in order, and each is compared with those
+    that stay, so put first what is to be kept. All texts without a word (only
     symbols) count as the same.
 
     All is done in memory: 21,000 documentation strings in 3 seconds on two

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from keras_dinolm.curation.gopher import gopher_quality
+from keras_dinolm.curation.gopher import gopher_repetition
 from keras_dinolm.curation.parsed_text import ParsedText
 from keras_dinolm.curation.passes import map_texts
 from keras_dinolm.curation.report import Report
 from keras_dinolm.curation.rules import Rule
-from keras_dinolm.curation.rules import gopher_quality
-from keras_dinolm.curation.rules import gopher_repetition
 from keras_dinolm.typing import Path
 
 

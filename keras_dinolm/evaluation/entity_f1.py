@@ -11,8 +11,8 @@ def entity_f1(
 
     An entity counts as found if its first token, its last token and its type
     are all right. Tags are `O`, `B-type` (an entity begins) and `I-type` (it
-    continues). As in the script, an `I-` that does not continue an entity of its
-    type begins a new one.
+    continues). As in the script, an `I-` that does not continue an entity of
+    its type begins a new one.
 
     Args:
         true_tags: Sequence of sentences, each a sequence of tags.

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_dinolm.evaluation.task import Task
 from keras_dinolm.evaluation.tasks import TASKS
-from keras_dinolm.evaluation.tasks import Task
 from keras_dinolm.evaluation.text_features import PROBE
 from keras_dinolm.evaluation.text_features import TextFeatures
 from keras_dinolm.typing import Path

@@ -3,11 +3,11 @@
 import hashlib
 from typing import Any
 
+from keras_dinolm.evaluation.task import Task
 from keras_dinolm.evaluation.tasks import TASKS
 from keras_dinolm.evaluation.tasks import ClassificationTask
 from keras_dinolm.evaluation.tasks import RetrievalTask
 from keras_dinolm.evaluation.tasks import STSTask
-from keras_dinolm.evaluation.tasks import Task
 from keras_dinolm.typing import Path
 
 

@@ -1,12 +1,7 @@
-"""Tasks: what is measured on which files, and how."""
+"""The standard tasks: what is measured on which files, and how."""
 
-import pathlib
 from typing import Any
-from typing import NamedTuple
 
-import numpy as np
-
-from keras_dinolm.evaluation.arguments import check_integer
 from keras_dinolm.evaluation.knn_accuracy import knn_accuracy
 from keras_dinolm.evaluation.linear_probe import linear_probe
 from keras_dinolm.evaluation.nli_probe import nli_probe
@@ -18,90 +13,13 @@ from keras_dinolm.evaluation.readers import read_tagged_words
 from keras_dinolm.evaluation.readers import read_text_pairs
 from keras_dinolm.evaluation.retrieval_ndcg import retrieval_ndcg
 from keras_dinolm.evaluation.sts_spearman import sts_spearman
+from keras_dinolm.evaluation.task import Splits
+from keras_dinolm.evaluation.task import Task
+from keras_dinolm.evaluation.task import half
+from keras_dinolm.evaluation.task import load_splits
 from keras_dinolm.evaluation.text_features import TextFeatures
 from keras_dinolm.evaluation.text_files import find_split
 from keras_dinolm.evaluation.token_probe import token_probe
-from keras_dinolm.typing import Path
-
-SPLITS = ("dev", "test")
-
-
-class Splits(NamedTuple):
-    """What a probe needs. To measure on dev, `test` is `dev`.
-
-    Attributes:
-        train: What a file holds: `LabelledTexts`, `TextPairs`, `TaggedWords`.
-        dev: The same, on which the regularisation is chosen.
-        test: The same, on which it is measured.
-    """
-
-    train: Any
-    dev: Any
-    test: Any
-
-
-class Task:
-    """A measurement of frozen features on the files of one folder.
-
-    Args:
-        name: String, under which `evaluate` reports it.
-        path: String. The task's folder inside the folder of all tasks.
-    """
-
-    def __init__(self, name: str, path: str) -> None:
-        self.name = name
-        self.path = path
-
-    def load(
-        self,
-        folder: Path,
-        split: str = "dev",
-        max_train: int | None = None,
-        seed: int = 0,
-    ) -> Any:
-        """Reads the task's files.
-
-        Args:
-            folder: Path of the folder of all tasks.
-            split: `"dev"`, to choose by, or `"test"`, to report.
-            max_train: Integer. The most rows of training data, drawn at
-                random; `None` takes all.
-            seed: Integer. Seed of this draw: all encoders get the same rows.
-
-        Returns:
-            What `score` takes.
-
-        Raises:
-            FileNotFoundError: If a file is missing.
-            ValueError: If a file is not as its reader wants it, or for
-                another `split`.
-        """
-        if split not in SPLITS:
-            raise ValueError(
-                f"`split` must be one of {SPLITS}. Received: split={split!r}."
-            )
-        if max_train is not None:
-            check_integer("max_train", max_train)
-        return self._load(
-            pathlib.Path(folder) / self.path,
-            split,
-            lambda rows: _subset(rows, max_train, seed),
-        )
-
-    def score(self, features: TextFeatures, data: Any) -> float:
-        """Measures an encoder.
-
-        Args:
-            features: `TextFeatures` of the encoder.
-            data: What `load` returned.
-
-        Returns:
-            Float: a fraction, higher is better.
-        """
-        raise NotImplementedError
-
-    def _load(self, folder, split, subset):
-        raise NotImplementedError
 
 
 class ClassificationTask(Task):
@@ -133,7 +51,7 @@ class ClassificationTask(Task):
         self.label = label
 
     def _load(self, folder, split, subset):
-        return _load_splits(
+        return load_splits(
             folder,
             split,
             subset,
@@ -156,7 +74,7 @@ class NLITask(Task):
     """
 
     def _load(self, folder, split, subset):
-        return _load_splits(folder, split, subset, read_text_pairs)
+        return load_splits(folder, split, subset, read_text_pairs)
 
     def score(self, features: TextFeatures, data: Any) -> float:
         train, dev, test = (
@@ -174,7 +92,7 @@ class TaggingTask(Task):
     """
 
     def _load(self, folder, split, subset):
-        return _load_splits(folder, split, subset, read_tagged_words)
+        return load_splits(folder, split, subset, read_tagged_words)
 
     def score(self, features: TextFeatures, data: Any) -> float:
         train, dev, test = (
@@ -218,8 +136,8 @@ class RetrievalTask(Task):
         if (folder / "qrels" / "dev.tsv").is_file():
             return read_beir(folder, split)
         queries, documents, relevant = read_beir(folder, "test")
-        half = _half(split)
-        return Searches(queries[half], documents, relevant[half])
+        part = half(split)
+        return Searches(queries[part], documents, relevant[part])
 
     def score(self, features: TextFeatures, data: Any) -> float:
         return retrieval_ndcg(
@@ -262,8 +180,8 @@ class TopicTask(Task):
         try:
             held_out = read(split)
         except FileNotFoundError:
-            half = _half(split)
-            held_out = LabelledTexts(*(part[half] for part in read("valid")))
+            part = half(split)
+            held_out = LabelledTexts(*(rows[part] for rows in read("valid")))
         train = subset(_passages(read("train")))
         held_out = _passages(held_out)
         return Splits(train, held_out, held_out)
@@ -295,28 +213,6 @@ TASKS = {
         TopicTask("topic", "corpus"),
     )
 }
-
-
-def _load_splits(folder, split, subset, read):
-    train = subset(read(find_split(folder, "train")))
-    dev = read(find_split(folder, "dev"))
-    if split == "dev":
-        return Splits(train, dev, dev)
-    return Splits(train, dev, read(find_split(folder, "test")))
-
-
-def _subset(rows, max_train, seed):
-    """At most so many rows, in their order, of every field alike."""
-    count = len(rows[0])
-    if max_train is None or count <= max_train:
-        return rows
-    order = np.random.default_rng(seed).permutation(count)
-    kept = np.sort(order[:max_train]).tolist()
-    return type(rows)(*([field[i] for i in kept] for field in rows))
-
-
-def _half(split):
-    return slice(SPLITS.index(split), None, 2)
 
 
 def _passages(documents, shortest=16, longest=64):

@@ -14,7 +14,8 @@ from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.models.presets.preset_files import check_preset
 from keras_dinolm.models.presets.preset_heads import has_heads
 from keras_dinolm.models.presets.preset_heads import load_tower
-from keras_dinolm.models.tasks.text_embedder import padded_length
+from keras_dinolm.models.tasks.batches import batches_by_length
+from keras_dinolm.models.tasks.batches import pad_rows
 from keras_dinolm.pictures.attention_probabilities import attention_model
 from keras_dinolm.pictures.attention_probabilities import predict_attention
 from keras_dinolm.pictures.pieces import CLS
@@ -294,9 +295,7 @@ class TextReader:
         """Outputs of each row; those `per_token` without padding."""
         batch_size = check_positive("batch_size", batch_size)
         results = [None] * len(rows)
-        order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
-        for start in range(0, len(order), batch_size):
-            indices = order[start : start + batch_size]
+        for indices in batches_by_length(rows, batch_size):
             batch = self.batch([rows[i] for i in indices], batch_size)
             found = self._models[name].predict_on_batch(batch)
             for place, i in enumerate(indices):
@@ -323,15 +322,12 @@ class TextReader:
             `[rows, length]`.
         """
         longest = self.encoder.max_sequence_length
-        length = max(len(row) for row in rows)
-        length = padded_length(length, longest or math.inf)
-        size = min(1 << (len(rows) - 1).bit_length(), batch_size)
-        ids = np.full((size, length), self._special.pad_token_id, "int32")
-        mask = np.zeros((size, length), "bool")
-        for index, row in enumerate(rows):
-            ids[index, : len(row)] = row
-            mask[index, : len(row)] = True
-        return {"token_ids": ids, "padding_mask": mask}
+        return pad_rows(
+            rows,
+            batch_size,
+            self._special.pad_token_id,
+            math.inf if longest is None else longest,
+        )
 
 
 def _plain(value):

@@ -16,6 +16,8 @@ from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.encoder.text_encoder import TextEncoder
 from keras_dinolm.models.presets.preset_files import check_preset
 from keras_dinolm.models.presets.preset_files import is_of_keras_hub
+from keras_dinolm.models.tasks.batches import batches_by_length
+from keras_dinolm.models.tasks.batches import pad_rows
 from keras_dinolm.models.tasks.string_inputs import StringInputs
 from keras_dinolm.models.tasks.text_preprocessor import DinoLMTextPreprocessor
 from keras_dinolm.typing import Path
@@ -222,10 +224,14 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
             results = np.zeros((len(rows), dim), dtype="float32")
             model, whole = self._text_model(), True
         progress = _Progress(len(rows), batch_size, show_progress_bar)
-        for indices in _batches_by_length(rows, batch_size):
-            features = _predict(
-                model, self._pad([rows[i] for i in indices], batch_size)
+        for indices in batches_by_length(rows, batch_size):
+            batch = pad_rows(
+                [rows[i] for i in indices],
+                batch_size,
+                self.preprocessor.tokenizer.pad_token_id,
+                self.preprocessor.sequence_length,
             )
+            features = _predict(model, batch)
             if whole:
                 results[indices] = features[: len(indices)]
             else:
@@ -262,19 +268,6 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
             )
         return rows
 
-    def _pad(self, rows, batch_size):
-        """A batch of one of a few shapes; surplus rows are empty."""
-        limit = self.preprocessor.sequence_length
-        length = padded_length(max(len(row) for row in rows), limit)
-        size = min(1 << (len(rows) - 1).bit_length(), batch_size)
-        pad = self.preprocessor.tokenizer.pad_token_id
-        token_ids = np.full((size, length), pad, dtype="int32")
-        padding_mask = np.zeros((size, length), dtype="bool")
-        for index, row in enumerate(rows):
-            token_ids[index, : len(row)] = row
-            padding_mask[index, : len(row)] = True
-        return {"token_ids": token_ids, "padding_mask": padding_mask}
-
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config["normalize"] = self.normalize
@@ -291,23 +284,6 @@ def _special(tokenizer, *names):
 def _predict(model, batch):
     # keras-hub's own version would preprocess the batch again.
     return keras.Model.predict_on_batch(model, batch)
-
-
-def padded_length(length: int, limit: float) -> int:
-    """The next of 16, 32, 64, 96, 128, 192, 256, 384, ..., at most `limit`."""
-    size = 16
-    while size < length:
-        # From 64 on, half-way steps between the powers of two.
-        power = 1 << (size.bit_length() - 1)
-        size += power if size < 64 else power // 2
-    return min(size, limit)
-
-
-def _batches_by_length(rows, batch_size):
-    # The longest come first, so that a lack of memory shows at once.
-    order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
 
 
 def _to_texts(inputs):
