@@ -70,8 +70,6 @@ SKIPS: tuple[Skip, ...] = (
         for test in (
             "tests/curation/*",
             "tests/package_test.py::test_ruff_finds_nothing",
-            "tests/types_test.py::*",
-            "tests/docs_test.py::test_the_site_builds_without_a_warning",
             "tests/data/corpus_test.py::*",
             "tests/data/ppmi_embeddings_test.py::*",
             "tests/data/token_store_test.py::*",
