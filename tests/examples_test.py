@@ -100,6 +100,7 @@ def test_pretrain_prints_its_table_and_leaves_a_preset(pretrained):
     assert "without blocks" in printed
 
 
+@pytest.mark.once
 def test_pretrain_refuses_a_feature_that_is_the_same_for_all():
     printed = run("pretrain.py", "--pooling", "cls", code=2)
     assert "the same in every text. Take mean or attention" in printed
@@ -119,6 +120,7 @@ def test_search_finds_a_document_by_its_own_words(preset, corpus):
     assert found[0][1] in second
 
 
+@pytest.mark.once
 def test_classify_learns_and_saves(preset, tmp_path):
     lines = [
         f"{story(number, animal, place)}\t{animal}"
@@ -142,6 +144,7 @@ def test_classify_learns_and_saves(preset, tmp_path):
     assert (saved / "classes.txt").read_text().split() == ["cat", "dog"]
 
 
+@pytest.mark.once
 def test_curate_finds_what_it_planted(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_DINOLM_HOME", str(tmp_path))
     printed = run(
@@ -170,6 +173,7 @@ def test_curate_finds_what_it_planted(tmp_path, monkeypatch):
     assert "precision" not in printed and "Leaks of test texts" in printed
 
 
+@pytest.mark.once
 def test_all_objectives_report_their_terms(corpus, tmp_path):
     printed = run(
         "all_objectives.py",
@@ -193,6 +197,7 @@ def test_all_objectives_report_their_terms(corpus, tmp_path):
     assert re.search(r"^teacher +[\d.]+$", printed, re.M)
 
 
+@pytest.mark.once
 def test_ablate_writes_its_table(corpus, tmp_path):
     printed = run(
         "ablate.py",
@@ -209,6 +214,7 @@ def test_ablate_writes_its_table(corpus, tmp_path):
     assert (tmp_path / "ablation.png").stat().st_size > 10_000
 
 
+@pytest.mark.once
 def test_continue_pretraining_measures_and_leaves_a_preset(corpus, tmp_path):
     words = sorted(set(re.findall(r"\w+|[.,]", corpus.read_text().lower())))
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -243,6 +249,7 @@ def test_continue_pretraining_measures_and_leaves_a_preset(corpus, tmp_path):
     assert np.isfinite(embedder.encode("The cat came to a hill.")).all()
 
 
+@pytest.mark.once
 def test_pictures_of_a_preset_with_heads(corpus, tmp_path):
     preset, output = tmp_path / "preset", tmp_path / "pictures"
     pieces.model().export_preset(preset, pieces.tokenizer(), heads=True)
@@ -261,6 +268,7 @@ def test_pictures_of_a_preset_with_heads(corpus, tmp_path):
     assert page.count("data:image/png;base64,") == 6 and "<script" not in page
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", ["search.py", "classify.py"])
 def test_without_a_preset_they_say_how_to_make_one(name, tmp_path):
     printed = run(name, "--preset", tmp_path / "none", code=1)

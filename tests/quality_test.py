@@ -135,6 +135,7 @@ def workshop(data, tmp_path):
     )
 
 
+@pytest.mark.once
 def test_a_run_trains_measures_and_goes_on(workshop, tmp_path):
     cost = quality.contest_methods()["bag"].cost()
     calibration = {"seconds_per_step": {cost: 0.01}, "counting_seconds": 9}

@@ -10,6 +10,8 @@ import keras_dinolm as kd
 from keras_dinolm.curation import balance
 from keras_dinolm.curation import clusters as module
 
+pytestmark = pytest.mark.once
+
 
 def blobs(sizes, generator, spread=0.01):
     """Points about random directions, and which direction each is of."""

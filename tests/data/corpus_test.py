@@ -15,6 +15,8 @@ from keras_dinolm.data.corpora.files import read_text
 from keras_dinolm.data.corpora.installed import installed_docs
 from keras_dinolm.data.near_duplicates import find_near_duplicates
 
+pytestmark = pytest.mark.once
+
 
 def prose(seed, words=60):
     """A text that shares no word triple with that of another seed."""

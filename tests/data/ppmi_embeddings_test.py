@@ -8,6 +8,8 @@ from scipy import linalg
 
 import keras_dinolm as kd
 
+pytestmark = pytest.mark.once
+
 WORDS = ["alpha", "beta", "gamma", "delta", "eps", "zeta", "eta"]
 
 

@@ -14,6 +14,8 @@ import pytest
 import keras_dinolm as kd
 from keras_dinolm.data.shard import split_sentences
 
+pytestmark = pytest.mark.once
+
 
 def make_texts(count=300, seed=0):
     generator = np.random.default_rng(seed)

@@ -293,6 +293,7 @@ json.dump(rows, sys.stdout)
 """
 
 
+@pytest.mark.once
 def test_without_tensorflow_the_batches_are_the_same(store, tokenizer):
     result = subprocess.run(
         [sys.executable, "-c", WITHOUT],
