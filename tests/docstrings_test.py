@@ -558,6 +558,7 @@ def _incomplete():
     return found
 
 
+@pytest.mark.once
 def test_signatures_are_annotated_and_documented():
     wrong = [
         f"{room}: {name}: {'; '.join(missing)}"
@@ -568,6 +569,7 @@ def test_signatures_are_annotated_and_documented():
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.once
 def test_the_check_of_signatures_sees_what_is_missing():
     def function(a: int, b, *args: int, **kwargs: int) -> int:
         """Adds.
