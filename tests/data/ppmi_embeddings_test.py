@@ -12,6 +12,8 @@ from tests.data.stores import word_tokenizer
 
 pytestmark = pytest.mark.once
 
+pytestmark = pytest.mark.once
+
 WORDS = ["alpha", "beta", "gamma", "delta", "eps", "zeta", "eta"]
 
 
