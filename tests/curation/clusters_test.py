@@ -16,8 +16,6 @@ pytestmark = pytest.mark.once
 # The package has a function of the same name.
 module = importlib.import_module("keras_dinolm.curation.hierarchical_kmeans")
 
-pytestmark = pytest.mark.once
-
 
 def blobs(sizes, generator, spread=0.01):
     """Points about random directions, and which direction each is of."""

@@ -12,8 +12,6 @@ from tests.data.stores import word_tokenizer
 
 pytestmark = pytest.mark.once
 
-pytestmark = pytest.mark.once
-
 WORDS = ["alpha", "beta", "gamma", "delta", "eps", "zeta", "eta"]
 
 

@@ -16,8 +16,6 @@ from keras_dinolm.text.sentences import split_sentences
 
 pytestmark = pytest.mark.once
 
-pytestmark = pytest.mark.once
-
 
 def make_texts(count=300, seed=0):
     generator = np.random.default_rng(seed)
