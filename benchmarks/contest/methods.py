@@ -2,6 +2,7 @@
 
 Recipes are those of the library (`kd.recipes`); what is a rival's alone is
 here. All train an encoder of the same size on windows of the same tokens.
+What else was tried: `docs/what_the_search_taught.md`.
 """
 
 import dataclasses
