@@ -18,7 +18,6 @@ from keras_dinolm.data import tokenize
 from keras_dinolm.data import train_tokenizer
 from keras_dinolm.data.paths import write_atomically
 from keras_dinolm.models import SIZES
-from keras_dinolm.models import DinoLM
 from keras_dinolm.models import DinoLMTextEmbedder
 from keras_dinolm.models import DinoLMTokenizer
 from keras_dinolm.models import TextEncoder
@@ -138,7 +137,7 @@ def pretrain(
     chosen = registry.get(recipe)
     chosen.check_options(options)
     documents = texts_module.read_texts(texts)
-    if isinstance(held_out, numbers.Real):
+    if isinstance(held_out, int | float):
         train, measured = texts_module.split_held_out(documents, held_out)
     else:
         train = documents
@@ -196,7 +195,7 @@ class _Run:
         self.held_out = held_out
         self.verbose = verbose
         # What the report shall say beside the numbers.
-        self.notes: list[str] = []
+        self.notes = []
 
     def train(self) -> None:
         """Does what is left to do."""
@@ -208,7 +207,8 @@ class _Run:
         phases = self._phases(tokenizer, tokens)
         steps, seconds = self._plan(phases, tokens)
         bar = LiveBar([p.name for p in phases], steps, seconds, self.verbose)
-        before, histories = None, []
+        before: Any = None
+        histories: list[PhaseHistory] = []
         for index, phase in enumerate(phases):
             model, history = self._train_phase(
                 index, phase, before, steps, tokens, bar
@@ -318,9 +318,8 @@ class _Run:
 
     # === Training ===
 
-    def _train_phase(
-        self, index, phase, before, steps, tokens, bar
-    ) -> tuple[DinoLM, PhaseHistory]:
+    def _train_phase(self, index, phase, before, steps, tokens, bar):
+        """The trained model of a phase, and its `PhaseHistory`."""
         checkpoints = self.directory / "checkpoints" / f"{index}-{phase.name}"
         # A checkpoint replaces what would be counted.
         is_new = not any(checkpoints.glob("step-*"))
@@ -360,7 +359,7 @@ class _Run:
 
     # === After training ===
 
-    def _export(self, phase, model, backbone, tokenizer) -> None:
+    def _export(self, phase, model, backbone, tokenizer):
         """Writes the preset of what the last phase left, with its heads."""
         directory = self.directory / "preset"
         if phase.keep == "learned" and phase.pooled_layers is None:
@@ -369,7 +368,7 @@ class _Run:
             # Heads belong to the features that they were trained on.
             export_preset(TextEncoder(backbone), tokenizer, directory)
 
-    def _report(self, tokens, histories, dim) -> None:
+    def _report(self, tokens, histories, dim):
         write_curves(self.directory / "curves.png", histories, dim)
         embedder = DinoLMTextEmbedder.from_preset(self.directory / "preset")
         self._say("Measuring on held-out texts ...")

@@ -54,7 +54,7 @@ class RunFolder:
             raise
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: Any) -> None:
         self._lock.release()
 
     def _begin(self) -> None:
@@ -121,7 +121,7 @@ def read_run(directory: str | os.PathLike) -> dict[str, Any]:
     return content
 
 
-def _check_is_ours(directory: pathlib.Path) -> None:
+def _check_is_ours(directory):
     if not directory.exists():
         return
     if not directory.is_dir():
@@ -141,7 +141,7 @@ def _check_is_ours(directory: pathlib.Path) -> None:
         )
 
 
-def _check_is_same(directory, then: dict, now: dict) -> None:
+def _check_is_same(directory, then, now):
     names = dict.fromkeys([*then, *now])
     changed = [
         f"  {name}: {then.get(name)!r} then, {now.get(name)!r} now"
