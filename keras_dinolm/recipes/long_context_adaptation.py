@@ -12,9 +12,9 @@ from keras_dinolm.models.encoder.extend_context import extend_context
 from keras_dinolm.objectives import GramAnchoring
 from keras_dinolm.schedules import Schedule
 from keras_dinolm.schedules import value_at
-from keras_dinolm.views import PiecewiseLinear
 from keras_dinolm.views import TextViews
 from keras_dinolm.views import ViewGroup
+from keras_dinolm.views.settings import last
 from keras_dinolm.views.spans import UNIT
 
 _FIXED_TEACHER_MOMENTUM = 0.999
@@ -145,23 +145,21 @@ def _longer_views(views, factor):
     for group in views.groups:
         if "gram" in group.roles:
             continue
-        last = {
+        settings = {
             field.name: _last(getattr(group, field.name))
             for field in dataclasses.fields(group)
         }
         if "teacher" in group.roles:
-            low, high = last["span"]
-            last["span"] = (max(low / factor, 1 / UNIT), high)
-        groups.append(ViewGroup(**last))
+            low, high = settings["span"]
+            settings["span"] = (max(low / factor, 1 / UNIT), high)
+        groups.append(ViewGroup(**settings))
     groups.append(ViewGroup("short", 1, share, roles=("student", "gram")))
     return TextViews(views.special_tokens, length, groups, **views.tables)
 
 
 def _last(value):
-    """The last value of a setting that may follow a curriculum."""
-    if isinstance(value, PiecewiseLinear):
-        return value.values[-1]
-    return tuple(map(_last, value)) if isinstance(value, tuple) else value
+    """The last value of a setting that may follow a schedule."""
+    return tuple(map(last, value)) if isinstance(value, tuple) else last(value)
 
 
 def _buckets(length, factor):

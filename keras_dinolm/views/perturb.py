@@ -6,8 +6,8 @@ from keras_dinolm.views.perturbations import run_starts
 from keras_dinolm.views.perturbations import shuffle_sentences
 from keras_dinolm.views.perturbations import swap_words
 from keras_dinolm.views.perturbations import take_rows
-from keras_dinolm.views.piecewise_linear import highest
-from keras_dinolm.views.piecewise_linear import units_at
+from keras_dinolm.views.settings import highest
+from keras_dinolm.views.settings import units_at
 
 _SYNONYM, _TYPO = 12, 13
 
