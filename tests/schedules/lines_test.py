@@ -100,9 +100,9 @@ def test_other_schedules_are_sampled():
     warmup = kd.schedules.Warmup(10, then=Linear(1.0, 0.0, steps=10))
     curve = PiecewiseLinear.of(warmup, steps=20, points=1_000)
     assert curve.knots == tuple(range(21))
-    expected = [
-        min((s + 1) / 10, 1) * (1 - max(s - 10, 0) / 10) for s in range(21)
-    ]
+    steps = np.arange(21)
+    expected = np.minimum((steps + 1) / 10, 1)
+    expected *= 1 - np.maximum(steps - 10, 0) / 10
     np.testing.assert_allclose(at(curve, steps), expected, atol=2e-6)
     assert at(PiecewiseLinear.of(lambda step: 0.5, 9), 4) == 0.5
 
