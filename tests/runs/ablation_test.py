@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from keras_dinolm.runs import ablation_report
-from keras_dinolm.runs.ablation import NOT_FINITE
 from keras_dinolm.runs.ablation import Ablation
+from keras_dinolm.runs.ablation_run import NOT_FINITE
 from keras_dinolm.runs.resume import fit
 
 CONFIG = {"units": 4, "rate": 1e-2}
