@@ -35,7 +35,7 @@ class Ablation:
     like with like; changes and seeds may be added later. Before anything is
     trained, each change is built once, so that a mistake in the last one is
     found at once. If the configuration of model or optimizer, or the first
-    batch, is no longer what the folder was begun with, an error names the
+    batch, is no longer what the folder was started with, an error names the
     difference.
 
     `directory` receives
@@ -43,7 +43,7 @@ class Ablation:
         results.jsonl   one line for each finished run
         table.md        mean and deviation, and the paired differences
         ablation.png    every run, and the curves
-        recipe.json     what the runs were begun with
+        recipe.json     what the runs were started with
         runs/           checkpoints of unfinished runs
 
     Args:
@@ -171,7 +171,7 @@ class Ablation:
             The results, as `results`.
 
         Raises:
-            ValueError: if the folder was begun with another recipe, or
+            ValueError: if the folder was started with another recipe, or
                 `recipe` or `measure` returns something else than it should.
             CheckpointError: if another process uses the folder.
         """

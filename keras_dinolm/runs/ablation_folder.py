@@ -1,4 +1,4 @@
-"""The folder of an ablation: what it was begun with, runs, results."""
+"""The folder of an ablation: what it was started with, runs, results."""
 
 import contextlib
 import json
@@ -67,7 +67,7 @@ class AblationFolder:
     def check_recipe(
         self, settings: dict, descriptions: dict[str, dict]
     ) -> None:
-        """Compares with what the folder was begun with; remembers what is new.
+        """Compares with what the folder was started with; keeps what is new.
 
         Args:
             settings: dict. What all runs have in common.
@@ -89,7 +89,7 @@ class AblationFolder:
         if lines:
             shown = "\n".join(f"  {line}" for line in lines[:20])
             raise ValueError(
-                f"{self.directory} was begun with another recipe "
+                f"{self.directory} was started with another recipe "
                 f"({len(lines)} differences):\n{shown}\nUse that recipe to "
                 "continue here, or give another `directory`."
             )

@@ -15,9 +15,9 @@ def synonym_table(path: Path, tokenizer: Any) -> ReplacementTable:
 
     Each line holds words that mean the same, with tabs between them; each is
     replaced by the others of its lines. Only words that are one token of the
-    vocabulary can be used (looked up as written, else in lower case), since
-    positions would be lost if the number of tokens changed. The other words,
-    and words that no usable one is left for, are counted.
+    vocabulary can be used (as written, or else in lower case), since positions
+    would be lost if the number of tokens changed. The table counts the other
+    words, and words without a usable synonym.
 
     Args:
         path: str or path of the file, in UTF-8.

@@ -90,8 +90,8 @@ class TextViews:
     batch["local"]["positions"].shape  # (2, 4, 5)
     ```
 
-    With a curriculum of all kinds: dropout-only views at first, then crops
-    and whole words masked, then perturbations.
+    A curriculum begins with dropout-only views, then adds crops and masks of
+    whole words, then perturbations:
 
     ```python
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -57,9 +57,9 @@ class ViewGroup:
 
     Args:
         name: str. Key of the group in the batch.
-        count: int. Views of each document. The same at all steps; for more
-            of them later, make a second group and read it from then on, by
-            `DinoLM(group_starts=...)`.
+        count: int. Views of each document, the same at all steps. To get
+            more of them later, make a second group and let
+            `DinoLM(group_starts=...)` read it from then on.
         span: float or pair of floats in (0, 1]. Smallest and largest fraction
             of the window that a view covers; lengths between are equally
             likely, as are starts. A view has at least one token. Defaults to
@@ -103,10 +103,10 @@ class ViewGroup:
             to `"token"`.
         alternate_probability: float in [0, 1]. Probability that a view is cut
             from an alternate of its document (a translation, a paraphrase, a
-            title; each alike) instead of the document itself, where there is
-            one. Each view draws for itself. Their `positions` lie beyond
-            those of the document, so that no token of one text aligns with
-            another's. Defaults to `0.0`.
+            title), where there is one, instead of the document itself. Each
+            view draws for itself, and each alternate is equally likely. Their
+            `positions` lie beyond those of the document, so that no token of
+            one text aligns with another's. Defaults to `0.0`.
 
     Raises:
         ValueError: if an argument is out of its range.

@@ -145,7 +145,7 @@ def test_a_resumed_stream_goes_on_with_the_same_bits(tmp_path):
         ]
 
     whole = read(0, 9)
-    # A saved object goes on as well as the one that was saved.
+    # A saved and restored object continues as the original does.
     config = keras.saving.serialize_keras_object(text_views(tokenizer))
     again = keras.saving.deserialize_keras_object(
         json.loads(json.dumps(config))
