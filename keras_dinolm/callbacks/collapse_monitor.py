@@ -1,12 +1,12 @@
 """Sees a run collapse, says how, and can stop it or take it back."""
 
 import dataclasses
-import math
 import warnings
 
 import keras
 
 from keras_dinolm.callbacks import failures
+from keras_dinolm.callbacks.places import find_places
 
 
 class CollapseWarning(UserWarning):
@@ -37,14 +37,15 @@ class CollapseMonitor(keras.callbacks.Callback):
 
     A self-distillation loss cannot be read by itself: it is low when the
     model learns, and low when it has collapsed. The monitor reads what
-    `DinoLM` logs and adds, at the end of each epoch,
+    `DinoLM` or another `Distillation` logs, for each student and each
+    distillation objective, and adds, at the end of each epoch,
 
     - `rankme`, the effective rank of the epoch's features, 1 to their width;
     - `<objective>_minus_ln_k` for each distillation objective: 0 is what a
       constant feature gets (NaN while the objective does not act yet).
 
     Put it before TensorBoard or CSV loggers, so that they see these, too. It
-    warns once for each failure:
+    warns once for each failure of a student or an objective:
 
     - *constant features*: `feature_std` is below its limit;
     - *one prototype*: all texts share one prototype or a few, for teacher and
@@ -141,25 +142,21 @@ class CollapseMonitor(keras.callbacks.Callback):
             failures.ConstantAssignment(min_information),
             failures.DimensionalCollapse(min_rank),
         ]
-        # Names of the failures seen so far, in order.
-        self.found = []
+        # `(place, failure)` of what was seen so far, in order.
+        self._found = []
         self._suspicions = {}
         self._step = 0
         self._epoch_start = 0
         self._roll_back_to = None
 
+    @property
+    def found(self) -> list[str]:
+        """Names of the failures seen so far, in order."""
+        return [failure for _, failure in self._found]
+
     def set_model(self, model):
-        if not hasattr(model, "feature_statistics"):
-            raise ValueError(
-                "`CollapseMonitor` reads the statistics of a `DinoLM`. "
-                f"Received a model of class {type(model).__name__}"
-            )
+        self._places = find_places(model)
         super().set_model(model)
-        self._distillations = [
-            objective.name
-            for objective in model.objectives
-            if hasattr(objective, "targets")
-        ]
 
     # === What fit calls ===
 
@@ -179,7 +176,7 @@ class CollapseMonitor(keras.callbacks.Callback):
             self._spare()
         self._first = self._step
         self._looked_at = 0
-        self._rankme = None
+        self._rankme = {}
         self._in_epoch = True
 
     def on_train_batch_end(self, batch, logs=None):
@@ -198,16 +195,15 @@ class CollapseMonitor(keras.callbacks.Callback):
     def on_test_begin(self, logs=None):
         # Validation overwrites the statistics of the epoch.
         if self._in_epoch:
-            self._rankme = self.model.feature_statistics.rankme()
+            self._rankme = self._rank()
 
     def on_epoch_end(self, epoch, logs=None):
         self._in_epoch = False
         logs = {} if logs is None else logs
-        if self._rankme is None:
-            self._rankme = self.model.feature_statistics.rankme()
-        logs["rankme"] = self._rankme
-        for name, excess in self._excess(logs).items():
-            logs[f"{name}_minus_ln_k"] = excess
+        logs.update(self._rankme or self._rank())
+        for place in self._places:
+            for name, (excess, _) in place.excess(logs).items():
+                logs[f"{name}_minus_ln_k"] = excess
         if self._latest is not None:
             self._step = self._first + self._latest[0]
             self._judge(logs)
@@ -219,67 +215,67 @@ class CollapseMonitor(keras.callbacks.Callback):
     def get_run_state(self):
         """What was found and suspected so far, for a checkpoint."""
         return {
-            "found": list(self.found),
-            "suspicions": {
-                name: dataclasses.asdict(suspicion)
-                for name, suspicion in self._suspicions.items()
-            },
+            "found": [list(pair) for pair in self._found],
+            "suspicions": [
+                [*pair, dataclasses.asdict(suspicion)]
+                for pair, suspicion in self._suspicions.items()
+            ],
         }
 
     def set_run_state(self, state):
         """Puts back what `get_run_state` returned."""
-        self.found = list(state["found"])
+        self._found = [tuple(pair) for pair in state["found"]]
         self._suspicions = {
-            name: _Suspicion(**suspicion)
-            for name, suspicion in state["suspicions"].items()
+            (place, failure): _Suspicion(**suspicion)
+            for place, failure, suspicion in state["suspicions"]
         }
 
     # === Judging ===
 
-    def _excess(self, logs):
-        """Cross-entropies above that of uniform targets and predictions."""
-        ln_k = math.log(self._model.num_prototypes)
+    def _rank(self):
+        """RankMe of each student, by its name in the logs."""
         return {
-            name: logs[name] - ln_k
-            for name in self._distillations
-            if name in logs
+            f"{self.model.prefix(learner)}rankme": (
+                learner.feature_statistics.rankme()
+            )
+            for learner in self.model.learners()
         }
-
-    def _reading(self, logs):
-        return failures.Reading(
-            values={k: float(v) for k, v in logs.items()},
-            excess=self._excess(logs),
-            num_prototypes=self._model.num_prototypes,
-            dim=self._model.feature_statistics.dim,
-        )
 
     def _judge(self, logs):
-        reading = self._reading(logs or {})
-        suspected = {
-            type(failure)
-            for failure in self.failures
-            if self._suspected(failure, reading)
-        }
-        for failure in self.failures:
-            if suspected & set(failure.follows_from):
-                continue  # the cause is named, not its consequences
-            if type(failure) in suspected:
-                if self._lasts(failure, failure.health(reading)):
-                    self._report(failure, reading)
-            elif failure.health(reading) is not None:
-                self._suspicions.pop(failure.name, None)
+        # The failures of a student explain those of its objectives.
+        causes = {}
+        for place in self._places:
+            reading = place.read(logs or {})
+            known = causes.setdefault(place.student, set())
+            failures = [f for f in self.failures if f.place == place.kind]
+            suspected = known | {
+                type(failure)
+                for failure in failures
+                if self._suspected(failure, reading)
+            }
+            if place.kind == "features":
+                causes[place.student] = suspected
+            for failure in failures:
+                if suspected & set(failure.follows_from):
+                    continue  # the cause is named, not its consequences
+                if type(failure) in suspected:
+                    if self._lasts(place, failure, failure.health(reading)):
+                        self._report(place, failure, reading)
+                elif failure.health(reading) is not None:
+                    self._suspicions.pop((place.name, failure.name), None)
         self._spare()
 
     def _suspected(self, failure, reading):
         health = failure.health(reading)
         return health is not None and not health >= failure.limit
 
-    def _lasts(self, failure, health):
+    def _lasts(self, place, failure, health):
         """Whether a sign has been there for long, not getting better."""
         now = self._step
-        before = self._suspicions.get(failure.name)
+        pair = place.name, failure.name
+        before = self._suspicions.get(pair)
         if before is None:
-            self._suspicions[failure.name] = _Suspicion(
+            self._suspicions[pair] = _Suspicion(
                 now, health, self._epoch_start, now, health
             )
             return False
@@ -300,19 +296,22 @@ class CollapseMonitor(keras.callbacks.Callback):
                 for step in (self._epoch_start, *steps)
             }
 
-    def _report(self, failure, reading):
-        if failure.name in self.found:
+    def _report(self, place, failure, reading):
+        pair = place.name, failure.name
+        if pair in self._found:
             return
-        self.found.append(failure.name)
-        since = self._suspicions[failure.name]
+        self._found.append(pair)
+        since = self._suspicions[pair]
+        where = f" of {place.name}" if place.name else ""
         shown = ", ".join(
             f"{name} = {reading.values[name]:.4g}"
             for name in failure.shows
             if name in reading.values
         )
         warnings.warn(
-            f"Collapse by {failure.name} (step {self._step} of this run, "
-            f"first seen at step {since.step}): {failure.meaning(reading)}. "
+            f"Collapse by {failure.name}{where} (step {self._step} of this "
+            f"run, first seen at step {since.step}): "
+            f"{failure.meaning(reading)}. "
             f"Measured: {shown}; health {failure.health(reading):.2g} is below "
             f"the limit of {failure.limit:g}. What to try: {failure.advice}.",
             CollapseWarning,

@@ -6,27 +6,31 @@ import math
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """What was measured at one moment; only what was measured is there.
+    """What was measured of one place at one moment.
+
+    Only what was measured is there. A place is a student, whose features may
+    collapse, or a distillation objective, whose assignments may.
 
     Attributes:
-        values: dict of name in the logs to float.
-        excess: dict of distillation objective to its loss minus ln K.
-        num_prototypes: int. K.
-        dim: int. Width of the features.
+        values: dict of metric to float.
+        dim: int. Width of the student's features.
+        num_prototypes: int. K of the objective, or `None` for a student.
+        excess: dict of the student's distillation objectives to
+            `(loss - ln K, K)`.
     """
 
     values: dict
-    excess: dict
-    num_prototypes: int
     dim: int
+    num_prototypes: int | None = None
+    excess: dict = dataclasses.field(default_factory=dict)
 
     @property
     def entropy(self):
         """Mean entropy of the teacher's assignments as a share of ln K."""
-        for name in ("teacher_entropy", "token_teacher_entropy"):
-            if name in self.values:
-                return self.values[name] / math.log(self.num_prototypes)
-        return None
+        entropy = self.values.get("teacher_entropy")
+        if entropy is None:
+            return None
+        return entropy / math.log(self.num_prototypes)
 
 
 class Failure:
@@ -40,6 +44,9 @@ class Failure:
 
     name = ""
     advice = ""
+    # Of what place it is read: a student's "features", or the "assignments"
+    # of an objective.
+    place = "assignments"
     # What to show of a reading.
     shows = ()
     # Failures that look like this one, too.
@@ -64,6 +71,7 @@ class Failure:
 
 class ConstantFeatures(Failure):
     name = "constant features"
+    place = "features"
     shows = ("feature_std", "mean_cosine")
     advice = (
         "Lower the learning rate or warm it up for longer, raise the teacher's "
@@ -76,18 +84,16 @@ class ConstantFeatures(Failure):
 
     def meaning(self, reading):
         text = "every text gets the same feature"
-        ln_k = math.log(reading.num_prototypes)
-        stuck = {
-            name: value
-            for name, value in reading.excess.items()
-            if abs(value) < 0.02 * ln_k
-        }
+        stuck = [
+            f"{name} = ln K {excess:+.4f} (ln K = {math.log(k):.4f}, K = {k})"
+            for name, (excess, k) in reading.excess.items()
+            if abs(excess) < 0.02 * math.log(k)
+        ]
         if stuck:
             text += (
-                f". A constant feature gives a loss of exactly ln K = "
-                f"{ln_k:.4f} (K = {reading.num_prototypes}): nothing better "
-                "than every prototype alike can be predicted. Here: "
-                + ", ".join(f"{n} = ln K {v:+.4f}" for n, v in stuck.items())
+                ". A constant feature gives a loss of exactly ln K: nothing "
+                "better than every prototype alike can be predicted. Here: "
+                + ", ".join(stuck)
             )
         return text
 
@@ -168,6 +174,7 @@ class ConstantAssignment(Failure):
 
 class DimensionalCollapse(Failure):
     name = "dimensional collapse"
+    place = "features"
     shows = ("rankme", "feature_std")
     follows_from = (ConstantFeatures,)
     advice = (

@@ -5,6 +5,11 @@ import time
 
 import keras
 
+from keras_dinolm.models import DinoLMBackbone
+from keras_dinolm.models import DinoLMTextEmbedder
+from keras_dinolm.models import DinoLMTextPreprocessor
+from keras_dinolm.models import Distillation
+
 
 class OnlineProbe(keras.callbacks.Callback):
     """Runs probes on what is learned during `fit`.
@@ -16,7 +21,8 @@ class OnlineProbe(keras.callbacks.Callback):
     teacher, or the student of a fixed teacher.
 
     Probing changes nothing in the run. `history` lists what was measured, and
-    the logs of each epoch hold the latest of it as `probe/<name>`, for loggers
+    the logs of each epoch hold the latest of it as `probe/<name>` (with a
+    `student`, as `probe/<student>/<name>`), for loggers
     that come after this callback and for the `monitor` of `Checkpoint` (which
     wants the name in every epoch: probe within the first).
 
@@ -41,10 +47,13 @@ class OnlineProbe(keras.callbacks.Callback):
             texts; `None` takes the default of `DinoLMTextPreprocessor`.
         checkpoint: `Checkpoint` of this run, whose count of batches is used.
             `keras_dinolm.runs.fit` gives its own.
+        student: string or `None`. Which student to measure, where a
+            `Distillation` has several. Give each its own `OnlineProbe`.
 
     Raises:
-        ValueError: for arguments out of range, another model than a `DinoLM`
-            of a `DinoLMBackbone`, or a `monitor` that `probe` does not return.
+        ValueError: for arguments out of range, another model than a
+            `Distillation` of a `DinoLMBackbone`, an unknown `student`, or a
+            `monitor` that `probe` does not return.
 
     Example:
 
@@ -78,6 +87,7 @@ class OnlineProbe(keras.callbacks.Callback):
         directory=None,
         sequence_length=None,
         checkpoint=None,
+        student=None,
     ):
         super().__init__()
         if every is not None and (not isinstance(every, int) or every < 1):
@@ -111,6 +121,7 @@ class OnlineProbe(keras.callbacks.Callback):
         self.directory = directory
         self.sequence_length = sequence_length
         self.checkpoint = checkpoint
+        self.student = student
         # One dict a probe: `step`, the number of batches, and the values.
         self.history = []
         # That of the best value of `monitor`.
@@ -122,22 +133,19 @@ class OnlineProbe(keras.callbacks.Callback):
         self._cost = None
 
     def set_model(self, model):
-        # Late, here and below: checkpoints can do without keras-hub.
-        from keras_dinolm.models.distillation.dino_lm import DinoLM
-        from keras_dinolm.models.encoder.backbone import DinoLMBackbone
-
-        if not isinstance(model, DinoLM) or not isinstance(
-            model.learned().encoder.backbone, DinoLMBackbone
+        if not isinstance(model, Distillation) or not isinstance(
+            model.learned(self.student).encoder.backbone, DinoLMBackbone
         ):
             raise ValueError(
-                "`OnlineProbe` measures a `DinoLM` with a `DinoLMBackbone`. "
-                f"Received a model of class {type(model).__name__}"
+                "`OnlineProbe` measures a `DinoLM`, or another `Distillation`, "
+                "with a `DinoLMBackbone`. Received a model of class "
+                f"{type(model).__name__}"
             )
         if self._model is not model:
             self._embedder = None
         super().set_model(model)
 
-    # === What a run that goes on must know ===
+    # === What a resumed run must know ===
 
     def get_run_state(self):
         """What was measured so far, for a checkpoint."""
@@ -178,7 +186,8 @@ class OnlineProbe(keras.callbacks.Callback):
         if logs is not None and self.history:
             latest = dict(self.history[-1])
             del latest["step"]
-            logs.update({f"probe/{k}": value for k, value in latest.items()})
+            front = f"probe/{self.student}/" if self.student else "probe/"
+            logs.update({f"{front}{k}": value for k, value in latest.items()})
 
     # === Probing ===
 
@@ -213,22 +222,20 @@ class OnlineProbe(keras.callbacks.Callback):
             self.best = record
             if self.directory is not None:
                 model.export_preset(
-                    self.directory, self.tokenizer, self.sequence_length
+                    self.directory,
+                    self.tokenizer,
+                    self.sequence_length,
+                    student=self.student,
                 )
         self._cost = time.perf_counter() - start
         self._spent += self._cost
 
     def _make_embedder(self, model):
         """An embedder that shares the weights of what is learned."""
-        from keras_dinolm.models.tasks.text_embedder import DinoLMTextEmbedder
-        from keras_dinolm.models.tasks.text_preprocessor import (
-            DinoLMTextPreprocessor,
-        )
-
         length = self.sequence_length
         options = {} if length is None else {"sequence_length": length}
         return DinoLMTextEmbedder(
-            model.learned().encoder.backbone,
+            model.learned(self.student).encoder.backbone,
             DinoLMTextPreprocessor(self.tokenizer, **options),
         )
 

@@ -4,12 +4,10 @@ Importing this registers the classes that keras-hub's `from_preset` needs.
 """
 
 from keras_dinolm.models.distillation.dino_lm import DinoLM as DinoLM
-from keras_dinolm.models.distillation.multi_student_distillation import (
-    MultiStudentDistillation as MultiStudentDistillation,
+from keras_dinolm.models.distillation.distillation import (
+    Distillation as Distillation,
 )
-from keras_dinolm.models.distillation.multi_teacher_distillation import (
-    MultiTeacherDistillation as MultiTeacherDistillation,
-)
+from keras_dinolm.models.distillation.lesson import Lesson as Lesson
 from keras_dinolm.models.encoder.backbone import SIZES as SIZES
 from keras_dinolm.models.encoder.backbone import (
     DinoLMBackbone as DinoLMBackbone,

@@ -27,7 +27,7 @@ class CrossViewTokenDistillation(Objective):
     whose token the student's view does not hold is skipped; all others weigh
     the same.
 
-    Metrics: `aligned_token_pairs` and `skipped_token_pairs`, how many pairs of
+    Metrics: `aligned_pairs` and `skipped_pairs`, how many pairs of
     a batch had a partner and how many had none.
 
     Args:
@@ -54,7 +54,7 @@ class CrossViewTokenDistillation(Objective):
         - [iBOT](https://arxiv.org/abs/2111.07832) (the loss)
     """
 
-    extra_metrics = ("aligned_token_pairs", "skipped_token_pairs")
+    extra_metrics = ("aligned_pairs", "skipped_pairs")
 
     def __init__(
         self,
@@ -82,10 +82,10 @@ class CrossViewTokenDistillation(Objective):
     def reads(self, roles):
         return {(role, group) for group in roles for role in roles[group]}
 
-    def build_for(self, model):
-        self.roles = model.roles
-        build_targets(self.targets, model)
-        super().build_for(model)
+    def build_for(self, lesson):
+        self.roles = lesson.roles
+        build_targets(self.targets, lesson)
+        super().build_for(lesson)
 
     def compute(self, features):
         # === The teacher's tokens, each with its place in the document ===
@@ -115,7 +115,7 @@ class CrossViewTokenDistillation(Objective):
         students, targets, found, wanted = [], [], [], []
         for group, view in self._views(features, "student"):
             tokens = features.student[group]["tokens"]
-            positions = features.views[group]["positions"][:, view]
+            positions = features.batch[group]["positions"][:, view]
             for other, place, target, real in zip(
                 teacher_views, places, by_view, valid
             ):
@@ -143,8 +143,8 @@ class CrossViewTokenDistillation(Objective):
         )
         aligned = ops.sum(found)
         metrics = {
-            "aligned_token_pairs": aligned,
-            "skipped_token_pairs": ops.sum(ops.concatenate(wanted)) - aligned,
+            "aligned_pairs": aligned,
+            "skipped_pairs": ops.sum(ops.concatenate(wanted)) - aligned,
         }
         return Result(loss, metrics, self.targets.statistics(rows, weight))
 
@@ -158,7 +158,7 @@ class CrossViewTokenDistillation(Objective):
             (group, view)
             for group, roles in self.roles.items()
             if role in roles and group in known
-            for view in range(features.views[group]["token_ids"].shape[1])
+            for view in range(features.batch[group]["token_ids"].shape[1])
         ]
 
     def _sample(self, features, group, view):
@@ -166,7 +166,7 @@ class CrossViewTokenDistillation(Objective):
 
         Both `[B, num_tokens]`; the place is -1 where a view has no more.
         """
-        positions = features.views[group]["positions"][:, view]
+        positions = features.batch[group]["positions"][:, view]
         length = ops.shape(positions)[1]
         real = positions >= 0
         count = ops.sum(ops.cast(real, "int32"), axis=1)[:, None]

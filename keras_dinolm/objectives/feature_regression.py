@@ -28,7 +28,7 @@ class FeatureRegression(Objective):
     (The paper takes the output of the feed-forward layers of a post-norm
     encoder; here it is the residual stream of a pre-norm one.)
 
-    Metrics: `regression_target_std` and `regression_prediction_std`, the
+    Metrics: `target_std` and `prediction_std`, the
     standard deviation over the masked tokens of a batch, a mean over the
     features; near 0, all tokens are the same to the teacher or the student.
 
@@ -51,7 +51,7 @@ class FeatureRegression(Objective):
         [data2vec](https://arxiv.org/abs/2202.03555)
     """
 
-    extra_metrics = ("regression_target_std", "regression_prediction_std")
+    extra_metrics = ("target_std", "prediction_std")
     reads_tokens = "masked"
 
     def __init__(self, num_layers=3, beta=4.0, **kwargs):
@@ -68,24 +68,24 @@ class FeatureRegression(Objective):
     def reads(self, roles):
         return {(role, g) for g in read_by_both(roles) for role in roles[g]}
 
-    def build_for(self, model):
-        self.groups = read_by_both(model.roles)
+    def build_for(self, lesson):
+        self.groups = read_by_both(lesson.roles)
         if not self.groups:
             raise ValueError(
                 "`FeatureRegression` needs a view group that both networks "
                 "read, since it compares the same view masked and whole. "
-                f"Received: roles={dict(model.roles)}"
+                f"Received: roles={dict(lesson.roles)}"
             )
-        model.teacher.encoder.check_num_layers(self.num_layers)
-        width = model.student.encoder.hidden_dim
+        lesson.teacher.encoder.check_num_layers(self.num_layers)
+        width = lesson.student.encoder.hidden_dim
         self.head = FeedForward(
             2 * width,
-            output_dim=model.teacher.encoder.hidden_dim,
+            output_dim=lesson.teacher.encoder.hidden_dim,
             dtype=self.dtype_policy,
             name="head",
         )
         self.head.build((None, width))
-        super().build_for(model)
+        super().build_for(lesson)
 
     def compute(self, features):
         def read(group, indices):
@@ -102,10 +102,8 @@ class FeatureRegression(Objective):
             predictions, targets, self.beta, sample_weight=weight
         )
         metrics = {
-            "regression_target_std": _spread(targets, valid),
-            "regression_prediction_std": _spread(
-                ops.stop_gradient(predictions), valid
-            ),
+            "target_std": _spread(targets, valid),
+            "prediction_std": _spread(ops.stop_gradient(predictions), valid),
         }
         return Result(loss, metrics)
 

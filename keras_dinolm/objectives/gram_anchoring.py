@@ -131,11 +131,11 @@ class GramAnchoring(Objective):
             if "teacher" in roles.get(g, ())
         }
 
-    def build_for(self, model):
-        self.same, self.within, self.context = _groups(model.roles)
+    def build_for(self, lesson):
+        self.same, self.within, self.context = _groups(lesson.roles)
         if self.context:
             self.extra_metrics = ("tokens_without_context",)
-        own = model.teacher.encoder
+        own = lesson.teacher.encoder
         encoder = own
         if self._given:
             encoder = self._given()
@@ -161,7 +161,7 @@ class GramAnchoring(Objective):
             )
         self.gram_teacher = encoder.clone(name="gram_teacher")
         self.gram_teacher.trainable = False
-        super().build_for(model)
+        super().build_for(lesson)
 
     def compute(self, features):
         due = None if self._given else self._due(features.update)
@@ -169,17 +169,17 @@ class GramAnchoring(Objective):
         for group in self.same:
             if group not in features.student:
                 continue
-            valid = _rows(features.views[group]["positions"]) >= 0
+            valid = _rows(features.batch[group]["positions"]) >= 0
             anchor = _rows(self._anchor(features, group, due))
             values.append(self._loss(features, group, anchor, valid))
         for context in self.context:
             anchor = self._anchor(features, context, due)
-            places = _place_of_context(features.views, context)
+            places = _place_of_context(features.batch, context)
             missing = 0
             for group in self.within:
                 if group not in features.student:
                     continue
-                positions = features.views[group]["positions"]
+                positions = features.batch[group]["positions"]
                 batch_size, num_views, length = ops.shape(positions)
                 slots, found = align(
                     ops.reshape(positions, (batch_size, -1)), places
@@ -240,10 +240,10 @@ class GramAnchoring(Objective):
         It is copied once this step is known to be good; until then, the
         teacher is what the copy will be.
         """
-        views = features.views[group]
+        arrays = features.batch[group]
         inputs = {
-            "token_ids": _rows(views["token_ids"]),
-            "padding_mask": _rows(views["padding_mask"]),
+            "token_ids": _rows(arrays["token_ids"]),
+            "padding_mask": _rows(arrays["padding_mask"]),
         }
         weights = contextlib.nullcontext()
         if due is not None and group not in features.teacher:
@@ -256,7 +256,7 @@ class GramAnchoring(Objective):
             )
         with weights:
             tokens = self.gram_teacher(inputs, training=False)["tokens"]
-        shape = ops.shape(views["token_ids"])
+        shape = ops.shape(arrays["token_ids"])
         tokens = ops.reshape(tokens, (*shape, tokens.shape[-1]))
         if due is not None and group in features.teacher:
             tokens = ops.where(due, features.teacher[group]["tokens"], tokens)
@@ -304,9 +304,9 @@ def _groups(roles):
     return same, within, context
 
 
-def _place_of_context(views, group):
+def _place_of_context(batch, group):
     """The positions `[B, L]` of the tokens of a context."""
-    positions = views[group]["positions"]
+    positions = batch[group]["positions"]
     if positions.shape[1] != 1:
         raise ValueError(
             f"View group '{group}' is the context of the Gram teacher, of "

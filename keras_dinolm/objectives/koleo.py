@@ -51,9 +51,9 @@ class KoLeo(Objective):
         groups = self.groups if self.built else _groups(roles)
         return {("student", group) for group in groups if group in roles}
 
-    def build_for(self, model):
-        self.groups = _groups(model.roles)
-        super().build_for(model)
+    def build_for(self, lesson):
+        self.groups = _groups(lesson.roles)
+        super().build_for(lesson)
 
     def compute(self, features):
         rows, equal = [], []
@@ -61,7 +61,7 @@ class KoLeo(Objective):
             if group not in features.student:
                 continue
             sequence = features.student[group]["sequence"]
-            texts = features.views[group]["token_ids"]
+            texts = features.batch[group]["token_ids"]
             for view in range(sequence.shape[1]):
                 rows.append(sequence[:, view])
                 equal.append(_equal_rows(texts[:, view]))

@@ -36,10 +36,10 @@ class MaskedLM(Objective):
     def reads(self, roles):
         return {("student", group) for group in _groups(roles)}
 
-    def build_for(self, model):
-        self.groups = _groups(model.roles)
-        dim = model.student.encoder.hidden_dim
-        embedding = model.student.encoder.token_embedding
+    def build_for(self, lesson):
+        self.groups = _groups(lesson.roles)
+        dim = lesson.student.encoder.hidden_dim
+        embedding = lesson.student.encoder.token_embedding
         # A function, lest Keras count the student's embedding as ours.
         self._unembed = lambda hidden: embedding(hidden, reverse=True)
         self.transform = keras.layers.Dense(
@@ -53,11 +53,11 @@ class MaskedLM(Objective):
         self.bias = self.add_weight(
             shape=(embedding.input_dim,), initializer="zeros", name="bias"
         )
-        super().build_for(model)
+        super().build_for(lesson)
 
     def compute(self, features):
         def read(group, indices):
-            labels = ops.reshape(features.views[group]["token_ids"], (-1,))
+            labels = ops.reshape(features.batch[group]["token_ids"], (-1,))
             tokens = features.student[group]["tokens"]
             return rows_at(tokens, indices), ops.take(labels, indices)
 

@@ -59,9 +59,9 @@ class MeanEntropyMaximization(Objective):
     def reads(self, roles):
         return {("student", g) for g in roles if "student" in roles[g]}
 
-    def build_for(self, model):
-        self.groups = [g for g, r in model.roles.items() if "student" in r]
-        super().build_for(model)
+    def build_for(self, lesson):
+        self.groups = [g for g, r in lesson.roles.items() if "student" in r]
+        super().build_for(lesson)
 
     def compute(self, features):
         rows = []

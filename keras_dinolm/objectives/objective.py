@@ -13,7 +13,7 @@ class Features:
     """What both networks made of one batch of views.
 
     Attributes:
-        views: dict of group name to the group's arrays, as `TextViews` gives
+        batch: dict of group name to the group's arrays, as `TextViews` makes
             them.
         student: dict of group name to `{"tokens": [B, V, L, D],
             "sequence": [B, V, D]}`; `"tokens"` where an active objective
@@ -34,7 +34,7 @@ class Features:
     `student` and `teacher` lack it.
     """
 
-    views: dict
+    batch: dict
     student: dict
     teacher: dict
     update: object
@@ -64,11 +64,11 @@ class Features:
             a weight by which each masked view counts the same, however many
             of its tokens are masked.
         """
-        views = self.views[group]
-        slots = ops.reshape(views["masked_indices"], (-1,))
+        arrays = self.batch[group]
+        slots = ops.reshape(arrays["masked_indices"], (-1,))
         valid = ops.cast(slots >= 0, "float32")
         indices = ops.maximum(slots, 0)
-        masked = ops.cast(views["masked"], "float32")
+        masked = ops.cast(arrays["masked"], "float32")
         length = masked.shape[-1]
         if length is None:
             length = ops.shape(masked)[-1]
@@ -97,7 +97,7 @@ class Features:
         for group in groups:
             if group not in self.student:
                 continue
-            if "masked_indices" in self.views[group]:
+            if "masked_indices" in self.batch[group]:
                 indices, valid, weight = self.masked_tokens(group)
                 parts.append((*read(group, indices), valid, weight))
         if not parts:
@@ -115,7 +115,8 @@ class Result(typing.NamedTuple):
 
     Attributes:
         loss: float32 scalar, not yet weighted.
-        metrics: dict of scalars to log, keyed as in `extra_metrics`.
+        metrics: dict of scalars to log, keyed as in `extra_metrics`. In the
+            logs, the name of the objective comes first.
         statistics: dict of arrays for `after_step`, once the gradients are
             known to be finite.
     """
@@ -222,8 +223,33 @@ class Objective(keras.layers.Layer):
         """
         raise NotImplementedError
 
-    def build_for(self, model):
-        """Creates the objective's state, given the model with its networks."""
+    def metric_names(self) -> list[str]:
+        """The names in the logs: its own, and those of its metrics."""
+        return [self.name, *(f"{self.name}_{m}" for m in self.extra_metrics)]
+
+    def claim(self) -> None:
+        """Marks the objective and its targets as those of one model.
+
+        Raises:
+            ValueError: if they belong to another model already. Training it
+                would move the state of the first.
+        """
+        for layer in [self, *self._flatten_layers(include_self=False)]:
+            if getattr(layer, "_is_claimed", False):
+                raise ValueError(
+                    f"The {type(layer).__name__} {layer.name!r} belongs to "
+                    "another model or objective already, whose training moves "
+                    "its state. Make a new one for each."
+                )
+            layer._is_claimed = True
+
+    def build_for(self, lesson: typing.Any) -> None:
+        """Creates the objective's state, given the lesson it is part of.
+
+        Args:
+            lesson: `keras_dinolm.models.Lesson` with its networks `student`
+                and `teacher`, `roles`, `num_prototypes` and `bottleneck_dim`.
+        """
         self.built = True
 
     def compute(self, features):

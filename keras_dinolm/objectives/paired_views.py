@@ -23,14 +23,14 @@ class PairedViews(Objective):
     def reads(self, roles):
         return {("student", self.group)}
 
-    def build_for(self, model):
-        if "student" not in model.roles.get(self.group, ()):
+    def build_for(self, lesson):
+        if "student" not in lesson.roles.get(self.group, ()):
             raise ValueError(
                 f"Argument `group` of `{type(self).__name__}` must be a view "
                 "group that the student reads. Received: "
-                f"group={self.group!r}, roles={dict(model.roles)}"
+                f"group={self.group!r}, roles={dict(lesson.roles)}"
             )
-        super().build_for(model)
+        super().build_for(lesson)
 
     def pairs(self, features):
         """List of `(x, y)`, the features `[B, D]` of two views."""

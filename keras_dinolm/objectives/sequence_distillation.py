@@ -102,11 +102,11 @@ class SequenceDistillation(Objective):
     def reads(self, roles):
         return {(role, group) for group in roles for role in roles[group]}
 
-    def build_for(self, model):
-        self.roles = model.roles
-        self.num_prototypes = model.num_prototypes
-        build_targets(self.targets, model)
-        super().build_for(model)
+    def build_for(self, lesson):
+        self.roles = lesson.roles
+        self.num_prototypes = lesson.num_prototypes
+        build_targets(self.targets, lesson)
+        super().build_for(lesson)
 
     def compute(self, features):
         teacher, teacher_ids = self._views(features.teacher, "teacher")
@@ -177,20 +177,20 @@ class SequenceDistillation(Objective):
         }
 
 
-def build_targets(targets, model):
+def build_targets(targets, lesson):
     """Builds targets for the rows that they read."""
-    num_codes = getattr(targets, "num_codes", model.num_prototypes)
-    if num_codes != model.num_prototypes:
+    num_codes = getattr(targets, "num_codes", lesson.num_prototypes)
+    if num_codes != lesson.num_prototypes:
         raise ValueError(
             "The student names a code by its prototypes, so there must be as "
-            f"many: pass `num_codes={model.num_prototypes}` to "
+            f"many: pass `num_codes={lesson.num_prototypes}` to "
             f"`{type(targets).__name__}`, or `num_prototypes={num_codes}` to "
             f"`DinoLM`. Received: num_codes={num_codes}, "
-            f"num_prototypes={model.num_prototypes}"
+            f"num_prototypes={lesson.num_prototypes}"
         )
     if not targets.built:  # loading builds them before
         projections = getattr(targets, "reads_projections", False)
-        width = model.bottleneck_dim if projections else model.num_prototypes
+        width = lesson.bottleneck_dim if projections else lesson.num_prototypes
         targets.build((None, width))
 
 

@@ -24,7 +24,7 @@ class SimilarityDistillation(Objective):
     trained. Meant for a fixed `teacher`: with one that follows the student,
     features that are the same for all texts would be a solution.
 
-    Metric: `similarity_excess`, the loss minus its least value, the entropy
+    Metric: `excess`, the loss minus its least value, the entropy
     of the teacher's distributions; 0 if the two agree.
 
     Args:
@@ -48,7 +48,7 @@ class SimilarityDistillation(Objective):
         - [CompRess](https://arxiv.org/abs/2010.14713)
     """
 
-    extra_metrics = ("similarity_excess",)
+    extra_metrics = ("excess",)
     reads_tokens = "none"
 
     def __init__(
@@ -62,9 +62,9 @@ class SimilarityDistillation(Objective):
     def reads(self, roles):
         return {(role, group) for group in roles for role in roles[group]}
 
-    def build_for(self, model):
-        self.roles = model.roles
-        super().build_for(model)
+    def build_for(self, lesson):
+        self.roles = lesson.roles
+        super().build_for(lesson)
 
     def compute(self, features):
         students = self._views(features.student, "student")
@@ -83,9 +83,7 @@ class SimilarityDistillation(Objective):
             )
             for teacher in teachers
         ) / len(teachers)
-        return Result(
-            loss, {"similarity_excess": ops.stop_gradient(loss) - least}
-        )
+        return Result(loss, {"excess": ops.stop_gradient(loss) - least})
 
     def _views(self, features, role):
         """Every view of a role, `[B, D]` each."""

@@ -49,7 +49,7 @@ class TokenDistillation(Objective):
         [iBOT](https://arxiv.org/abs/2111.07832)
     """
 
-    extra_metrics = ("token_teacher_entropy",)
+    extra_metrics = ("teacher_entropy",)
     reads_tokens = "masked"
 
     def __init__(
@@ -78,17 +78,17 @@ class TokenDistillation(Objective):
     def reads(self, roles):
         return {(role, g) for g in read_by_both(roles) for role in roles[g]}
 
-    def build_for(self, model):
-        self.groups = read_by_both(model.roles)
+    def build_for(self, lesson):
+        self.groups = read_by_both(lesson.roles)
         if not self.groups:
             raise ValueError(
                 "`TokenDistillation` needs a view group that both networks "
                 "read, since it compares the same view masked and whole. "
-                f"Received: roles={dict(model.roles)}"
+                f"Received: roles={dict(lesson.roles)}"
             )
-        self.num_prototypes = model.num_prototypes
-        build_targets(self.targets, model)
-        super().build_for(model)
+        self.num_prototypes = lesson.num_prototypes
+        build_targets(self.targets, lesson)
+        super().build_for(lesson)
 
     def compute(self, features):
         networks = (features.student, features.teacher)
@@ -109,7 +109,7 @@ class TokenDistillation(Objective):
                 student[None],
                 weight=weight,
             )
-            metrics = {"token_teacher_entropy": found["teacher_entropy"]}
+            metrics = {"teacher_entropy": found["teacher_entropy"]}
             return Result(loss, metrics, statistics)
 
         teacher = features.teacher_rows(self.targets, self.head, teacher)
@@ -127,7 +127,7 @@ class TokenDistillation(Objective):
         )
         # Spare slots come out as zeros, and add no entropy.
         share = ops.maximum(ops.mean(valid), 1e-6)
-        metrics = {"token_teacher_entropy": losses.entropy(probs) / share}
+        metrics = {"teacher_entropy": losses.entropy(probs) / share}
         return Result(loss, metrics, self.targets.statistics(teacher, valid))
 
     def after_step(self, statistics, finite, moved):

@@ -69,14 +69,14 @@ class VICReg(PairedViews):
             check_positive("expander_dim", expander_dim)
         self.expander_dim = expander_dim
 
-    def build_for(self, model):
-        width = model.student.encoder.hidden_dim
+    def build_for(self, lesson):
+        width = lesson.student.encoder.hidden_dim
         self.expander_dim = self.expander_dim or min(4 * width, 2048)
         self.expander = Expander(
             self.expander_dim, dtype=self.dtype_policy, name="expander"
         )
         self.expander.build((None, width))
-        super().build_for(model)
+        super().build_for(lesson)
 
     def compute(self, features):
         pairs = self.pairs(features)

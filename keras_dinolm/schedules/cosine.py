@@ -58,6 +58,7 @@ class Cosine(Schedule):
         return self.start + (self.end - self.start) * wave
 
     def get_config(self) -> dict:
+        """A JSON-serialisable dictionary of all arguments."""
         return {
             "start": self.start,
             "end": self.end,

@@ -51,6 +51,7 @@ class Delayed(Schedule):
         return ops.where(step < self.steps, 0.0, then)
 
     def get_config(self) -> dict:
+        """A JSON-serialisable dictionary of all arguments."""
         return {
             "steps": self.steps,
             "then": keras.saving.serialize_keras_object(self.then),
@@ -59,6 +60,14 @@ class Delayed(Schedule):
 
     @classmethod
     def from_config(cls, config: dict) -> "Delayed":
+        """The inverse of `get_config`.
+
+        Args:
+            config: dict.
+
+        Returns:
+            The schedule.
+        """
         config = dict(config)
         config["then"] = keras.saving.deserialize_keras_object(config["then"])
         return cls(**config)

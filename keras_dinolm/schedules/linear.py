@@ -73,6 +73,7 @@ class Linear(Lines):
         return self.start + (self.end - self.start) * share
 
     def get_config(self) -> dict:
+        """A JSON-serialisable dictionary of all arguments."""
         return {
             "start": self.start,
             "end": self.end,

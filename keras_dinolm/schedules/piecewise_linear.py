@@ -137,6 +137,7 @@ class PiecewiseLinear(Lines):
         return self.values[0] + ops.sum(moves * share, axis=-1)
 
     def get_config(self) -> dict:
+        """A JSON-serialisable dictionary of all arguments."""
         return {
             "knots": list(self.knots),
             "values": list(self.values),

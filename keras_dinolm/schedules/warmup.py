@@ -54,6 +54,7 @@ class Warmup(Schedule):
         return rise * value_at(self.then, ops.maximum(step - self.steps, 0.0))
 
     def get_config(self) -> dict:
+        """A JSON-serialisable dictionary of all arguments."""
         return {
             "steps": self.steps,
             "then": keras.saving.serialize_keras_object(self.then),
@@ -62,6 +63,14 @@ class Warmup(Schedule):
 
     @classmethod
     def from_config(cls, config: dict) -> "Warmup":
+        """The inverse of `get_config`.
+
+        Args:
+            config: dict.
+
+        Returns:
+            The schedule.
+        """
         config = dict(config)
         config["then"] = keras.saving.deserialize_keras_object(config["then"])
         return cls(**config)

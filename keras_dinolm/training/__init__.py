@@ -7,5 +7,4 @@ from keras_dinolm.training.skipped_step_guard import (
     SkippedStepGuard as SkippedStepGuard,
 )
 from keras_dinolm.training.step import read_variable as read_variable
-from keras_dinolm.training.step import train_each as train_each
 from keras_dinolm.training.step import train_step as train_step

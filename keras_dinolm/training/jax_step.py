@@ -1,11 +1,13 @@
 """The training step under jax: pure, on explicit state."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import keras
 
 
-def train_step(model, state, data):
+def train_step(model: Any, state: tuple, data: Any) -> tuple[dict, tuple]:
     """One optimizer step, or one micro-batch of it.
 
     Args:
@@ -17,55 +19,43 @@ def train_step(model, state, data):
     Returns:
         `(logs, state)`: the metrics so far, and the state after the step.
     """
-    trainable, non_trainable, optimizer, metrics = state
-    x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    variables = _state_variables(model)
+    learners = model.learners()
+    # Values by the identity of their variable, through the whole step.
+    now = {
+        id(variable): value
+        for group, values in zip(variables, state, strict=True)
+        for variable, value in zip(group, values, strict=True)
+    }
 
-    def loss_function(trainable, non_trainable):
+    def compute_loss(trainable):
         mapping = [
-            *zip(model.trainable_variables, trainable),
-            *zip(model.non_trainable_variables, non_trainable),
-            *zip(model.optimizer.variables, optimizer),
+            *zip(variables[0], trainable),
+            *_pairs([*variables[1], *variables[2]], now),
         ]
         with keras.StatelessScope(mapping, collect_losses=True) as scope:
-            outputs = model(x, training=True)
-            loss, aux = model.evaluate_objectives(x, outputs)
-            scaled = model.optimizer.scale_loss(loss)
-        non_trainable = [
-            scope.get_current_value(v) for v in model.non_trainable_variables
-        ]
-        return scaled, (loss, aux, non_trainable)
+            outputs = model(batch, training=True)
+            losses, aux = model.evaluate_objectives(batch, outputs)
+            scaled = sum(
+                learner.optimizer.scale_loss(loss)
+                for learner, loss in zip(learners, losses, strict=True)
+            )
+        moved = [scope.get_current_value(v) for v in variables[1]]
+        return scaled, (losses, aux, moved)
 
-    gradients, (loss, aux, non_trainable) = jax.grad(
-        loss_function, has_aux=True
-    )(trainable, non_trainable)
-    # Clipping by the global norm takes the same sum; compiled, there is one.
-    square_norm = sum(
-        jnp.sum(jnp.square(g.astype("float32"))) for g in gradients
+    gradients, (losses, aux, moved) = jax.grad(compute_loss, has_aux=True)(
+        list(state[0])
     )
-    finite = jnp.isfinite(loss) & jnp.isfinite(square_norm)
-
-    def move():
-        moved = model.optimizer.stateless_apply(optimizer, gradients, trainable)
-        return tuple(map(list, moved))
-
-    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
-        # A loss scale handles overflow itself, and has to move to do so.
-        moved, optimizer_moved = move()
-    else:
-        # A branch, since selecting would read and write all state once more.
-        moved, optimizer_moved = jax.lax.cond(
-            finite, move, lambda: (list(trainable), list(optimizer))
-        )
-
-    variables = _state_variables(model)
-    values = [moved, non_trainable, optimizer_moved, metrics]
-    mapping = [
-        pair
-        for group, new in zip(variables, values)
-        for pair in zip(group, new, strict=True)
+    now.update(zip(map(id, variables[1]), moved))
+    gradient_of = dict(zip(map(id, variables[0]), gradients))
+    finite = [
+        _move(learner, loss, gradient_of, now)
+        for learner, loss in zip(learners, losses)
     ]
-    with keras.StatelessScope(mapping) as scope:
-        model.after_step(loss, aux, finite)
+    every = [v for group in variables for v in group]
+    with keras.StatelessScope(_pairs(every, now)) as scope:
+        model.after_step(losses, aux, finite)
         logs = model.get_metrics_result()
     state = tuple(
         [scope.get_current_value(v) for v in group] for group in variables
@@ -73,39 +63,41 @@ def train_step(model, state, data):
     return logs, state
 
 
-def train_each(model, parts, prepare, state, data):
-    """One step of each of several models, on what is prepared once.
+def _move(learner, loss, gradient_of, now):
+    """Applies the gradients of one learner, if they are finite.
 
     Args:
-        model: the model that holds them, whose optimizer and metrics are
-            theirs.
-        parts: list of models as `keras_dinolm.training.step` describes.
-        prepare: callable `(x) -> x`, run without gradient.
-        state: the state of `model`, as in `train_step`.
-        data: the batch.
+        learner: see `keras_dinolm.training.step`.
+        loss: scalar.
+        gradient_of: dict of `id(variable)` to gradient.
+        now: dict of `id(variable)` to value, which is updated.
 
     Returns:
-        `(logs, state)`: the metrics so far of `model`, and its state.
+        Boolean scalar, whether loss and gradients are finite.
     """
-    x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-    variables = _state_variables(model)
-    # By identity: the parts may share variables, such as a teacher's.
-    now = {
-        id(variable): value
-        for group, values in zip(variables, state)
-        for variable, value in zip(group, values, strict=True)
-    }
-    with keras.StatelessScope(_pairs(variables[:2], now)):
-        x = prepare(x)
-    for part in parts:
-        own = _state_variables(part)
-        before = tuple([now[id(v)] for v in group] for group in own)
-        _, after = train_step(part, before, x)
-        for group, values in zip(own, after):
-            now.update(zip(map(id, group), values, strict=True))
-    with keras.StatelessScope(_pairs(variables, now)):
-        logs = model.get_metrics_result()
-    return logs, tuple([now[id(v)] for v in group] for group in variables)
+    optimizer = learner.optimizer
+    weights, slots = learner.trainable_variables, optimizer.variables
+    gradients = [gradient_of[id(v)] for v in weights]
+    # Clipping by the global norm takes the same sum; compiled, there is one.
+    square_norm = sum(
+        jnp.sum(jnp.square(g.astype("float32"))) for g in gradients
+    )
+    finite = jnp.isfinite(loss) & jnp.isfinite(square_norm)
+    before = [now[id(v)] for v in weights], [now[id(v)] for v in slots]
+
+    def move():
+        moved = optimizer.stateless_apply(before[1], gradients, before[0])
+        return tuple(map(list, moved))
+
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        # A loss scale handles overflow itself, and has to move to do so.
+        after = move()
+    else:
+        # A branch, since selecting would read and write all state once more.
+        after = jax.lax.cond(finite, move, lambda: before)
+    for group, values in zip((weights, slots), after):
+        now.update(zip(map(id, group), values, strict=True))
+    return finite
 
 
 def _state_variables(model):
@@ -118,12 +110,24 @@ def _state_variables(model):
     ]
 
 
-def _pairs(groups, now):
-    return [(v, now[id(v)]) for group in groups for v in group]
+def _pairs(variables, now):
+    return [(v, now[id(v)]) for v in variables]
 
 
-def read_variable(model, variable, state, *_):
-    """The present value of a variable, which `fit` keeps outside the model."""
+def read_variable(
+    model: Any, variable: keras.Variable, state: tuple, *_: Any
+) -> Any:
+    """The present value of a variable, which `fit` keeps outside the model.
+
+    Args:
+        model: a model as `keras_dinolm.training.step` describes.
+        variable: one of its non-trainable variables.
+        state: the state that Keras' jax trainer passes.
+        *_: the rest of what the training function is called with.
+
+    Returns:
+        An array.
+    """
     for known, value in zip(model.non_trainable_variables, state[1]):
         if known is variable:
             return value

@@ -2,16 +2,19 @@
 
 A model that trains through it offers
 
-    model(x, training=True)                      the forward pass
-    model.evaluate_objectives(x, outputs)        -> (loss, aux), no side effect
-    model.after_step(loss, aux, finite)          all state but the weights
-    model.phase                                  hashable; while it is the same,
-                                                 so is what a step computes
+    model(batch, training=True)                 the forward pass
+    model.evaluate_objectives(batch, outputs)   -> (losses, aux), no side effect
+    model.after_step(losses, aux, finite)       all state but the weights
+    model.learners()                            who learns: a list of objects
+                                                with `trainable_variables` of
+                                                their own and an `optimizer`
+    model.phase                                 hashable; while it is the same,
+                                                so is what a step computes
 
-The step computes gradients, applies them unless one is not finite, and lets
-`after_step` move everything else. So a step either moves all or nothing.
-
-`train_each` steps several such models, each with its optimizer, on one batch.
+There is one loss for each learner, in the same order. The step computes all
+gradients in one pass, applies those of a learner unless one of them is not
+finite, and lets `after_step` move everything else. So a step either moves all
+of a learner or nothing.
 """
 
 import keras
@@ -23,6 +26,5 @@ elif keras.backend.backend() == "torch":
 else:
     from keras_dinolm.training import tensorflow_step as _step
 
-train_each = _step.train_each
 train_step = _step.train_step
 read_variable = _step.read_variable

@@ -1,10 +1,12 @@
 """The training step under tensorflow: eager, graph or XLA."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 
-def train_step(model, data):
+def train_step(model: Any, data: Any) -> dict:
     """One optimizer step, or one micro-batch of it.
 
     Args:
@@ -14,23 +16,48 @@ def train_step(model, data):
     Returns:
         The metrics so far.
     """
-    x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    learners = model.learners()
     with tf.GradientTape() as tape:
-        outputs = model(x, training=True)
-        loss, aux = model.evaluate_objectives(x, outputs)
-        scaled = model.optimizer.scale_loss(loss)
+        outputs = model(batch, training=True)
+        losses, aux = model.evaluate_objectives(batch, outputs)
+        scaled = sum(
+            learner.optimizer.scale_loss(loss)
+            for learner, loss in zip(learners, losses, strict=True)
+        )
 
     variables = model.trainable_variables
     # A weight that no active objective reads gets 0, as on jax; embeddings
     # get dense gradients, so that AdamW treats each row alike everywhere.
-    gradients = [
-        tf.convert_to_tensor(g)
-        for g in tape.gradient(
-            scaled,
-            [v.value for v in variables],
-            unconnected_gradients=tf.UnconnectedGradients.ZERO,
-        )
+    gradients = tape.gradient(
+        scaled,
+        [v.value for v in variables],
+        unconnected_gradients=tf.UnconnectedGradients.ZERO,
+    )
+    gradient_of = {
+        id(v): tf.convert_to_tensor(g) for v, g in zip(variables, gradients)
+    }
+    finite = [
+        _move(learner, loss, gradient_of)
+        for learner, loss in zip(learners, losses)
     ]
+    model.after_step(losses, aux, finite)
+    return model.get_metrics_result()
+
+
+def _move(learner, loss, gradient_of):
+    """Applies the gradients of one learner, if they are finite.
+
+    Args:
+        learner: see `keras_dinolm.training.step`.
+        loss: scalar.
+        gradient_of: dict of `id(variable)` to gradient.
+
+    Returns:
+        Boolean scalar, whether loss and gradients are finite.
+    """
+    weights, optimizer = learner.trainable_variables, learner.optimizer
+    gradients = [gradient_of[id(v)] for v in weights]
     finite = tf.reduce_all(
         tf.stack(
             [
@@ -41,38 +68,26 @@ def train_step(model, data):
     )
 
     def apply():
-        model.optimizer.apply(gradients, variables)
+        optimizer.apply(gradients, weights)
         return True
 
-    if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         # A loss scale handles overflow itself, and has to move to do so.
         apply()
     else:
         tf.cond(finite, apply, lambda: False)
-    model.after_step(loss, aux, finite)
-    return model.get_metrics_result()
+    return finite
 
 
-def train_each(model, parts, prepare, data):
-    """One step of each of several models, on what is prepared once.
+def read_variable(model: Any, variable: keras.Variable, *_: Any) -> Any:
+    """The present value of a variable.
 
     Args:
-        model: the model that holds them, whose optimizer and metrics are
-            theirs.
-        parts: list of models as `keras_dinolm.training.step` describes.
-        prepare: callable `(x) -> x`, run without gradient.
-        data: the batch.
+        model: a model as `keras_dinolm.training.step` describes.
+        variable: one of its variables.
+        *_: what the training function is called with.
 
     Returns:
-        The metrics so far of `model`.
+        An array.
     """
-    x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-    x = prepare(x)
-    for part in parts:
-        train_step(part, x)
-    return model.get_metrics_result()
-
-
-def read_variable(model, variable, *_):
-    """The present value of a variable."""
     return keras.ops.convert_to_numpy(variable)

@@ -13,67 +13,85 @@ import keras
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-# Of each model: by phase, by the number of variables of each kind (another
-# optimizer, frozen layers) and by the shapes of a batch.
+# The programs of each model, by phase, by the number of variables of each kind
+# (another optimizer, frozen layers) and by the shapes of a batch.
 _PROGRAMS = weakref.WeakKeyDictionary()
 
 
-def eager_gradients(model, x):
+def eager_gradients(model, batch):
     """Runs the pass one operation after the other.
 
     Args:
         model: a model as `keras_dinolm.training.step` describes.
-        x: the views.
+        batch: the views of some documents.
 
     Returns:
-        `(loss, aux, gradients)`, the gradients being those of the scaled loss
-        for `model.trainable_variables`, `None` where there is none.
+        `(losses, aux, gradients)`: a loss for each learner, and the gradients
+        of their scaled sum for `model.trainable_variables`, `None` where
+        there is none.
     """
-    outputs = model(x, training=True)
-    loss, aux = model.evaluate_objectives(x, outputs)
+    losses, aux, scaled = _forward(model, batch)
     # Asked for one by one: `backward` would add to what is there, and torch
     # does not know all of Keras' variables to clear them.
     gradients = torch.autograd.grad(
-        model.optimizer.scale_loss(loss),
+        scaled,
         [variable.value for variable in model.trainable_variables],
         allow_unused=True,
     )
-    return loss, aux, gradients
+    return losses, aux, gradients
 
 
-def compiled_gradients(model, x):
+def _forward(model, batch):
+    """`(losses, aux, scaled)`, the last the sum that is differentiated."""
+    outputs = model(batch, training=True)
+    losses, aux = model.evaluate_objectives(batch, outputs)
+    scaled = sum(
+        learner.optimizer.scale_loss(loss)
+        for learner, loss in zip(model.learners(), losses, strict=True)
+    )
+    return losses, aux, scaled
+
+
+def compiled_gradients(model, batch):
     """As `eager_gradients`, by a program that is made on first use."""
-    x = keras.tree.map_structure(keras.ops.convert_to_tensor, x)
+    batch = keras.tree.map_structure(keras.ops.convert_to_tensor, batch)
     variables = [
         model.trainable_variables,
         model.non_trainable_variables,
-        # A loss scale is one of these.
-        model.optimizer.variables
-        if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
-        else [],
+        _loss_scales(model),
     ]
     state = [[v.value.detach() for v in group] for group in variables]
     programs = _PROGRAMS.setdefault(model, {})
     signature = tuple(
-        (tuple(leaf.shape), leaf.dtype) for leaf in keras.tree.flatten(x)
+        (tuple(leaf.shape), leaf.dtype) for leaf in keras.tree.flatten(batch)
     )
     key = (model.phase, tuple(map(len, state)), signature)
     if key not in programs:
-        programs[key] = _compile(model, variables, state, x)
+        programs[key] = _compile(model, variables, state, batch)
     if programs[key] is None:
-        return eager_gradients(model, x)
+        return eager_gradients(model, batch)
     run, changed = programs[key]
-    loss, aux, gradients, values = run(state, x)
+    losses, aux, gradients, values = run(state, batch)
     for index, value in zip(changed, values, strict=True):
         variables[1][index].assign(value)
-    return loss, aux, gradients
+    return losses, aux, gradients
 
 
-def _compile(model, variables, state, x):
+def _loss_scales(model):
+    """Variables of the optimizers that scale the loss."""
+    return [
+        variable
+        for learner in model.learners()
+        if isinstance(learner.optimizer, keras.optimizers.LossScaleOptimizer)
+        for variable in learner.optimizer.variables
+    ]
+
+
+def _compile(model, variables, state, batch):
     """A compiled graph, and which non-trainable variables it changes."""
     changed = []
 
-    def run(state, x):
+    def run(state, batch):
         trainable = [value.detach().requires_grad_() for value in state[0]]
         values = [trainable, *state[1:]]
         mapping = [
@@ -82,9 +100,7 @@ def _compile(model, variables, state, x):
             for pair in zip(group, new, strict=True)
         ]
         with keras.StatelessScope(mapping, collect_losses=True) as scope:
-            outputs = model(x, training=True)
-            loss, aux = model.evaluate_objectives(x, outputs)
-            scaled = model.optimizer.scale_loss(loss)
+            losses, aux, scaled = _forward(model, batch)
         after = [scope.get_current_value(v) for v in variables[1]]
         changed[:] = [
             index
@@ -93,10 +109,11 @@ def _compile(model, variables, state, x):
         ]
         gradients = torch.autograd.grad(scaled, trainable, allow_unused=True)
         aux = keras.tree.map_structure(torch.Tensor.detach, aux)
-        return loss.detach(), aux, gradients, [after[i] for i in changed]
+        losses = [loss.detach() for loss in losses]
+        return losses, aux, gradients, [after[i] for i in changed]
 
     try:
-        graph = make_fx(run)(state, x)
+        graph = make_fx(run)(state, batch)
     except RuntimeError as error:
         if "value out of a tracing tensor" not in str(error):
             raise

@@ -1,5 +1,7 @@
 """The training step under torch: eager, or compiled by `jit_compile`."""
 
+from typing import Any
+
 import keras
 import torch
 
@@ -9,7 +11,7 @@ from keras_dinolm.training.torch_gradients import eager_gradients
 
 # `fit` hands this to `torch.compile`; what is worth compiling compiles itself.
 @torch.compiler.disable
-def train_step(model, data):
+def train_step(model: Any, data: Any) -> dict:
     """One optimizer step, or one micro-batch of it.
 
     Args:
@@ -19,51 +21,57 @@ def train_step(model, data):
     Returns:
         The metrics so far.
     """
-    x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
     compute = compiled_gradients if model.jit_compile else eager_gradients
-    loss, aux, gradients = compute(model, x)
-    variables = model.trainable_variables
+    losses, aux, gradients = compute(model, batch)
     # A weight that no active objective reads has no gradient; 0 gives it the
     # same treatment as on the other backends.
-    gradients = [
-        torch.zeros_like(variable.value) if gradient is None else gradient
-        for variable, gradient in zip(variables, gradients, strict=True)
-    ]
-    with torch.no_grad():
-        norms = torch._foreach_norm(gradients, float("inf"))
-        finite = torch.isfinite(loss) & torch.isfinite(torch.stack(norms)).all()
-        scales = isinstance(
-            model.optimizer, keras.optimizers.LossScaleOptimizer
+    gradient_of = {
+        id(v): torch.zeros_like(v.value) if gradient is None else gradient
+        for v, gradient in zip(
+            model.trainable_variables, gradients, strict=True
         )
-        # A loss scale handles overflow itself, and has to move to do so.
-        if scales or bool(finite):
-            model.optimizer.apply(gradients, variables)
-        model.after_step(loss, aux, finite)
+    }
+    with torch.no_grad():
+        finite = [
+            _move(learner, loss, gradient_of)
+            for learner, loss in zip(model.learners(), losses, strict=True)
+        ]
+        model.after_step(losses, aux, finite)
     return model.get_metrics_result()
 
 
-@torch.compiler.disable
-def train_each(model, parts, prepare, data):
-    """One step of each of several models, on what is prepared once.
+def _move(learner, loss, gradient_of):
+    """Applies the gradients of one learner, if they are finite.
 
     Args:
-        model: the model that holds them, whose optimizer and metrics are
-            theirs.
-        parts: list of models as `keras_dinolm.training.step` describes.
-        prepare: callable `(x) -> x`, run without gradient.
-        data: the batch.
+        learner: see `keras_dinolm.training.step`.
+        loss: scalar.
+        gradient_of: dict of `id(variable)` to gradient.
 
     Returns:
-        The metrics so far of `model`.
+        Boolean scalar, whether loss and gradients are finite.
     """
-    x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-    with torch.no_grad():
-        x = prepare(x)
-    for part in parts:
-        train_step(part, x)
-    return model.get_metrics_result()
+    weights, optimizer = learner.trainable_variables, learner.optimizer
+    gradients = [gradient_of[id(v)] for v in weights]
+    norms = torch._foreach_norm(gradients, float("inf"))
+    finite = torch.isfinite(loss) & torch.isfinite(torch.stack(norms)).all()
+    scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    # A loss scale handles overflow itself, and has to move to do so.
+    if scales or bool(finite):
+        optimizer.apply(gradients, weights)
+    return finite
 
 
-def read_variable(model, variable, *_):
-    """The present value of a variable."""
+def read_variable(model: Any, variable: keras.Variable, *_: Any) -> Any:
+    """The present value of a variable.
+
+    Args:
+        model: a model as `keras_dinolm.training.step` describes.
+        variable: one of its variables.
+        *_: what the training function is called with.
+
+    Returns:
+        An array.
+    """
     return keras.ops.convert_to_numpy(variable)

@@ -99,7 +99,14 @@ class ReplacementTable:
 
     @classmethod
     def from_config(cls, config: dict) -> "ReplacementTable":
-        """The inverse of `get_config`."""
+        """The inverse of `get_config`.
+
+        Args:
+            config: dict.
+
+        Returns:
+            `ReplacementTable`.
+        """
         ends, choices = (
             np.frombuffer(bytes.fromhex(config[name]), "<i4").astype("int32")
             for name in ("ends", "choices")

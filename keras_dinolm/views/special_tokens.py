@@ -131,7 +131,14 @@ class SpecialTokens:
 
     @classmethod
     def from_config(cls, config: dict) -> "SpecialTokens":
-        """The inverse of `get_config`."""
+        """The inverse of `get_config`.
+
+        Args:
+            config: dict.
+
+        Returns:
+            `SpecialTokens`.
+        """
         config = dict(config)
         size = config.pop("vocabulary_size", None)
         for name in _TABLES:

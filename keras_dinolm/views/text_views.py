@@ -277,7 +277,14 @@ class TextViews:
 
     @classmethod
     def from_config(cls, config: dict) -> "TextViews":
-        """The inverse of `get_config`."""
+        """The inverse of `get_config`.
+
+        Args:
+            config: dict.
+
+        Returns:
+            `TextViews`.
+        """
         deserialize = keras.saving.deserialize_keras_object
         restored = {
             name: deserialize(config[name])

@@ -266,7 +266,14 @@ class ViewGroup:
 
     @classmethod
     def from_config(cls, config: dict) -> "ViewGroup":
-        """The inverse of `get_config`."""
+        """The inverse of `get_config`.
+
+        Args:
+            config: dict.
+
+        Returns:
+            `ViewGroup`.
+        """
         return cls(**{name: _restored(v) for name, v in config.items()})
 
 

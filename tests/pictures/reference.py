@@ -74,8 +74,8 @@ def attention(backbone, ids, mask):
 
 def cosines(tower, head, features):
     """Of projected features with the prototypes, `[..., K]`."""
-    *hidden, last = tower.projections[head].dense_layers
+    *hidden, last = tower.projection(head).dense_layers
     x = features.astype("float64")
     for layer in hidden:
         x = gelu(dense(layer, x))
-    return unit(dense(last, x)) @ unit(weight(tower.prototypes[head].kernel), 0)
+    return unit(dense(last, x)) @ unit(weight(tower.prototypes(head).kernel), 0)

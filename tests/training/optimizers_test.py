@@ -257,8 +257,8 @@ def test_the_parts_of_a_model_are_known_by_their_paths():
     )
     model.compile(optimizer)
     parts = {
-        "token": model.student.projections["token"].weights
-        + model.student.prototypes["token"].weights,
+        "token": model.student.projection("token").weights
+        + model.student.prototypes("token").weights,
         "masked_lm": model.objectives[1].trainable_variables,
         "": model.student.encoder.trainable_variables,
     }

@@ -37,29 +37,39 @@ class Tower(keras.layers.Layer):
         self.num_prototypes = num_prototypes
         self.head_hidden_dim = head_hidden_dim
         self.bottleneck_dim = bottleneck_dim
-        self.projections = {}
-        self.prototypes = {}
+        # As attributes, which Keras saves by name.
         for head in self.heads:
-            self.projections[head] = ProjectionHead(
+            projection = ProjectionHead(
                 head_hidden_dim,
                 bottleneck_dim,
                 dtype=self.dtype_policy,
                 name=f"{head}_head",
             )
-            self.prototypes[head] = Prototypes(
+            setattr(self, projection.name, projection)
+        for head in self.heads:
+            prototypes = Prototypes(
                 num_prototypes,
                 dtype=self.dtype_policy,
                 name=f"{head}_prototypes",
             )
+            setattr(self, prototypes.name, prototypes)
         with keras.name_scope(self.name):
             for head in self.heads:
-                self.projections[head].build((None, encoder.hidden_dim))
-                self.prototypes[head].build((None, bottleneck_dim))
+                self.projection(head).build((None, encoder.hidden_dim))
+                self.prototypes(head).build((None, bottleneck_dim))
         self.built = True
+
+    def projection(self, head: str) -> ProjectionHead:
+        """The projection head of that name."""
+        return getattr(self, f"{head}_head")
+
+    def prototypes(self, head: str) -> Prototypes:
+        """The prototypes behind the head of that name."""
+        return getattr(self, f"{head}_prototypes")
 
     def call(
         self,
-        views,
+        arrays,
         masked=False,
         training=None,
         num_layers=0,
@@ -68,7 +78,7 @@ class Tower(keras.layers.Layer):
         """Features of one view group.
 
         Args:
-            views: the group's arrays, as `TextViews` gives them.
+            arrays: dict of the group's arrays, as `TextViews` makes them.
             masked: boolean. Whether to read the masked text where there is
                 one.
             training: boolean.
@@ -79,15 +89,15 @@ class Tower(keras.layers.Layer):
             `{"tokens": [B, V, L, D], "sequence": [B, V, D]}`, and with
             `num_layers` `"layers"`, a list of as many like `"tokens"`.
         """
-        ids = views["token_ids"]
+        ids = arrays["token_ids"]
         if masked:
-            ids = views.get("masked_token_ids", ids)
+            ids = arrays.get("masked_token_ids", ids)
         shape = ops.shape(ids)
         features = self.encoder(
             {
                 "token_ids": ops.reshape(ids, (-1, shape[-1])),
                 "padding_mask": ops.reshape(
-                    views["padding_mask"], (-1, shape[-1])
+                    arrays["padding_mask"], (-1, shape[-1])
                 ),
             },
             training=training,
@@ -109,11 +119,11 @@ class Tower(keras.layers.Layer):
 
     def project(self, head, features):
         """Float32 unit vectors `[..., bottleneck_dim]` of features."""
-        return self.projections[head](features)
+        return self.projection(head)(features)
 
     def logits(self, head, features):
         """Float32 scores `[..., K]` of features `[..., D]`."""
-        return self.prototypes[head](self.project(head, features))
+        return self.prototypes(head)(self.project(head, features))
 
     def factors(self, head, features):
         """What the logits are the product of, for those too large to hold.
@@ -127,7 +137,7 @@ class Tower(keras.layers.Layer):
             `[d, K]`.
         """
         projected = ops.cast(self.project(head, features), "float32")
-        return projected, self.prototypes[head].directions()
+        return projected, self.prototypes(head).directions()
 
     def freeze(self):
         """Makes all of it a constant of training."""

@@ -113,8 +113,8 @@ def _variables(tower, heads):
     """Yields `(name, variable)`, named as in the file."""
     for head in heads:
         for part, layer in (
-            ("projection", tower.projections[head]),
-            ("prototypes", tower.prototypes[head]),
+            ("projection", tower.projection(head)),
+            ("prototypes", tower.prototypes(head)),
         ):
             for index, variable in enumerate(layer.weights):
                 yield f"{head}/{part}/{index}", variable

@@ -143,7 +143,14 @@ class AdamW(keras.optimizers.Adam):
         self.modules = tuple(modules)
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Finds the groups that each variable is in."""
+        """Finds the groups that each variable is in.
+
+        Args:
+            variables: list of `keras.Variable`. Everything that learns.
+
+        Raises:
+            ValueError: if an expression of `multipliers` matches none.
+        """
         if self.built:
             return
         super().build(variables)

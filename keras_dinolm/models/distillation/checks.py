@@ -1,0 +1,117 @@
+"""Checks of what a `Distillation` is made of."""
+
+from typing import Any
+
+from keras_dinolm.models.distillation.tower import Tower
+from keras_dinolm.models.encoder.backbone import DinoLMBackbone
+from keras_dinolm.objectives import MaskedLM
+from keras_dinolm.objectives import Objective
+
+NETWORKS = ("student", "teacher")
+
+
+def check_roles(roles: dict) -> None:
+    """Raises unless both networks have a view group to read."""
+    known = (*NETWORKS, "gram")
+    for group, group_roles in roles.items():
+        if not group_roles or not set(group_roles) <= set(known):
+            raise ValueError(
+                "Argument `roles` must give each view group one or more of "
+                f"{known}. Received: roles[{group!r}]={group_roles}"
+            )
+    for role in NETWORKS:
+        if not any(role in r for r in roles.values()):
+            raise ValueError(
+                f"Argument `roles` must have a group for the {role}. "
+                f"Received: roles={roles}"
+            )
+
+
+def check_group_starts(starts: dict, roles: dict) -> None:
+    """Raises unless the starts are updates of known groups."""
+    unknown = [group for group in starts if group not in roles]
+    if unknown:
+        raise ValueError(
+            f"Argument `group_starts` must name groups of {sorted(roles)}. "
+            f"Received: group_starts={starts}"
+        )
+    for group, start in starts.items():
+        if isinstance(start, bool) or not isinstance(start, int) or start < 0:
+            raise ValueError(
+                "Argument `group_starts` must give each group an optimizer "
+                "update, an integer of at least 0. "
+                f"Received: group_starts[{group!r}]={start!r}"
+            )
+    first = [roles[group] for group in roles if not starts.get(group)]
+    for role in NETWORKS:
+        if not any(role in r for r in first):
+            raise ValueError(
+                "Argument `group_starts` must leave both networks a group to "
+                f"read at update 0; the {role} has none. Leave one out of it. "
+                f"Received: group_starts={starts}, roles={roles}"
+            )
+
+
+def check_names(what: str, names: list[str]) -> None:
+    """Raises unless there are names, each of them once."""
+    if not names or len(set(names)) < len(names):
+        raise ValueError(
+            f"Argument `{what}` must hold at least one, each with a name of "
+            "its own; pass `name=` to tell two of a kind apart. "
+            f"Received {what} named: {names}"
+        )
+
+
+def check_objectives(objectives: list[Objective], mask_student: bool) -> None:
+    """Raises unless the objectives go together and with a masked student."""
+    check_names("objectives", [objective.name for objective in objectives])
+    for objective in objectives:
+        if isinstance(objective, MaskedLM) and not mask_student:
+            raise ValueError(
+                "`MaskedLM` predicts tokens that the student must not see, "
+                "but it reads whole views, as it does by default with a fixed "
+                "`teacher`. Remove the objective or pass `mask_student=True`. "
+                f"Received: objectives with {objective.name!r}"
+            )
+
+
+def check_is_tower(teacher: Any) -> None:
+    """Raises unless a teacher has heads beside its encoder."""
+    if not isinstance(teacher, Tower):
+        raise ValueError(
+            "Argument `teacher` must be a trained `DinoLM`: its heads and "
+            "prototypes are needed beside its encoder. Load one by "
+            "`keras.saving.load_model`, or by `DinoLM.from_preset` from a "
+            "preset exported with `heads=True`. Received: "
+            f"teacher={teacher!r}"
+        )
+
+
+def check_shares_prototypes(teacher: Tower, student: Tower) -> None:
+    """Raises unless the student can learn from this fixed teacher."""
+    missing = [head for head in student.heads if head not in teacher.heads]
+    if missing:
+        raise ValueError(
+            f"The `teacher` has no head {missing}, which the objectives read: "
+            f"it was trained with the heads {list(teacher.heads)}. Remove the "
+            "objectives that need the others, or tie the heads "
+            "(`TokenDistillation(head='sequence')`)."
+        )
+    if teacher.num_prototypes != student.num_prototypes:
+        raise ValueError(
+            "Student and `teacher` must have as many prototypes; leave "
+            "`num_prototypes=None`. Received: num_prototypes="
+            f"{student.num_prototypes}, the teacher has "
+            f"{teacher.num_prototypes}"
+        )
+    encoders = (teacher.encoder, student.encoder)
+    sizes = [encoder.vocabulary_size for encoder in encoders]
+    # Stock backbones may have unused rows at the end; ours are made for
+    # their tokenizer.
+    exact = all(isinstance(e.backbone, DinoLMBackbone) for e in encoders)
+    if exact and sizes[0] != sizes[1]:
+        raise ValueError(
+            "Student and `teacher` must share a tokenizer, since they read "
+            f"the same token ids. Received: a teacher of {sizes[0]} tokens, "
+            f"a student of {sizes[1]}"
+        )

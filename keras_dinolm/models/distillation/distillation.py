@@ -1,0 +1,635 @@
+"""The model that learns: students, teachers, lessons."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_dinolm.models.distillation.checks import check_group_starts
+from keras_dinolm.models.distillation.checks import check_is_tower
+from keras_dinolm.models.distillation.checks import check_names
+from keras_dinolm.models.distillation.checks import check_roles
+from keras_dinolm.models.distillation.learner import Learner
+from keras_dinolm.models.distillation.learner_optimizers import (
+    check_accumulation,
+)
+from keras_dinolm.models.distillation.learner_optimizers import one_for_each
+from keras_dinolm.models.distillation.lesson import Lesson
+from keras_dinolm.models.distillation.named_layers import NamedLayers
+from keras_dinolm.models.distillation.reading_plan import Part
+from keras_dinolm.models.distillation.reading_plan import make_plan
+from keras_dinolm.models.distillation.tower import Tower
+from keras_dinolm.models.encoder.lora import revive
+from keras_dinolm.models.presets.export_preset import export_preset
+from keras_dinolm.training import OptimizerGroup
+from keras_dinolm.training import SkippedStepGuard
+from keras_dinolm.training.phased_model import PhasedModel
+from keras_dinolm.typing import Path
+from keras_dinolm.typing import Tensor
+
+# As `TextViews` makes them by default.
+ROLES = {"global": ("student", "teacher"), "local": ("student",)}
+
+
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class Distillation(PhasedModel):
+    """Trains students of teachers, in one run on the same views.
+
+    A list of lessons says who learns what from whom. `DinoLM` is the usual
+    case, a single lesson. Several lessons make
+
+    - several students of one teacher: give the lessons the same `teacher`. It
+      reads each batch once for all of them, and a large teacher costs more
+      to run than its students cost to train;
+    - one student of several teachers: give the lessons the same `TextEncoder`
+      object as `student`. It reads each view once, and has heads of its own
+      for each lesson. Its loss is the weighted mean of theirs.
+
+    Each student has an optimizer, schedules and skipped steps of its own, and
+    learns what it would learn alone on the same batches.
+
+    In the logs, what belongs to a lesson begins with its name where there are
+    several lessons, and what belongs to a student begins with its name where
+    there are several students; `loss` is the sum over the students. A single
+    student is called `"student"`. Of several students, one of a single lesson
+    is called as the lesson, one of several lessons as its `TextEncoder`.
+
+    Teachers, centers, counters and schedules move once per optimizer update,
+    also under gradient accumulation. A step with a gradient that is not
+    finite moves nothing of that student and is counted in the metric
+    `skipped_steps`.
+
+    Args:
+        lessons: list of `Lesson`, each with a name of its own.
+        roles: dict of view group to the networks that read it, as
+            `TextViews.roles`. Defaults to the roles of the default views.
+        group_starts: dict of view group to the first optimizer update at
+            which it is read, for those that are not read from the beginning,
+            e.g. `{"local": 5_000}`. Before it the group costs no forward
+            pass, objectives do without it, and those that read nothing else
+            wait. Like an objective's `start`, crossing it compiles the
+            training step again, once. With several groups of one kind, it is
+            a schedule of their `count`.
+        max_skipped_steps: int. Training stops with an error after this many
+            steps in a row whose gradients were not finite.
+        **kwargs: as for `keras.Model`.
+
+    Raises:
+        ValueError: for lessons of one name, lessons of one student that
+            disagree in `mask_student`, roles without a student, or
+            `group_starts` of unknown groups or that leave a network without
+            any at first.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    def backbone(width):
+        return kd.models.DinoLMBackbone(
+            1_000, num_layers=1, num_heads=2, hidden_dim=width,
+            intermediate_dim=2 * width,
+        )
+
+    trained = kd.models.DinoLM(backbone(64), num_prototypes=128)
+    model = kd.models.Distillation([
+        kd.models.Lesson(
+            backbone(width), [kd.objectives.SequenceDistillation()],
+            teacher=trained, name=name,
+        )
+        for name, width in (("wide", 32), ("slim", 16))
+    ])
+    model.compile({
+        "wide": kd.optimizers.AdamW(1e-3), "slim": kd.optimizers.AdamW(2e-3)
+    })
+    ```
+
+    One student of two teachers:
+
+    ```python
+    news = kd.models.DinoLM(backbone(48), num_prototypes=96)
+    encoder = kd.models.TextEncoder(backbone(16))
+    model = kd.models.Distillation([
+        kd.models.Lesson(
+            encoder, [kd.objectives.SequenceDistillation()], teacher=teacher,
+            name=name,
+        )
+        for name, teacher in (("docs", trained), ("news", news))
+    ])
+    model.compile(kd.optimizers.adamw(1e-3, schedule="constant"))
+    ```
+
+    References:
+        - [DINOv3, distillation](https://arxiv.org/abs/2508.10104)
+        - [AM-RADIO, several teachers](https://arxiv.org/abs/2312.06709)
+    """
+
+    def __init__(
+        self,
+        lessons: list[Lesson],
+        roles: dict[str, tuple] | None = None,
+        group_starts: dict[str, int] | None = None,
+        max_skipped_steps: int = 20,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_names("lessons", [lesson.name for lesson in lessons])
+        self.roles = {
+            group: tuple(group_roles)
+            for group, group_roles in (roles or ROLES).items()
+        }
+        check_roles(self.roles)
+        self.group_starts = dict(group_starts or {})
+        check_group_starts(self.group_starts, self.roles)
+        self.max_skipped_steps = max_skipped_steps
+
+        # === Networks and what they learn from ===
+        teachers = {}
+        for lesson in lessons:
+            lesson.build_for(
+                self.roles,
+                _frozen_teacher(lesson.given_teacher(), teachers),
+                scope=lesson.name if len(lessons) > 1 else None,
+            )
+        students = {}
+        for lesson in lessons:
+            students.setdefault(id(lesson.encoder), []).append(lesson)
+        made = [
+            Learner(group, _name_of_student(group, list(students.values())))
+            for group in students.values()
+        ]
+        check_names("students", [learner.name for learner in made])
+        self.students = NamedLayers({m.name: m for m in made}, "students")
+
+        # === Who reads what ===
+        self._networks, self._parts = _networks_and_parts(made)
+        self.built = True
+        self.enter_phase([0] * len(made))
+
+    def learners(self) -> list[Learner]:
+        """Who learns: the students, each with its lessons and optimizer."""
+        return self.students.values()
+
+    def lessons(self) -> dict[str, Lesson]:
+        """All lessons by name."""
+        return {
+            name: lesson
+            for learner in self.learners()
+            for name, lesson in learner.lessons.items()
+        }
+
+    # === What is computed ===
+
+    def call(self, batch: dict, training: bool | None = None) -> dict:
+        """Features of all views that the active objectives read.
+
+        Args:
+            batch: dict of view group to its arrays, as `TextViews` makes it.
+            training: boolean.
+
+        Returns:
+            `{network: {group: features}}`, features being `{"tokens":
+            [B, V, L, D], "sequence": [B, V, D]}`; `"tokens"` where they are
+            read. The networks are the students by name, and `"teacher"`, or
+            `"<lesson>_teacher"` where there are several.
+        """
+        self.check_batch(batch)
+        outputs = {name: {} for name in self._networks}
+        for reading in self.plan.readings:
+            tower, masks, is_teacher = self._networks[reading.network]()
+            arrays = batch[reading.group]
+            features = tower(
+                arrays,
+                masked=masks,
+                training=False if is_teacher else training,
+                num_layers=reading.num_layers,
+                needs_tokens=reading.needs_tokens("masked_indices" in arrays),
+            )
+            if is_teacher:
+                features = keras.tree.map_structure(ops.stop_gradient, features)
+            outputs[reading.network][reading.group] = features
+        return outputs
+
+    def check_batch(self, batch: dict) -> None:
+        """Raises unless the batch has every view group of the roles.
+
+        Args:
+            batch: dict of view group to its arrays.
+
+        Raises:
+            ValueError: naming the groups that are missing.
+        """
+        missing = [g for g in self.roles if g not in batch]
+        if missing:
+            raise ValueError(
+                f"The batch lacks the view groups {missing}. The model expects "
+                f"roles={self.roles}; pass `roles=views.roles` to "
+                f"`{type(self).__name__}`. Received a batch with: "
+                f"{sorted(batch)}"
+            )
+
+    def evaluate_objectives(self, batch: dict, outputs: dict) -> tuple:
+        """The losses, and everything that `after_step` wants to see.
+
+        Args:
+            batch: dict of view group to its arrays.
+            outputs: what `call` made of it.
+
+        Returns:
+            `(losses, aux)`: a float32 scalar for each learner, and a dict of
+            arrays.
+        """
+        losses, aux = [], {}
+        for learner in self.learners():
+            evaluate = {
+                part.lesson: self._evaluation(learner, part, batch, outputs)
+                for part in self._parts
+                if part.learner == learner.name and self._acting(part)
+            }
+            network, group = self.plan.watched[learner.name]
+            loss, aux[learner.name] = learner.evaluate_objectives(
+                evaluate,
+                outputs[network][group],
+                batch[group]["padding_mask"],
+            )
+            losses.append(loss)
+        return losses, aux
+
+    def _acting(self, part):
+        """The objectives of a lesson that act now."""
+        return [
+            objective
+            for objective in part.objectives
+            if (part.lesson, objective.name) in self.plan.active
+        ]
+
+    def _evaluation(self, learner, part, batch, outputs):
+        # A teacher of several lessons may have read more than this one wants;
+        # objectives look for what they know.
+        return lambda: learner.lessons[part.lesson].evaluate_objectives(
+            batch,
+            outputs[part.networks["student"]],
+            outputs[part.networks["teacher"]],
+            learner.updates,
+            self._acting(part),
+        )
+
+    def compute_loss(
+        self,
+        x: dict | None = None,
+        y: Any = None,
+        y_pred: dict | None = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """The loss alone, for `evaluate`; it also updates the metrics.
+
+        Args:
+            x: the batch.
+            y: not used, there are no labels.
+            y_pred: what `call` made of the batch.
+            sample_weight: not used.
+            training: not used.
+
+        Returns:
+            The sum of the students' losses.
+        """
+        losses, aux = self.evaluate_objectives(x, y_pred)
+        for learner, loss in zip(self.learners(), losses):
+            learner.track(loss, aux[learner.name], finite=True)
+        return sum(losses)
+
+    # === What moves after a step ===
+
+    def after_step(self, losses: list, aux: dict, finite: list) -> None:
+        """Moves everything but the weights, once the gradients are known.
+
+        Args:
+            losses: list of scalars, one for each learner.
+            aux: as `evaluate_objectives` returned it.
+            finite: list of boolean scalar tensors. `False` moves nothing of
+                that learner.
+        """
+        for learner, loss, ok in zip(self.learners(), losses, finite):
+            learner.after_step(loss, aux[learner.name], ok)
+
+    @property
+    def metrics(self):
+        # Keras would add its own mean of the loss, which cannot leave out a
+        # step that moved nothing.
+        own = [self._loss_tracker] if self.compiled else []
+        return own + [m for learner in self.learners() for m in learner.metrics]
+
+    def get_metrics_result(self) -> dict[str, Tensor]:
+        """The metrics of everything that acts."""
+        logs = {}
+        for learner in self.learners():
+            front = self.prefix(learner)
+            logs[f"{front}loss"] = learner.loss.result()
+            for part in self._parts:
+                acting = self._acting(part)
+                if part.learner != learner.name or not acting:
+                    continue
+                lesson = learner.lessons[part.lesson]
+                before = self.prefix(lesson)
+                if len(learner.lessons) > 1:
+                    logs[f"{before}loss"] = lesson.loss.result()
+                for objective in acting:
+                    for name in objective.metric_names():
+                        logs[before + name] = lesson.trackers[name].result()
+            for name, value in learner.feature_statistics.result().items():
+                logs[front + name] = value
+            logs[f"{front}skipped_steps"] = learner.skipped_steps.result()
+        if len(self.students) > 1:
+            losses = [learner.loss.result() for learner in self.learners()]
+            logs = {"loss": sum(losses), **logs}
+        return logs
+
+    def prefix(self, part: Learner | Lesson) -> str:
+        """What the names of a student's or a lesson's metrics begin with.
+
+        Args:
+            part: one of `learners()` or of the values of `lessons()`.
+
+        Returns:
+            A string, empty where there is no other.
+        """
+        several = self.students if isinstance(part, Learner) else self._parts
+        return f"{part.name}_" if len(several) > 1 else ""
+
+    # === Training ===
+
+    def compile(self, optimizer: Any = "adamw", **kwargs: Any) -> None:
+        """As `keras.Model.compile`; the loss comes from the objectives.
+
+        Args:
+            optimizer: see `keras_dinolm.optimizers.adamw`. With several
+                students a dict of student to optimizer; or a string, of which
+                each student gets one.
+            **kwargs: as for `keras.Model.compile`.
+        """
+        unwanted = [k for k in ("loss", "metrics") if kwargs.get(k) is not None]
+        if unwanted:
+            raise ValueError(
+                f"`{type(self).__name__}` takes its loss and metrics from its "
+                f"`objectives`; remove {unwanted} from `compile`."
+            )
+        optimizers = one_for_each(
+            self.learners(), optimizer, self.dtype_policy, kwargs
+        )
+        if len(optimizers) > 1:
+            optimizer = OptimizerGroup(optimizers)
+            kwargs = {**kwargs, "auto_scale_loss": False}
+        else:
+            (optimizer,) = optimizers.values()
+        super().compile(optimizer=optimizer, **kwargs)
+        for learner in self.learners():
+            learner.set_optimizer(
+                optimizers[learner.name]
+                if len(optimizers) > 1
+                else self.optimizer
+            )
+
+    def guards(self) -> list[keras.callbacks.Callback]:
+        """Callbacks that stop a `fit` whose gradients are not finite."""
+        return [
+            SkippedStepGuard(
+                self.max_skipped_steps, f"{self.prefix(learner)}skipped_steps"
+            )
+            for learner in self.learners()
+        ]
+
+    def prepare_fit(self, x: Any) -> None:
+        super().prepare_fit(x)
+        check_accumulation(self.learners(), x)
+        for learner in self.learners():
+            revive(learner)
+
+    def counters(self) -> list:
+        """The optimizer updates that each student has done, as variables."""
+        return [learner.updates for learner in self.learners()]
+
+    @property
+    def boundaries(self) -> list[int | None]:
+        """For each counter, the next update at which a phase may end."""
+        return [self.plan.boundaries[name] for name in self.students]
+
+    def enter_phase(self, updates: list[int]) -> bool:
+        """Plans what is computed from now on.
+
+        Args:
+            updates: list of int, the updates that each student has done.
+
+        Returns:
+            Whether anything differs from before.
+        """
+        plan = make_plan(
+            self._parts,
+            self.roles,
+            self.group_starts,
+            dict(zip(self.students, updates, strict=True)),
+        )
+        before = getattr(self, "plan", None)
+        self.plan = plan
+        return before is not None and plan.phase != before.phase
+
+    @property
+    def phase(self) -> tuple:
+        """What acts now; while it is the same, so is what a step computes."""
+        return self.plan.phase
+
+    # === Saving ===
+
+    # Not a property, which Keras would save as one more layer.
+    def learned(self, student: str | None = None) -> Tower:
+        """The network that training is for: the teacher, unless it is fixed.
+
+        Args:
+            student: string. Which student, where there are several.
+
+        Returns:
+            A `Tower`: an encoder with its heads. Its `encoder` is what is
+            exported.
+        """
+        return self._student(student).learned()
+
+    def _student(self, name):
+        if name is None and len(self.students) == 1:
+            return self.learners()[0]
+        if name not in self.students:
+            raise ValueError(
+                "Argument `student` must be one of the model's students, "
+                f"{list(self.students)}. Received: student={name!r}"
+            )
+        return self.students[name]
+
+    def export_preset(
+        self,
+        directory: Path,
+        tokenizer: Any,
+        sequence_length: int | None = None,
+        heads: bool = False,
+        student: str | None = None,
+    ) -> None:
+        """Writes the learned encoder and the tokenizer as a preset.
+
+        The teacher's encoder, or the student's if the teacher is fixed.
+
+        After `import keras_dinolm.models`, keras-hub loads it; with a
+        keras-hub backbone as the student, it loads without this package.
+
+        Args:
+            directory: string or path. The folder to write.
+            tokenizer: the tokenizer that the model was trained with.
+            sequence_length: int. Where the preset's preprocessor cuts texts;
+                `None` takes 128, or what a keras-hub backbone allows.
+            heads: boolean. Whether to write the heads, too, from which
+                `DinoLM.from_preset` resumes. A student of several lessons
+                has several sets of heads, of which a preset holds none.
+            student: string. Which student, where there are several.
+
+        Raises:
+            ValueError: if several students ask for a name, or `heads` are
+                wanted of a student of several lessons.
+        """
+        learner = self._student(student)
+        if heads and len(learner.lessons) > 1:
+            raise ValueError(
+                f"{learner.name!r} has the heads of {len(learner.lessons)} "
+                "lessons, and a preset holds those of one. Save the model by "
+                "`model.save('model.keras')`, or export with `heads=False`. "
+                "Received: heads=True"
+            )
+        tower = learner.learned()
+        export_preset(
+            tower.encoder,
+            tokenizer,
+            directory,
+            sequence_length,
+            heads=tower if heads else None,
+        )
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        if config and isinstance(self.optimizer, OptimizerGroup):
+            serialize = keras.saving.serialize_keras_object
+            config["optimizer"] = {
+                name: serialize(optimizer)
+                for name, optimizer in self.optimizer.optimizers().items()
+            }
+        return config
+
+    def get_config(self) -> dict:
+        serialize = keras.saving.serialize_keras_object
+        lessons = list(self.lessons().values())
+        encoders = {id(lesson.encoder): lesson.encoder for lesson in lessons}
+        teachers = {
+            id(lesson.teacher): lesson.teacher
+            for lesson in lessons
+            if lesson.teacher_is_fixed
+        }
+        return {
+            **super().get_config(),
+            "encoders": [serialize(e) for e in encoders.values()],
+            "teachers": [serialize(t) for t in teachers.values()],
+            "lessons": [
+                {
+                    **lesson.get_config(),
+                    "student": list(encoders).index(id(lesson.encoder)),
+                    "teacher": list(teachers).index(id(lesson.teacher))
+                    if lesson.teacher_is_fixed
+                    else None,
+                }
+                for lesson in lessons
+            ],
+            "roles": {g: list(r) for g, r in self.roles.items()},
+            "group_starts": dict(self.group_starts),
+            "max_skipped_steps": self.max_skipped_steps,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "Distillation":
+        config = dict(config)
+        deserialize = keras.saving.deserialize_keras_object
+        encoders = [deserialize(e) for e in config.pop("encoders")]
+        teachers = [deserialize(t) for t in config.pop("teachers")]
+        config["lessons"] = [
+            Lesson.from_config(
+                {
+                    **lesson,
+                    "student": encoders[lesson["student"]],
+                    "teacher": None
+                    if lesson["teacher"] is None
+                    else teachers[lesson["teacher"]],
+                }
+            )
+            for lesson in config["lessons"]
+        ]
+        return cls(**config)
+
+
+def _frozen_teacher(given, known):
+    """A frozen copy of a fixed teacher, the same for the same object."""
+    if given is None:
+        return None
+    if id(given) not in known:
+        tower = given
+        if isinstance(given, Distillation):
+            tower = given.learned()
+        check_is_tower(tower)
+        if isinstance(given, Distillation) or tower.trainable:
+            tower = tower.clone(name="teacher")
+        # Once more if it was loaded, which restores the flags of layers alone.
+        tower.freeze()
+        known[id(given)] = tower
+    return known[id(given)]
+
+
+def _name_of_student(lessons, students):
+    if len(students) == 1:
+        return "student"
+    return lessons[0].name if len(lessons) == 1 else lessons[0].encoder.name
+
+
+def _networks_and_parts(learners):
+    """The networks by name, and what the plan has to know of each lesson."""
+    lessons = [(m, lesson) for m in learners for lesson in m.lessons.values()]
+    teachers = {}
+    for _, lesson in lessons:
+        teachers.setdefault(id(lesson.teacher), lesson)
+    names = {
+        key: "teacher" if len(teachers) == 1 else f"{lesson.name}_teacher"
+        for key, lesson in teachers.items()
+    }
+    networks, parts = {}, []
+    for learner, lesson in lessons:
+        first = learner.lessons.values()[0]
+        if bool(lesson.mask_student) != bool(first.mask_student):
+            raise ValueError(
+                "A student reads each view once, masked or whole: give all "
+                f"lessons of {learner.name!r} the same `mask_student`. "
+                f"Received: {first.mask_student} in {first.name!r}, "
+                f"{lesson.mask_student} in {lesson.name!r}"
+            )
+        networks[learner.name] = _network(
+            first.student, masks=first.mask_student, is_teacher=False
+        )
+        teacher = names[id(lesson.teacher)]
+        networks[teacher] = _network(
+            lesson.teacher, masks=False, is_teacher=True
+        )
+        parts.append(
+            Part(
+                lesson=lesson.name,
+                learner=learner.name,
+                networks={"student": learner.name, "teacher": teacher},
+                objectives=lesson.objectives.values(),
+                teacher_moves=not lesson.teacher_is_fixed,
+            )
+        )
+    return networks, parts
+
+
+def _network(tower, masks, is_teacher):
+    # A function, so that Keras does not save the tower a second time.
+    return lambda: (tower, masks, is_teacher)

@@ -1,0 +1,139 @@
+"""A learner: a student's encoder, its lessons, and its own optimizer."""
+
+import keras
+from keras import ops
+
+from keras_dinolm.models.distillation.feature_statistics import (
+    FeatureStatistics,
+)
+from keras_dinolm.models.distillation.lesson import Lesson
+from keras_dinolm.models.distillation.named_layers import NamedLayers
+from keras_dinolm.models.distillation.tower import Tower
+from keras_dinolm.typing import Tensor
+
+
+class Learner(keras.layers.Layer):
+    """What one optimizer moves, and all that moves with it.
+
+    The loss of a learner is the weighted mean of the losses of its lessons.
+    `Distillation` makes its learners; nobody else needs to.
+
+    Args:
+        lessons: list of `Lesson`, built, all with the same student.
+        name: string.
+    """
+
+    def __init__(self, lessons: list[Lesson], name: str) -> None:
+        super().__init__(name=name)
+        total = sum(lesson.weight for lesson in lessons)
+        if not total > 0:
+            raise ValueError(
+                f"The lessons of {name!r} need a `weight` above 0, at least "
+                "one of them. Received: "
+                f"{ {lesson.name: lesson.weight for lesson in lessons} }"
+            )
+        self._shares = {
+            lesson.name: lesson.weight / total for lesson in lessons
+        }
+        self.lessons = NamedLayers(
+            {lesson.name: lesson for lesson in lessons}, "lessons"
+        )
+        # The optimizer's counter is out of reach inside a jax step; this
+        # mirror of it drives every schedule.
+        self.updates = self.add_weight(
+            shape=(),
+            dtype="int",
+            initializer="zeros",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+            name="updates",
+        )
+        self.loss = keras.metrics.Mean(name="loss")
+        self.feature_statistics = FeatureStatistics(
+            lessons[0].encoder.hidden_dim
+        )
+        self.skipped_steps = keras.metrics.Sum(name="skipped_steps")
+        self._find_optimizer = None
+        self.built = True
+
+    @property
+    def optimizer(self) -> keras.optimizers.Optimizer:
+        """The optimizer of this learner's variables."""
+        return self._find_optimizer()
+
+    def set_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
+        # A function: the model saves its optimizers by itself.
+        self._find_optimizer = lambda: optimizer
+        # Inside a compiled step it would be too late to create its state.
+        if not optimizer.built:
+            optimizer.build(self.trainable_variables)
+
+    def learned(self) -> Tower:
+        """The network that training is for: a teacher that moves, if any."""
+        lessons = self.lessons.values()
+        moving = [lesson for lesson in lessons if not lesson.teacher_is_fixed]
+        return (moving or lessons)[0].learned()
+
+    # === What is computed ===
+
+    def evaluate_objectives(
+        self, evaluate: dict, watched: dict, padding_mask: Tensor
+    ) -> tuple[Tensor, dict]:
+        """The loss, and everything that `after_step` wants to see.
+
+        Args:
+            evaluate: dict of the name of each lesson that has something to
+                compute to a callable without arguments, which returns what
+                `Lesson.evaluate_objectives` does.
+            watched: features of one view group, for the statistics.
+            padding_mask: boolean tensor `[B, V, L]` of that group.
+
+        Returns:
+            `(loss, aux)`: a float32 scalar, and a dict of arrays.
+        """
+        total = ops.cast(sum(self.losses, start=0.0), "float32")
+        lessons = {}
+        for name, compute in evaluate.items():
+            loss, lessons[name] = compute()
+            share = self._shares[name]
+            # Without a product by 1, a single lesson rounds as it did alone.
+            total = total + (loss if share == 1 else share * loss)
+        return total, {
+            "lessons": lessons,
+            "features": FeatureStatistics.sums(watched, padding_mask),
+        }
+
+    # === What moves after a step ===
+
+    def after_step(self, loss: Tensor, aux: dict, finite: Tensor) -> None:
+        """Moves everything but the weights, once the gradients are known.
+
+        Args:
+            loss: scalar.
+            aux: as `evaluate_objectives` returned it.
+            finite: boolean scalar tensor. `False` moves nothing.
+        """
+        done = ops.cast(self.optimizer.iterations, self.updates.dtype)
+        moved = ops.logical_and(finite, done > self.updates)
+        for name, found in aux["lessons"].items():
+            self.lessons[name].after_step(found, finite, moved, self.updates)
+        self.updates.assign(done)
+        self.track(loss, aux, finite)
+        self.skipped_steps.update_state(1.0 - ops.cast(finite, "float32"))
+
+    def track(self, loss: Tensor, aux: dict, finite: Tensor) -> None:
+        """Adds a batch to the metrics.
+
+        Args:
+            loss: scalar.
+            aux: as `evaluate_objectives` returned it.
+            finite: boolean scalar. `False` leaves the batch out.
+        """
+        self.loss.update_state(
+            ops.where(finite, loss, 0.0),
+            sample_weight=ops.cast(finite, "float32"),
+        )
+        for name, found in aux["lessons"].items():
+            self.lessons[name].track(found, finite)
+        self.feature_statistics.update_state(aux["features"], finite)
