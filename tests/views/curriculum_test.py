@@ -124,6 +124,7 @@ def text_views(tokenizer):
     return kd.views.TextViews(tokenizer, 17, (group,))
 
 
+@pytest.mark.once  # Both kinds of dataset are the same under any backend.
 def test_a_resumed_stream_goes_on_with_the_same_bits(tmp_path):
     texts = [f"text number {i} of a small corpus of words" for i in range(60)]
     tokenizer = kd.data.train_tokenizer(texts, vocabulary_size=80)

@@ -7,6 +7,9 @@ import pytest
 
 import keras_dinolm as kd
 
+# Everything here is NumPy; `agreement_test.py` compares the backends with it.
+pytestmark = pytest.mark.once
+
 PAD, CLS, MASK = 0, 1, 2
 # Ids tell their place: document `b` holds BASE * (b + 1) + index.
 BASE = 100

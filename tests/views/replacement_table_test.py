@@ -9,6 +9,9 @@ import pytest
 
 import keras_dinolm as kd
 
+# Everything here is NumPy; `agreement_test.py` compares the backends with it.
+pytestmark = pytest.mark.once
+
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 

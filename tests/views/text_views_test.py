@@ -8,6 +8,9 @@ import pytest
 
 import keras_dinolm as kd
 
+# Everything here is NumPy; `agreement_test.py` compares the backends with it.
+pytestmark = pytest.mark.once
+
 PAD, CLS, MASK = 0, 1, 2
 SPECIAL = kd.views.SpecialTokens(PAD, CLS, MASK)
 # Ids tell their place: document `b` holds 1000 * (b + 1) + index.
