@@ -27,7 +27,7 @@ from keras_dinolm.views.windows import read_windows
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
 class TextViews:
-    """The recipe of views: what a batch is made of windows of tokens by.
+    """The recipe of views: makes batches from windows of tokens.
 
     Views are to self-distillation what labels are to classification: the
     student learns that spans of one document belong together, and what the
@@ -163,7 +163,7 @@ class TextViews:
         step: int | Tensor = 0,
         xp: Any = None,
     ) -> dict[str, dict[str, Tensor]]:
-        """Makes the batch of a set of windows.
+        """Makes a batch from windows.
 
         Args:
             windows: dictionary of `"token_ids"`, integers `[B, W]`, padded;
