@@ -308,6 +308,7 @@ def test_survives_serialization():
         ({"layer_decay": "x"}, "layer_decay='x'"),
         ({"learning_rate": math.nan}, "learning_rate=nan"),
         ({"learning_rate": -1.0}, "learning_rate=-1.0"),
+        ({"learning_rate": kd.schedules.Linear(0, 1, 9)}, "also takes a"),
         ({"weight_decay": math.inf}, "weight_decay=inf"),
         ({"weight_decay": None}, "weight_decay=None"),
         ({"beta_1": 1.0}, "beta_1=1.0"),

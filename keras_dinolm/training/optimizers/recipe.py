@@ -1,13 +1,14 @@
 """AdamW with the schedules and the clipping that the field uses."""
 
+import math
 from typing import Any
 
 from keras_dinolm.schedules import Cosine
 from keras_dinolm.schedules import Delayed
 from keras_dinolm.schedules import Schedule
 from keras_dinolm.schedules import Warmup
+from keras_dinolm.training.optimizers.checks import checked_number
 from keras_dinolm.training.optimizers.checks import checked_steps
-from keras_dinolm.training.optimizers.checks import checked_value
 from keras_dinolm.training.optimizers.optimizer import AdamW
 from keras_dinolm.training.optimizers.parameter_groups import ENCODER
 from keras_dinolm.training.optimizers.parameter_groups import PROTOTYPES
@@ -109,8 +110,10 @@ def adamw(
     ```
     """
     warmup_steps = checked_steps("warmup_steps", warmup_steps)
+    allowed = "a finite number, at least 0 (`AdamW` also takes a schedule)"
+    checked_number("learning_rate", learning_rate, allowed, 0, math.inf)
     rate = _rate(
-        float(checked_value("learning_rate", learning_rate)),
+        float(learning_rate),
         warmup_steps,
         total_steps,
         schedule,
