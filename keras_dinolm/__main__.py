@@ -7,6 +7,7 @@ import os
 import pathlib
 import sys
 import traceback
+from typing import Any
 
 BACKENDS = ("jax", "torch", "tensorflow")
 ABOUT = """\
@@ -224,7 +225,8 @@ def pretrain(args: argparse.Namespace) -> None:
     from keras_dinolm.recipes.texts import read_files
 
     if paths:
-        texts, held_out = read_files(paths, args.unit, args.text_key), 0.05
+        texts: Any = read_files(paths, args.unit, args.text_key)
+        held_out: Any = 0.05
     else:
         texts = kd.data.installed_docs("train")
         held_out = kd.data.installed_docs("held_out")
@@ -284,7 +286,7 @@ def evaluate(args: argparse.Namespace) -> None:
         args: the arguments of the command.
     """
     preset = _preset(args.run)
-    documents = None if args.tasks_folder else _held_out(args.run)
+    documents = [] if args.tasks_folder else _held_out(args.run)
 
     import keras_dinolm as kd
     from keras_dinolm.recipes import held_out

@@ -1,5 +1,7 @@
 """What several recipes have in common."""
 
+from typing import Any
+
 import keras
 
 from keras_dinolm import models
@@ -27,7 +29,7 @@ EMBEDDINGS = (0,)
 
 
 def encoder(
-    size: str, tokenizer: DinoLMTokenizer, **overrides
+    size: str, tokenizer: DinoLMTokenizer, **overrides: Any
 ) -> DinoLMBackbone:
     """The untrained encoder that recipes start from.
 
@@ -63,7 +65,7 @@ def count_embeddings(backbone: DinoLMBackbone, tokens: TokenStore) -> None:
     )
 
 
-def deepen(bag: DinoLMBackbone, size: str, **overrides) -> DinoLMBackbone:
+def deepen(bag: DinoLMBackbone, size: str, **overrides: Any) -> DinoLMBackbone:
     """An encoder of a size on top of one without blocks.
 
     Args:
@@ -89,7 +91,7 @@ def compiled(
     steps: int,
     learning_rate: float,
     momentum: tuple[float, float] = (0.99, 0.999),
-    **kwargs,
+    **kwargs: Any,
 ) -> DinoLM:
     """A `DinoLM` that is compiled for a phase of so many steps.
 

@@ -212,7 +212,9 @@ def test_one_process_a_folder(finished):
         ({"size": "huge"}, ValueError, "one of nano, tiny, mini"),
         ({"recipe": "none"}, ValueError, "one of bag_then_blocks, crop"),
         ({"rate": 1}, ValueError, "has no option 'rate'. Its options are: s"),
-        ({"span": object()}, ValueError, "option `span` must be a number"),
+        ({"seed": None}, ValueError, "`seed` must be an integer"),
+        ({"vocabulary_size": 1}, ValueError, "`vocabulary_size` must be an"),
+        ({"span": (0.5, 2.0)}, ValueError, "span"),
         ({"held_out": 1.5}, ValueError, r"share in \[0, 1\)"),
     ],
 )
@@ -221,12 +223,23 @@ def test_mistakes_are_named_before_anything_is_written(
 ):
     with pytest.raises(error, match=message):
         pretrain(tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_mistake_before_the_tokens_does_not_bind_the_folder(
+    tmp_path, monkeypatch
+):
+    with pytest.raises(ValueError, match="leave room for the characters"):
+        pretrain(tmp_path / "run", vocabulary_size=10)
+    monkeypatch.setattr(module, "tokenize", None)
+    with pytest.raises(TypeError, match="not callable"):
+        pretrain(tmp_path / "run")
 
 
 def test_distillation_says_what_it_needs(tmp_path):
     with pytest.raises(ValueError, match="needs `teacher=...`"):
         kd.recipes.pretrain(
-            ["a"], tmp_path / "run", steps=1, recipe="distillation"
+            made_texts(9), tmp_path / "run", steps=1, recipe="distillation"
         )
 
 
