@@ -16,7 +16,7 @@ drawn, so that common topics do not crowd out rare ones. Features are those of
 `--preset` (from `python examples/pretrain.py`), or TF-IDF and an SVD.
 
 `--output` receives `curated.jsonl`, the balanced half, and `clusters.npy`, the
-cluster of each document, for `kd.data.view_dataset(..., clusters=)`.
+cluster of each document, for `kd.data.HomogeneousBatches`.
 
 Cost: 66 s on one busy core of an AMD EPYC (torch, 2026-11-30).
 

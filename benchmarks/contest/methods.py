@@ -13,7 +13,6 @@ import keras
 import keras_dinolm as kd
 from contest.bag import BagOfEmbeddings
 from keras_dinolm.recipes import parts
-from keras_dinolm.recipes.phase import with_pooled_layers as pool
 from keras_dinolm.views import ViewGroup
 
 WINDOW = 64  # longest view, [CLS] included

@@ -309,8 +309,9 @@ class CollapseMonitor(keras.callbacks.Callback):
             if name in reading.values
         )
         warnings.warn(
-            f"Collapse by {failure.name}{where} (step {self._step} of this run, "
-            f"first seen at step {since.step}): {failure.meaning(reading)}. "
+            f"Collapse by {failure.name}{where} (step {self._step} of this "
+            f"run, first seen at step {since.step}): "
+            f"{failure.meaning(reading)}. "
             f"Measured: {shown}; health {failure.health(reading):.2g} is below "
             f"the limit of {failure.limit:g}. What to try: {failure.advice}.",
             CollapseWarning,

@@ -32,13 +32,13 @@ from keras_dinolm.evaluation.readers import read_tagged_words
 from keras_dinolm.evaluation.readers import read_text_pairs
 from keras_dinolm.evaluation.retrieval_ndcg import retrieval_ndcg
 from keras_dinolm.evaluation.sts_spearman import sts_spearman
+from keras_dinolm.evaluation.task import Task
 from keras_dinolm.evaluation.tasks import TASKS
 from keras_dinolm.evaluation.tasks import ClassificationTask
 from keras_dinolm.evaluation.tasks import NLITask
 from keras_dinolm.evaluation.tasks import RetrievalTask
 from keras_dinolm.evaluation.tasks import STSTask
 from keras_dinolm.evaluation.tasks import TaggingTask
-from keras_dinolm.evaluation.tasks import Task
 from keras_dinolm.evaluation.tasks import TopicTask
 from keras_dinolm.evaluation.text_features import TextFeatures
 from keras_dinolm.evaluation.token_probe import token_probe

@@ -176,6 +176,7 @@ def _buckets(length, factor):
 
 def _continued(model, backbone, anchoring, roles, momentum):
     """A model that goes on where another is, with another backbone."""
+    lesson = model.lesson
     update = int(ops.convert_to_numpy(model.updates))
     acting = [
         objective
@@ -191,26 +192,26 @@ def _continued(model, backbone, anchoring, roles, momentum):
         )
     if momentum is None:
         momentum = _FIXED_TEACHER_MOMENTUM
-        if not model.teacher_is_fixed:
-            momentum = float(value_at(model.momentum, update))
+        if not lesson.teacher_is_fixed:
+            momentum = float(value_at(lesson.momentum, update))
     new = DinoLM(
         backbone,
         [*(_settled(objective, update) for objective in acting), anchoring],
         num_prototypes=model.num_prototypes,
-        head_hidden_dim=model.head_hidden_dim,
-        bottleneck_dim=model.bottleneck_dim,
+        head_hidden_dim=lesson.head_hidden_dim,
+        bottleneck_dim=lesson.bottleneck_dim,
         momentum=momentum,
         roles=roles,
         max_skipped_steps=model.max_skipped_steps,
-        mask_student=None if model.teacher_is_fixed else model.mask_student,
+        mask_student=None if lesson.teacher_is_fixed else lesson.mask_student,
     )
     learned = model.learned()
     for head in new.student.heads:
-        for parts, sources in (
-            (new.student.projections, learned.projections),
-            (new.student.prototypes, learned.prototypes),
+        for part, source in (
+            (new.student.projection(head), learned.projection(head)),
+            (new.student.prototypes(head), learned.prototypes(head)),
         ):
-            parts[head].set_weights(sources[head].get_weights())
+            part.set_weights(source.get_weights())
     new.reset_teacher()
     for objective, source in zip(new.objectives, acting):
         state = source.get_weights()
