@@ -26,12 +26,15 @@ import argparse
 import os
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
 import keras_dinolm as kd
 
-parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+)
 parser.add_argument("--teacher", metavar="PRESET")
 parser.add_argument("--steps", type=int, default=200, help="of 32 texts, each")
 parser.add_argument("--output", default="runs/distill")

@@ -24,6 +24,7 @@ import re
 import warnings
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
@@ -31,7 +32,9 @@ import keras_dinolm as kd
 
 SHORT, FACTOR = 32, 4
 
-parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+)
 parser.add_argument("--steps", type=int, default=300, help="of 32 short texts")
 parser.add_argument("--output", default="runs/long_context")
 args = parser.parse_args()

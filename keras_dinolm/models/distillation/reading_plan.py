@@ -116,6 +116,8 @@ def make_plan(
                 continue
             active[part.lesson, objective.name] = part.learner
             for role, group in reads:
+                if role not in part.networks:
+                    continue  # a Gram teacher, which its objective runs
                 wanted.setdefault((part.networks[role], group), []).append(
                     (role, objective)
                 )
