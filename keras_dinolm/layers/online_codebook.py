@@ -98,7 +98,7 @@ class OnlineCodebook(keras.layers.Layer):
         self.revive_below = revive_below
 
     def build(self, rows_shape: tuple[int | None, ...]) -> None:
-        dim = rows_shape[-1]
+        dim: Any = rows_shape[-1]
         state = {
             "dtype": "float32",
             "trainable": False,

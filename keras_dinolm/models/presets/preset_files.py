@@ -69,7 +69,7 @@ def check_preset(preset: Path) -> None:
         )
     if "class_name" not in _read_json(folder, CONFIG):
         return
-    weights = [WEIGHTS]
+    weights = {WEIGHTS}
     if not (folder / WEIGHTS).exists() and (folder / SHARDED_WEIGHTS).exists():
         shards = _read_json(folder, SHARDED_WEIGHTS)["weight_map"].values()
         weights = {
