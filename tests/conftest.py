@@ -64,10 +64,6 @@ def pytest_configure(config):
         "markers",
         "once: the same on every backend; one backend's process runs it",
     )
-    config.addinivalue_line(
-        "markers",
-        "xla: TensorFlow compiles by XLA in this test, as by default",
-    )
 
 
 # === Each test alone ===
@@ -90,28 +86,6 @@ def _same_start_for_every_file():
     # What is alive now stays to the end: collections pass it by from here on,
     # which else take seconds a file.
     gc.freeze()
-
-
-# === TensorFlow without XLA ===
-
-# By default Keras lets XLA compile TensorFlow's graphs, which takes most of
-# that backend's time. Here `jit_compile="auto"` means a plain graph, except in
-# tests marked `xla`. `tests/xla_test.py` has one step of each kind compiled.
-_by_xla = False
-
-if keras.backend.backend() == "tensorflow":
-    from keras.src.trainers import trainer as keras_trainer
-
-    _supports_jit = keras_trainer.model_supports_jit
-    keras_trainer.model_supports_jit = lambda model: (
-        _by_xla and _supports_jit(model)
-    )
-
-
-@pytest.hookimpl(tryfirst=True)  # before fixtures of any scope
-def pytest_runtest_setup(item):
-    global _by_xla
-    _by_xla = item.get_closest_marker("xla") is not None
 
 
 # === Skips: the table and nothing else ===

@@ -33,8 +33,6 @@ SKIPS: tuple[Skip, ...] = (
         "tests/examples_test.py::test_search_finds_a_document_by_its_own_words",
         "CI's time; README runs it on jax, where it is tested",
     ),
-    Skip("torch", "tests/xla_test.py::*", "XLA is not torch's compiler"),
-    Skip("jax", "tests/xla_test.py::*", "XLA compiles every step there"),
     Skip(
         "jax",
         "tests/models/dino_lm_test.py::test_trains_in_mixed_precision"
