@@ -57,14 +57,16 @@ def map_texts(
             return
         path = pathlib.Path(directory) / f"part-{index:05d}.json"
         chunk = list(itertools.islice(texts, CHUNK))
-        part = json.loads(path.read_text()) if path.exists() else None
+        part: dict[str, Any] = {}
+        if path.exists():
+            part = json.loads(path.read_text())
         digest = digest_texts(chunk)
-        if part is None and chunk:
+        if not part and chunk:
             results = [function(text) for text in chunk]
             part = {"settings": settings, "texts": digest, "results": results}
             with write_atomically(path) as file:
                 file.write(json.dumps(part, separators=(",", ":")).encode())
-        elif part is not None:
+        elif part:
             for key, value in ("settings", settings), ("texts", digest):
                 if part[key] != value:
                     raise ValueError(
