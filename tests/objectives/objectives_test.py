@@ -8,6 +8,7 @@ from scipy.special import softmax
 
 import keras_dinolm as kd
 from tests import tiny
+from tests.objectives import features as made
 
 O = kd.objectives  # noqa: E741
 K, D = 5, 6
@@ -16,18 +17,19 @@ RNG = np.random.default_rng(0)
 HEAD = RNG.normal(size=(D, K))
 
 
-class FakeModel:
-    """What objectives ask of a model when they are built."""
+class Lesson:
+    """What objectives ask of a lesson when they are built."""
 
     roles = ROLES
     num_prototypes = K
 
 
 def make_features(batch_size=3, update=0, duplicate=False):
-    views = tiny.batch(batch_size=batch_size)
+    """`(features, batch, student, teacher)`, all but the first in NumPy."""
+    batch = tiny.batch(batch_size=batch_size)
     if duplicate:
-        for group in views.values():
-            group["token_ids"][1] = group["token_ids"][0]
+        for arrays in batch.values():
+            arrays["token_ids"][1] = arrays["token_ids"][0]
     networks = {}
     for network in ("student", "teacher"):
         networks[network] = {
@@ -35,31 +37,18 @@ def make_features(batch_size=3, update=0, duplicate=False):
                 "tokens": RNG.normal(size=(*v["token_ids"].shape, D)),
                 "sequence": RNG.normal(size=(*v["token_ids"].shape[:2], D)),
             }
-            for group, v in views.items()
+            for group, v in batch.items()
         }
-
-    def logits(head, x):
-        return keras.ops.matmul(
-            keras.ops.convert_to_tensor(x), HEAD.astype("float32")
-        )
-
-    as_tensors = keras.tree.map_structure(
-        lambda x: keras.ops.convert_to_tensor(
-            x.astype("float32") if x.dtype == np.float64 else x
-        ),
-        {"views": views, **networks},
+    student, teacher = networks["student"], networks["teacher"]
+    in_float32 = keras.tree.map_structure(
+        lambda x: x.astype("float32"), (student, teacher)
     )
-    features = O.Features(
-        **as_tensors,
-        update=keras.ops.convert_to_tensor(update),
-        student_logits=logits,
-        teacher_logits=logits,
-    )
-    return features, views, networks["student"], networks["teacher"]
+    features = made.features(batch, *in_float32, update=update, kernel=HEAD)
+    return features, batch, student, teacher
 
 
 def build(objective):
-    objective.build_for(FakeModel())
+    objective.build_for(Lesson())
     return objective
 
 
@@ -101,7 +90,7 @@ def test_sequence_distillation_averages_pairs_of_different_views():
 def test_sequence_distillation_with_disjoint_roles_uses_all_pairs():
     features, _, student, teacher = make_features()
 
-    class Disjoint(FakeModel):
+    class Disjoint(Lesson):
         roles = {"local": ("student",), "global": ("teacher",)}
 
     objective = O.SequenceDistillation(targets=kd.layers.Centering())
@@ -228,10 +217,7 @@ def test_masked_lm_predicts_the_hidden_tokens_with_the_tied_embedding():
     (objective,) = model.objectives
     views = tiny.batch(batch_size=6)
     outputs = model(views)
-    features = O.Features(
-        views, **outputs, update=0, student_logits=None, teacher_logits=None
-    )
-    got = loss(objective, features)
+    got = loss(objective, made.features(views, **outputs))
 
     tokens = tiny.values([outputs["student"]["global"]["tokens"]])[0]
     kernel, bias = tiny.values(objective.transform.weights)
@@ -273,6 +259,8 @@ def test_masked_lm_predicts_the_hidden_tokens_with_the_tied_embedding():
             "student_temperature=0",
         ),
         (lambda: build(O.InfoNCE(group="other")), "group='other'"),
+        (lambda: O.InfoNCE(num_pairs=0), "num_pairs=0"),
+        (lambda: O.InfoNCE(weight=float("nan")), "weight=nan"),
         (
             lambda: type("Mine", (O.Objective,), {"reads_tokens": True})(),
             "Mine.reads_tokens.*'masked'.*True",
