@@ -5,9 +5,9 @@ its state donated. It computes what learning needs, to the same weights:
 student forward and backward over all views, teacher forward, heads and
 prototypes, Sinkhorn targets, the four default losses (sequence and token
 distillation, KoLeo, InfoNCE), AdamW with decay groups and global clipping,
-and the teacher's moving average on its schedule. It leaves out what `fit`
-does besides: averages of metrics, entropies and prototype use, statistics of
-the features, and the check for gradients that are not finite.
+and the teacher's moving average on its schedule. It leaves out what else `fit`
+does: averages of metrics, entropies and prototype use, statistics of the
+features, and the check for gradients that are not finite.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ class Variant:
     joint_embedding: bool = False
 
 
-# As one writes it first, and with all that seemed worth trying.
+# The first draft, and the version with everything that seemed worth trying.
 VARIANTS = {
     "plain": Variant(),
     "tuned": Variant("heads", "erf", "scaling", joint_embedding=True),

@@ -10,13 +10,14 @@ their number), *chunked* is what the objective does by default at this size.
 Each case runs in a process of its own under its backend: jax compiled by XLA,
 torch eager, tensorflow as a graph (and by XLA with `--compiled`), as `fit`
 does by default on a CPU. Memory is the largest resident size during the runs
-above that before the first, compiling included; for jax there is XLA's own
-count of temporary memory beside it. Time is the best of `--rounds` runs after
+above that before the first, compiling included; for jax, XLA's own count of
+temporary memory is printed as well. Time is the best of `--rounds` runs after
 tracing and compiling. Loss and gradients of the two forms must agree to 1e-5
 (gradients relative to their largest entry), or the script fails.
 
-The full size needs 14 GiB; without arguments it takes about ten minutes on
-two cores.
+Cost: the full size needs 14 GiB and about ten minutes on two cores; a quick
+check is `--tokens 1024 --prototypes 16384 --max-logits 2097152`. Machine, date
+and result: `RESULTS.md`, "A loss over many prototypes".
 """
 
 import argparse
@@ -145,7 +146,7 @@ def make_step(loss, arrays, compiled):
             value, extras = loss(teacher, *learned)
         return value, tape.gradient(value, learned), extras
 
-    # Traced here; what XLA compiles, it compiles in a first run.
+    # This traces the function; XLA compiles it in a first run.
     program = graph.get_concrete_function(*tensors)
 
     def run():
@@ -187,7 +188,7 @@ def run_case(args):
 
     form, targets = args.case
     size = (args.tokens, args.prototypes)
-    # Libraries start their threads and make their tables at the first use.
+    # Libraries start threads and build tables when they are first used.
     small = (64, 512)
     warm_up, _ = make_step(
         make_loss(form, targets, *small, 64 * 64),

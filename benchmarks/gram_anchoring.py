@@ -1,26 +1,30 @@
 """Token features that decay in training, and Gram anchoring that repairs them.
 
     KERAS_BACKEND=tensorflow python benchmarks/gram_anchoring.py
-    ... --snips DIR    also slots: a folder of train.jsonl and dev.jsonl
+    KERAS_BACKEND=tensorflow python benchmarks/gram_anchoring.py \
+        --snips FOLDER/slots/snips --seeds 0 1 2
 
-DINOv3's phenomenon and its remedy, in small. A `nano` encoder learns its
-tokens by masked LM, beside InfoNCE between the `[CLS]` features of short spans,
-until `--anchor` steps; from then on by InfoNCE alone, at a high rate, and its
-token features come to resemble their text. At the half, the run forks: one
-goes on as it was, the other with Gram anchoring, whose Gram teacher is the
-teacher as it was at `--anchor` steps. Every `--every` steps it measures, of the
-teacher,
+DINOv3's phenomenon and its remedy, on a small scale. A `nano` encoder learns
+by masked LM, and by InfoNCE between the `[CLS]` features of short spans, until
+`--anchor` steps. From then on it learns by InfoNCE alone, at a high rate, and
+its token features come to resemble their text. Half-way, the run forks: one arm
+continues as it was, the other with Gram anchoring, whose Gram teacher is the
+teacher as it was at `--anchor` steps. Every `--every` steps it measures the
+teacher:
 
     cosine    the mean cosine of a token's feature and its text's, on the
               views of training (`token_sequence_cosine`);
-    code F1   names of code in held-out documentation: the words that stand in
-              backticks, taken away, are found by a linear probe on the frozen
-              feature of each word (entity F1);
-    slot F1   the same for the slots of SNIPS, on its dev file;
-    k-NN      of which package is a held-out text?
+    code F1   names of code in held-out documentation: a linear probe on the
+              frozen feature of each word finds the words that were in
+              backticks, which are taken away (entity F1);
+    slot F1   the same for the slots of SNIPS, on its dev file (`--snips` is a
+              folder of train.jsonl and dev.jsonl, see `contest/DATA.md`);
+    k-NN      which package is a held-out text from?
 
-Prints the table as it grows, over all `--seeds`, and keeps it in `--output`;
-killed and started again, it goes on.
+Prints the table as it grows, over all `--seeds`, and keeps it in `--output`.
+Killed and started again, it continues.
+
+Machine, date and result: `RESULTS.md`, "Gram anchoring".
 """
 
 import argparse
@@ -85,7 +89,7 @@ def parse_arguments():
 
 
 def load_tokenizer(args, train, path):
-    """Trained once, since the same command goes on."""
+    """Trained once, since the same command continues a run."""
     if not path.exists():
         tokenizer = kd.data.train_tokenizer(train, args.vocabulary_size)
         whole = path.with_suffix(".tmp")
@@ -104,7 +108,7 @@ def run(args, folder, seed, tokens, tokenizer, tasks):
     advance(args, common, 0.0, 0, half, seed, tokens, tokenizer, tasks)
     for arm in arms:
         if not (folder / arm).exists():
-            # Whole or not at all.
+            # Renamed when complete, so that a kill leaves no half copy.
             shutil.copytree(common, folder / "copy", dirs_exist_ok=True)
             (folder / "copy").rename(folder / arm)
         weight = args.gram_weight if arm == "with" else 0.0
@@ -180,7 +184,7 @@ def make_views(args, tokenizer):
 
 def make_model(args, views, tokenizer, gram_weight):
     o = kd.objectives
-    # From `anchor` on, the copy is there; from the half on, it has a weight.
+    # The copy exists from `anchor` on; from half-way on, it has a weight.
     weight = keras.optimizers.schedules.PiecewiseConstantDecay(
         [args.steps // 2], [0.0, gram_weight]
     )
@@ -240,7 +244,7 @@ def pick(rng, items, count):
 
 
 def code_sentences(documents):
-    """Yields `(words, tags)`: which words stood in backticks."""
+    """Yields `(words, tags)`: which words were in backticks."""
     for document in documents:
         for paragraph in re.split(r"\n\s*\n", document.text):
             words, tags, end = [], [], 0

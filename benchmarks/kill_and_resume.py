@@ -10,10 +10,11 @@ weights, teacher, centers, counters, random seeds, optimizer, metrics, the
 history of all epochs, and the next batch must be the same to the bit.
 
 The run is small but has everything: gradient accumulation (kills strike inside
-of it), dropout, centers, schedules, an objective that starts later (a phase
-that is compiled anew), epochs that are no multiple of the accumulation.
+it), dropout, centers, schedules, an objective that starts later (so the step is
+compiled again), epochs that are no multiple of the accumulation.
 
-Takes about two minutes a backend on two cores. Exits with 1 if a bit differs.
+Exits with 1 if a bit differs. Cost: about two minutes a backend on two cores.
+Machine, date and result: `RESULTS.md`, "Kills".
 """
 
 import argparse
@@ -86,7 +87,7 @@ def build_model(wide=False):
 
 
 def open_data(directory):
-    """A token store beside the run, and a `make_dataset` that reads it."""
+    """A token store next to the run, and a `make_dataset` that reads it."""
     import numpy as np
 
     import keras_dinolm as kd
@@ -171,7 +172,7 @@ def worker(directory, steps, wide):
     """Trains, telling each step on stdout, then the fingerprints."""
     sys.path.insert(0, str(ROOT))
     if os.environ["KERAS_BACKEND"] != "tensorflow":
-        # keras-hub would import it, for nothing and for long.
+        # keras-hub would import it, which takes long and is not needed.
         sys.modules["tensorflow"] = None
     import keras
 
@@ -317,7 +318,7 @@ def measure(backend, kills, steps, seed):
     )
     for name in different[:10]:
         print(f"    differs: {name}")
-    # A kill in an easier moment than asked for shows nothing.
+    # A kill at an easier moment than intended shows nothing.
     hard = writes >= kills // 3 and inside >= min(kills, 2)
     if not hard or len(rows) < kills:
         print("  too few kills, or too few of them while writing or inside")

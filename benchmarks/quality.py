@@ -1,36 +1,30 @@
 """The contest: which label-free method learns the best encoder in equal time?
 
-    python benchmarks/quality.py --data ../shared/data --minutes 20
-    python benchmarks/quality.py --data ../shared/data --minutes 4 --split dev
-    python benchmarks/quality.py --data ../shared/data --methods dino_lm
-    python benchmarks/quality.py --data ../shared/data --minutes 4 --split dev \
-        --route --results benchmarks/contest/route.jsonl
+    python benchmarks/quality.py --data FOLDER --minutes 20 --size mini
+    python benchmarks/quality.py --data FOLDER --minutes 4 --split dev
+    python benchmarks/quality.py --data FOLDER --methods dino_lm masked_lm
 
 Every method trains the same encoder on the same corpus with the same
-tokenizer for the same time on one core, with the same seeds, and is measured
-frozen on nine tasks by `kd.evaluation.evaluate`. Encoders that are counted
-and not trained stand beside them.
+tokenizer, for the same time on one core, with the same seeds. The frozen
+encoder is then measured on nine tasks by `kd.evaluation.evaluate`. Untrained
+and count-based encoders (TF-IDF, BM25, LSA, PPMI) are baselines.
+`contest/DATA.md` says what `FOLDER` holds and where to get it;
+`contest/methods.py` has the methods.
 
-The time of a shared machine is not to be trusted, so the budget is turned
-into steps once: each method's seconds a step are measured side by side, in
-turns, in processor time on one core (`--calibrate`, and by itself the first
-time; best while the machine is idle). A run then takes minutes x 60 / seconds
-steps, whatever happens beside it; where the embeddings are counted first, that
-is part of the budget. `--route` runs the changes of the default recipe that
-were tried (`contest/route.py`) in place of its rivals.
+The clock of a shared machine cannot be trusted, so the budget is turned into
+steps once. The seconds of a step of all methods are measured in turns, in
+processor time on one core (`--calibrate`, and by itself the first time; do it
+while the machine is idle). A run then takes minutes x 60 / seconds steps,
+whatever else the machine does. Where embeddings are counted first, that time
+is part of the budget.
 
-`--data` is a folder of this layout:
+The command may be stopped and started again: finished runs are lines of
+`--results`, and begun ones continue from their checkpoints in `--output`. At
+the end it prints the table and writes it to `--output`, with a plot of quality
+against seconds; `--publish` writes both to `benchmarks/RESULTS.md` as well.
 
-    corpus/{train,valid}.jsonl.gz                objects of "text", "source"
-    classification/{trec,sst2,clinc150}/*.tsv    text, label
-    slots/snips/*.jsonl                          "tokens", "tags", "intent"
-    nli/snli10k/*.tsv, sts/stsb/*.tsv            label or score, s1, s2
-    retrieval/xquad/                             BEIR
-
-It may be stopped and started at any time: finished runs are lines of
-`--results`, begun ones go on from their checkpoints in `--output`. At the end
-it prints the table and writes it and the plot of quality against seconds to
-`--output`; with `--publish` also to `benchmarks/RESULTS.md`.
+Cost: about 20 minutes of one core a run and 2 to 5 to measure it. Machine,
+date and result: `RESULTS.md`, "The contest".
 """
 
 import argparse
@@ -58,8 +52,8 @@ for folder in (HERE, HERE.parent):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
-# Arguments that are not a worker's.
-MASTER = {"worker", "calibrate", "jobs", "route", "publish"}
+# Arguments that are not passed on to workers.
+MASTER = {"worker", "calibrate", "jobs", "publish"}
 
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -106,7 +100,6 @@ def parse_arguments(arguments):
     add("--minutes", type=float, default=20.0, help="of training, each run")
     add("--seeds", type=int, nargs="+", default=[0, 1, 2])
     add("--methods", nargs="+", choices=list(titles()))
-    add("--route", action="store_true", help="compare the default's changes")
     add("--split", default="test", choices=["dev", "test"])
     add("--size", default="nano", help="of the encoder, see kd.models.SIZES")
     add("--vocabulary-size", type=int, default=8_192)
@@ -125,7 +118,7 @@ def parse_arguments(arguments):
     )
     add("--probe-train", type=int, default=2_000, help="their training rows")
     add("--jobs", type=int, default=1, help="runs at a time, a core each")
-    add("--calibrate", action="store_true", help="measure the steps anew")
+    add("--calibrate", action="store_true", help="measure the steps again")
     add("--output", default="runs/quality", help="folder of begun runs")
     add(
         "--results",
@@ -135,7 +128,7 @@ def parse_arguments(arguments):
     add("--publish", action="store_true", help="write RESULTS.md, too")
     add("--worker", help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
-    args.methods = args.methods or default_methods(args.route)
+    args.methods = args.methods or list(titles())
     if args.jobs < 1 or args.jobs > len(cores()):
         parser.error(
             f"--jobs must be from 1 to {len(cores())}, the cores of this "
@@ -148,9 +141,10 @@ def parse_arguments(arguments):
 
 
 def contest_methods():
-    from contest.route import all_methods
+    """What is trained, by name."""
+    from contest.methods import METHODS
 
-    return all_methods()
+    return METHODS
 
 
 def titles():
@@ -167,16 +161,8 @@ def titles():
     }
 
 
-def default_methods(route):
-    from contest.route import ROUTE
-
-    if route:
-        return ["untrained", "crop_info_nce", "dino_lm", *ROUTE]
-    return [name for name in titles() if name not in ROUTE]
-
-
 def setting(args, method):
-    """Everything that a result depends on but its seed."""
+    """Everything that a result depends on, except its seed."""
     from contest.run import corpus_digest
 
     known = {
@@ -195,7 +181,7 @@ def setting(args, method):
 
 
 def calibration_path(args):
-    """Beside the results, whose budgets it sets."""
+    """Next to the results, whose budgets it sets."""
     results = pathlib.Path(args.results)
     return results.with_name(f"{results.stem}-calibration-{args.size}.json")
 
@@ -209,7 +195,7 @@ def is_calibrated(args, names):
 
 
 def parts(names):
-    """Methods by name, and what some start with."""
+    """Methods by name, and the starts of those that have one."""
     found = {name: contest_methods()[name] for name in names}
     starts = {f"{n}, start": m.start for n, m in found.items() if m.start}
     return {**found, **starts}
@@ -245,7 +231,7 @@ def calibrate(args):
 def run_all(args):
     """Runs what is not finished; returns the names of those that failed."""
     done = {(line["method"], line["seed"]) for line in finished(args)}
-    # Seeds first, so that a part of the contest is a contest of fewer seeds.
+    # Seed by seed, so that a part of the contest is one of fewer seeds.
     todo = [
         (method, seed)
         for seed, method in itertools.product(args.seeds, args.methods)
@@ -292,14 +278,14 @@ def start(args, worker, core):
     return subprocess.Popen(
         [sys.executable, __file__, *flags, "--worker", f"{worker}@{core}"],
         env={**os.environ, **ONE_THREAD},
-        # Ctrl-C comes through `run_all`, once.
+        # `run_all` passes Ctrl-C on, once.
         start_new_session=True,
     )
 
 
 def bind(args):
-    """Takes the core that this process was given; Linux alone can."""
-    # A shell's background job would ignore Ctrl-C.
+    """Binds this process to the core that it was given (on Linux only)."""
+    # The background job of a shell would ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     args.worker, _, core = args.worker.partition("@")
     if hasattr(os, "sched_setaffinity"):
@@ -327,7 +313,7 @@ def work(args):
 
 
 def run_folder(args, method, seed):
-    """Another for each setting: no run goes on from the weights of another."""
+    """One for each setting: no run continues from the weights of another."""
     text = json.dumps(setting(args, method), sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return pathlib.Path(args.output) / f"{method}-{seed}-{digest}"
@@ -377,7 +363,7 @@ def origin():
         )
 
     commit = git("describe", "--always").stdout.strip() or "unknown"
-    # Of code, not of the results that a contest itself appends to.
+    # Changes of code count. A contest itself appends to the results.
     if git("diff", "--quiet", "HEAD", "--", ":/*.py").returncode == 1:
         commit += "-dirty"
     return {
@@ -410,8 +396,7 @@ def report(args):
     lines = finished(args)
     if not lines:
         return
-    reference = "dino_lm" if args.route else "crop_info_nce"
-    text = table(lines, titles(), reference)
+    text = table(lines, titles())
     print(f"\n{text}")
     output = pathlib.Path(args.output)
     (output / f"table-{args.split}.md").write_text(text + "\n")
@@ -428,7 +413,7 @@ def report(args):
 
 
 if __name__ == "__main__":
-    # So that runs are stopped too; a shell's background job ignores Ctrl-C.
+    # So that runs are stopped, too: a background job ignores Ctrl-C.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     sys.exit(main())

@@ -12,10 +12,10 @@ agree: the mean loss to 1e-5 of itself, every weight tensor of student and
 teacher to 1e-5 and to 1e-3 of how far it has moved (root mean squares: Adam
 makes a full step of a gradient's sign, however small, so a few single weights
 amplify rounding). The script fails otherwise. Then they are timed in
-turn, round by round, so that a busy moment hits them alike. Medians are of
-the rounds, the ratio is the median of the ratios within a round. The same
-ratio of processor time, summed over threads, stands beside it: on a machine
-that is busy otherwise, it is the steadier one.
+turns, round by round, so that a busy moment hits them alike. Medians are over
+the rounds, and the ratio is the median of the ratios within a round. The same
+ratio of processor time, summed over threads, is printed as well: on a busy
+machine it is the steadier one.
 
 A `fit` step is a round over its steps, all that Keras does around a step
 included; `verbose=0`, and the start of `fit` (tracing, compiling) is left out.
@@ -23,8 +23,10 @@ The share of the peak is the step's floating point operations in matrix
 products, counted in the reference's program, over time, against a large
 float32 product timed in the same rounds.
 
-Then `fit` alone under torch and tensorflow, not compiled and compiled
+Then it times `fit` alone under torch and tensorflow, not compiled and compiled
 (`jit_compile`), each in a process of its own with a time limit.
+
+Machine, date and result: `RESULTS.md`, "A `fit` step against bare jax".
 """
 
 import os

@@ -14,10 +14,13 @@ that a busy moment hits them alike; the table has medians over the rounds:
   compiles (torch: eager, one thread).
 
 The reference is a plain memory copy of the bytes of the same batch, array by
-array, which no way of making views can beat. Takes about half a minute. The
-process pins itself to one core, of a GPU machine too; `--lengths mixed` draws
-document lengths uniformly from 1 to 127. `--perturbed` adds every perturbation
-and whole-word masks, each on a curriculum, to the same groups.
+array, which no way of making views can beat. The process pins itself to one
+core, also on a machine with a GPU. `--lengths mixed` draws document lengths
+uniformly from 1 to 127. `--perturbed` adds every perturbation and whole-word
+masks, each on a curriculum, to the same groups.
+
+Cost: about half a minute. Machine, date and result: `RESULTS.md`, "View tokens
+per second".
 """
 
 import os
@@ -134,7 +137,7 @@ def on_the_device(views, windows):
 
     def run(first, number):
         for step in range(first, first + number):
-            # One array a batch is waited for: all are of one computation.
+            # Waiting for one array is enough: all come from one computation.
             made = make(keras.ops.convert_to_tensor(step, dtype="int32"))
             wait(made["global"]["masked_indices"])
 

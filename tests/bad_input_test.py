@@ -71,6 +71,7 @@ def says(text, *parts):
 # === Corpora ===
 
 
+@pytest.mark.once
 def test_an_empty_corpus(tokenizer, tmp_path):
     text = message(lambda: kd.data.train_tokenizer([], show_progress=False))
     says(text, "0 documents", "Check the path or the iterable")
@@ -82,6 +83,7 @@ def test_an_empty_corpus(tokenizer, tmp_path):
     says(text, "an iterator can be read only once")
 
 
+@pytest.mark.once
 def test_a_folder_without_texts_and_a_path_that_is_none(tmp_path):
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8")
     text = message(lambda: kd.data.read_text(tmp_path), FileNotFoundError)
@@ -91,6 +93,7 @@ def test_a_folder_without_texts_and_a_path_that_is_none(tmp_path):
     says(text, re.escape(str(nowhere)))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("read", [kd.data.read_text, kd.data.read_jsonl])
 def test_a_binary_file(read, tmp_path):
     path = tmp_path / "model.bin"
@@ -103,11 +106,13 @@ def test_a_binary_file(read, tmp_path):
     says(text, "0 documents", "Check the path")
 
 
+@pytest.mark.once
 def test_one_text_instead_of_a_corpus():
     text = message(lambda: kd.data.train_tokenizer("notes.txt"))
     says(text, r"corpus='notes.txt'", r"\[text\]", "read_text")
 
 
+@pytest.mark.once
 def test_identical_documents(tokenizer, tmp_path):
     same = ["text number 3 of a small corpus"] * 20
     said = warning(lambda: store(same, tokenizer, tmp_path / "tokens"))
@@ -130,6 +135,7 @@ def test_one_prototype():
     says(text, "at least 2", "num_prototypes=1")
 
 
+@pytest.mark.once
 def test_a_mask_ratio_above_one():
     text = message(
         lambda: kd.views.ViewGroup("global", count=2, mask_ratio=1.5)
@@ -140,6 +146,7 @@ def test_a_mask_ratio_above_one():
 # === Things that do not belong together ===
 
 
+@pytest.mark.once
 def test_a_store_built_with_another_tokenizer(
     tokens, tokenizer, other_tokenizer
 ):
@@ -158,6 +165,7 @@ def test_a_store_built_with_another_tokenizer(
         says(text, "(another|other) directory", "remove this one")
 
 
+@pytest.mark.once
 def test_a_store_that_is_not_there_or_damaged(tokens, tokenizer, tmp_path):
     text = message(
         lambda: kd.data.TokenStore.open(tmp_path / "none", tokenizer),

@@ -1,4 +1,10 @@
-"""What every test runs under: one backend, fixed seeds, no unlisted skip."""
+"""What every test runs under: one backend, fixed seeds, no unlisted skip.
+
+A test marked `once` says the same on every backend: it touches no tensor, or
+what it repeats is tested on each backend elsewhere. `tests/run.py` runs such
+tests in the process of one backend and deselects them in the others
+(`--once=skip`). Plain `pytest` runs them on whatever backend it has.
+"""
 
 import fnmatch
 import gc
@@ -37,7 +43,27 @@ counts = {
     "errors": 0,
     "skipped": 0,
     "deselected": 0,
+    # Tests marked `once`: all that were collected, and those of them that
+    # another backend's process runs.
+    "once": 0,
+    "elsewhere": 0,
 }
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--once",
+        choices=("run", "skip", "only"),
+        default="run",
+        help="run, skip, or run nothing but the tests marked `once`",
+    )
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers",
+        "once: the same on every backend; one backend's process runs it",
+    )
 
 
 # === Each test alone ===
@@ -75,8 +101,16 @@ def _entry(item):
     return None
 
 
-@pytest.hookimpl(tryfirst=True)  # before `-m` and `-k` take tests away
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+    # Before `-m` and `-k` take tests away, so that no entry seems unused.
+    _apply_skips(config, items)
+    yield
+    # And after them: what they took away runs nowhere, not elsewhere.
+    _apply_once(config, items)
+
+
+def _apply_skips(config, items):
     used = set()
     for item in items:
         skip = _entry(item)
@@ -125,6 +159,28 @@ def pytest_make_collect_report(collector):
     return report
 
 
+# === Tests that one backend runs for all ===
+
+
+def _apply_once(config, items):
+    once = [item for item in items if item.get_closest_marker("once")]
+    counts["once"] += len(once)
+    mode = config.getoption("once")
+    if mode == "skip":
+        left = [item for item in items if not item.get_closest_marker("once")]
+        counts["elsewhere"] += len(once)
+        # The terminal counts them as deselected; our own table does not.
+        counts["deselected"] -= len(once)
+        config.hook.pytest_deselected(items=once)
+    elif mode == "only":
+        left = once
+        rest = [item for item in items if not item.get_closest_marker("once")]
+        config.hook.pytest_deselected(items=rest)
+    else:
+        left = items
+    items[:] = left
+
+
 # === Counts, for `tests/run.py` ===
 
 
@@ -146,6 +202,10 @@ def pytest_deselected(items):
 
 
 def pytest_sessionfinish(session):
+    if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        # All that there is runs elsewhere: nothing is wrong.
+        if counts["elsewhere"]:
+            session.exitstatus = pytest.ExitCode.OK
     path = os.environ.get(REPORT)
     if path:
         with open(path, "w", encoding="utf-8") as file:

@@ -139,12 +139,14 @@ def test_every_room_loads_without_tensorflow():
     _fresh(code)
 
 
+@pytest.mark.once
 def test_unknown_room_lists_the_rooms():
     rooms = "'no_room'.*callbacks, curation, data"
     with pytest.raises(AttributeError, match=rooms):
         keras_dinolm.no_room  # noqa: B018
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("room", sorted(MAY_IMPORT))
 def test_rooms_import_one_way(room):
     wrong = []
@@ -159,6 +161,7 @@ def test_rooms_import_one_way(room):
     assert not wrong
 
 
+@pytest.mark.once
 def test_every_room_has_its_line_in_the_table():
     rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert rooms == set(MAY_IMPORT)
@@ -200,6 +203,7 @@ def _backends_named(path):
                     yield from strings(argument)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("path", FILES, ids=_name)
 def test_backends_are_named_in_their_places_only(path):
     if path.parent.name == "training":
@@ -217,6 +221,7 @@ def test_backends_are_named_in_their_places_only(path):
 # === The rest of the house ===
 
 
+@pytest.mark.once
 def test_ruff_finds_nothing():
     for command in (["check"], ["format", "--check"]):
         result = subprocess.run(
@@ -228,6 +233,7 @@ def test_ruff_finds_nothing():
         assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.once
 def test_constraints_pin_everything_that_pyproject_names():
     import tomllib
 
@@ -246,6 +252,7 @@ def test_constraints_pin_everything_that_pyproject_names():
     assert "+" not in "".join(pins.values()), "a local version is no pin"
 
 
+@pytest.mark.once
 def test_readme_has_the_command_that_ci_runs():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     block = re.search(

@@ -135,6 +135,7 @@ def workshop(data, tmp_path):
     )
 
 
+@pytest.mark.once
 def test_a_run_trains_measures_and_goes_on(workshop, tmp_path):
     cost = quality.contest_methods()["bag"].cost()
     calibration = {"seconds_per_step": {cost: 0.01}, "counting_seconds": 9}
@@ -160,7 +161,7 @@ def test_a_run_trains_measures_and_goes_on(workshop, tmp_path):
 
 
 def test_reading_other_layers_changes_the_feature_of_a_text_alone(workshop):
-    learned = methods.encoder("nano", workshop.tokenizer, **methods.FIRST_LAST)
+    learned = methods.encoder("nano", workshop.tokenizer, pooled_layers=(0, -1))
     read = methods.pool(learned, (0,))
     inputs = {
         "token_ids": np.array([[2, 7, 8, 9], [2, 9, 7, 0]], "int32"),
@@ -306,9 +307,6 @@ def test_the_table_pairs_seeds():
     assert "| 60.0 ± 14.1 |  | 1,600 |" in crops
     # Differences of 2 and 4 points; the third seed has no counterpart.
     assert "| 72.0 ± 19.1 | 3.0 ± 1.4 | 800 |" in ours
-    _, _, crops, ours = report.table(lines, titles, "dino_lm").splitlines()
-    assert "| 60.0 ± 14.1 | -3.0 ± 1.4 | 1,600 |" in crops
-    assert "| 72.0 ± 19.1 |  | 800 |" in ours
 
 
 def test_a_recipe_has_a_fingerprint_of_its_own():
@@ -320,8 +318,8 @@ def test_a_recipe_has_a_fingerprint_of_its_own():
 
 def test_the_budget_pays_for_everything():
     calibration = {"counting_seconds": 30.0, "seconds_per_step": {}}
-    for method in quality.parts(quality.contest_methods()).values():
-        speed = 0.02 if method.backbone.get("num_layers") == 0 else 0.5
+    for name, method in quality.parts(quality.contest_methods()).items():
+        speed = 0.02 if name.endswith("start") else 0.5
         calibration["seconds_per_step"][method.cost()] = speed
     for name, method in quality.contest_methods().items():
         before, start, steps = method.plan(20, calibration)

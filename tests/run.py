@@ -8,6 +8,10 @@
 Each backend is a process of its own, as `KERAS_BACKEND` is read once. Several
 run side by side, one thread each (`--jobs`): at the sizes of tests most of the
 time goes into tracing and Python, which more threads do not help.
+
+Tests marked `once` run on one of the backends only: on torch, which compiles
+least, if it is among them. The column `elsewhere` counts the tests that a
+backend left to that one.
 """
 
 import argparse
@@ -23,7 +27,16 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BACKENDS = ("jax", "torch", "tensorflow")
-COLUMNS = ("passed", "skipped", "failed", "errors", "deselected")
+# Who runs the tests marked `once`: the first of these that runs at all.
+ONCE = ("torch", "jax", "tensorflow")
+COLUMNS = (
+    "passed",
+    "skipped",
+    "failed",
+    "errors",
+    "deselected",
+    "elsewhere",
+)
 
 
 def environment(backend, report, threads):
@@ -85,6 +98,7 @@ def run(backend, arguments, folder, threads):
 def run_all(backends, arguments, jobs, threads):
     """Runs the backends, `jobs` at a time; returns one row each."""
     rows = {}
+    once = next(backend for backend in ONCE if backend in backends)
     waiting = queue.SimpleQueue()
     for backend in backends:
         waiting.put(backend)
@@ -95,7 +109,10 @@ def run_all(backends, arguments, jobs, threads):
                 backend = waiting.get_nowait()
             except queue.Empty:
                 return
-            rows[backend] = run(backend, arguments, folder, threads)
+            mode = "run" if backend == once else "skip"
+            rows[backend] = run(
+                backend, [f"--once={mode}", *arguments], folder, threads
+            )
 
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -105,6 +122,12 @@ def run_all(backends, arguments, jobs, threads):
         for worker in workers:
             worker.join()
     return rows
+
+
+def all_ran(rows):
+    """Whether the tests that backends left to another one were found there."""
+    numbers = {row["once"] for row in rows.values() if "once" in row}
+    return len(numbers) <= 1
 
 
 def table(rows):
@@ -157,7 +180,11 @@ def main():
     rows = {backend: rows[backend] for backend in backends if backend in rows}
     print("\n" + table(rows))
     good = [row["exit code"] == 0 for row in rows.values()]
-    return 0 if len(good) == len(backends) and all(good) else 1
+    if not all_ran(rows):
+        numbers = {backend: row.get("once") for backend, row in rows.items()}
+        print(f"Backends differ in their tests marked `once`: {numbers}")
+        good.append(False)
+    return 0 if len(rows) == len(backends) and all(good) else 1
 
 
 if __name__ == "__main__":

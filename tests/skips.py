@@ -1,9 +1,11 @@
 """The one table of tests that are skipped.
 
-`tests/conftest.py` skips what stands here, and fails any other skip or
+`tests/conftest.py` skips the tests listed here. It fails every other skip or
 expected failure, wherever it comes from (marker, `pytest.skip`,
-`importorskip`). An entry that matches no test fails the whole run too: when a
-reason is gone, its line goes.
+`importorskip`). An entry that matches no test fails the whole run as well, so
+remove an entry when its reason is gone.
+
+A test that says the same on every backend needs no entry: mark it `once`.
 """
 
 from typing import NamedTuple
@@ -33,11 +35,6 @@ SKIPS: tuple[Skip, ...] = (
     ),
     Skip(
         "jax",
-        "tests/quality_test.py::test_a_run_trains_measures_and_goes_on",
-        "CI's time; it repeats `fit`, which is tested on each backend",
-    ),
-    Skip(
-        "jax",
         "tests/models/dino_lm_test.py::test_trains_in_mixed_precision"
         "[[]mixed_float16]",
         "XLA on a CPU has no float16 product with a float32 sum",
@@ -59,59 +56,10 @@ SKIPS: tuple[Skip, ...] = (
     *(
         Skip(
             backend,
-            "tests/evaluation/mteb_test.py::*",
-            "mteb brings torch, and is the same on every backend",
-        )
-        for backend in ("jax", "tensorflow")
-    ),
-    *(
-        Skip(backend, test, "no tensor in it: the same on every backend")
-        for backend in ("jax", "tensorflow")
-        for test in (
-            "tests/curation/*",
-            "tests/package_test.py::test_ruff_finds_nothing",
-            "tests/data/corpus_test.py::*",
-            "tests/data/ppmi_embeddings_test.py::*",
-            "tests/data/token_store_test.py::*",
-            "tests/data/view_dataset_test.py"
-            "::test_without_tensorflow_the_batches_are_the_same",
-            "tests/examples_test.py"
-            "::test_without_a_preset_they_say_how_to_make_one*",
-        )
-    ),
-    *(
-        Skip(
-            backend,
-            f"tests/{test}",
+            "tests/docstrings_test.py::test_example_runs"
+            "[[]keras_dinolm.runs.ablation.Ablation]",
             "CI's time; it repeats `fit`, which is tested on each backend",
         )
         for backend in ("jax", "tensorflow")
-        for test in (
-            "docstrings_test.py::test_example_runs"
-            "[[]keras_dinolm.runs.ablation.Ablation]",
-            "training/ablation_test.py::test_stopped_anywhere_*",
-            "training/ablation_test.py::test_finished_runs_are_not_repeated_*",
-            "training/ablation_test.py::test_a_change_may_be_a_function",
-            "training/ablation_test.py::test_a_run_that_breaks_is_a_result",
-            "training/ablation_test.py::test_one_that_breaks_before_*",
-            "training/ablation_test.py::test_what_was_found_before_*",
-        )
-    ),
-    *(
-        Skip(
-            backend,
-            f"tests/examples_test.py::{test}",
-            "CI's time; what the script calls is tested on each backend",
-        )
-        for backend in ("jax", "tensorflow")
-        for test in (
-            "test_curate_finds_what_it_planted",
-            "test_ablate_writes_its_table",
-            "test_all_objectives_report_their_terms",
-            "test_continue_pretraining_measures_and_leaves_a_preset",
-            "test_pictures_of_a_preset_with_heads",
-            "test_pretrain_refuses_a_feature_that_is_the_same_for_all",
-            "test_classify_learns_and_saves",
-        )
     ),
 )

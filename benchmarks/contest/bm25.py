@@ -21,7 +21,7 @@ def bm25(queries, documents, k1=0.9, b=0.4):
     """Scores `[Q, N]` of documents for queries.
 
     A query's word adds `idf tf / (tf + k1 (1 - b + b length / mean length))`;
-    constants are those of Anserini and of `../shared/data/BASELINES.md`.
+    constants are those of Anserini.
     """
     vectorizer = CountVectorizer()
     weights = vectorizer.fit_transform(documents).astype(float).tocsc()

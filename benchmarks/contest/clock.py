@@ -14,9 +14,9 @@ def seconds_per_step(workshop, methods, rounds=7, steps=6):
     """Median seconds of a training step, of processor time on one core.
 
     Methods take turns, so that a machine that is slower for a while is
-    slower for all of them; time that others had the core is not counted.
-    Data is made before the clock starts: making it takes a hundredth of a
-    step.
+    slower for all of them. Time in which other processes had the core is not
+    counted. Data is made before the clock starts: making it takes a hundredth
+    of a step.
 
     Args:
         workshop: `contest.run.Workshop`.
@@ -25,8 +25,8 @@ def seconds_per_step(workshop, methods, rounds=7, steps=6):
         steps: int. Steps a turn.
 
     Returns:
-        A dict of `Method.cost()` to seconds: of those that cost the same one
-        is measured.
+        A dict of `Method.cost()` to seconds. Of methods that cost the same,
+        one is measured.
     """
     measured = {method.cost(): method for method in methods}
     runners = {

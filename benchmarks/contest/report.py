@@ -14,29 +14,27 @@ TASKS = {
     "stsb": "STS-B",
     "xquad": "XQuAD",
 }
-# What others are compared with, seed by seed: the contest and the route.
-REFERENCES = {"crop_info_nce": "crop InfoNCE", "dino_lm": "default"}
+# What the others are compared with, seed by seed.
+REFERENCE = "crop_info_nce"
 
 
-def table(lines, titles, reference="crop_info_nce"):
+def table(lines, titles):
     """A markdown table of finished runs.
 
     Args:
         lines: list of dicts, one a run: `method`, `seed`, `scores` (task to
             fraction) and for trained ones `steps`.
         titles: dict of method to title, in the order of rows.
-        reference: key of `REFERENCES`.
 
     Returns:
-        A string. Mean and deviation over seeds in percent; the last column
-        but one is the difference of the average to that of the reference, seed
-        by seed. Tasks that a method cannot do stay empty, as its average.
+        A string. Mean and deviation over seeds, in percent. The last column
+        but one is the difference from the average of crop InfoNCE, seed by
+        seed. Cells of tasks that a method cannot do stay empty.
     """
     runs = {}
     for line in lines:
         runs.setdefault(line["method"], {})[line["seed"]] = line
-    minus = f"− {REFERENCES[reference]}"
-    head = ["method", *TASKS.values(), "average", minus, "steps"]
+    head = ["method", *TASKS.values(), "average", "− crop InfoNCE", "steps"]
     rows = [head, ["---"] * len(head)]
     for method, title in titles.items():
         if method not in runs:
@@ -48,7 +46,7 @@ def table(lines, titles, reference="crop_info_nce"):
         ]
         cells = [_cell([100 * x for x in task]) for task in scores]
         cells.append(_cell([average(run) for run in seeds.values()]))
-        others = {} if method == reference else runs.get(reference, {})
+        others = {} if method == REFERENCE else runs.get(REFERENCE, {})
         cells.append(_difference(seeds, others))
         steps = {run["steps"] for run in seeds.values() if "steps" in run}
         cells.append(" / ".join(f"{n:,}" for n in sorted(steps)))

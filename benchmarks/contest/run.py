@@ -13,7 +13,6 @@ from contest import bm25
 from contest import methods
 from contest import static
 from contest import tfidf
-from contest.route import all_methods
 
 # How far a run is when it is probed, in sixteenths of its steps.
 MILESTONES = (1, 2, 4, 8, 16)
@@ -73,15 +72,8 @@ class Workshop:
         )
 
     def dataset(self, method, seed, start_step):
-        views = method.views(self.tokenizer)
-        return kd.data.view_dataset(
-            self.tokens,
-            views,
-            method.batch_size,
-            seed=seed,
-            start_step=start_step,
-            buckets=[views.sequence_length - 1],
-        )
+        phase = method.phase(self.args.size, self.tokenizer)
+        return kd.recipes.make_dataset(phase, self.tokens, seed, start_step)
 
     def evaluate(self, encoder, results):
         """Scores of all tasks; those in the file `results` are done."""
@@ -122,7 +114,7 @@ class Workshop:
 
 
 def run(workshop, name, seed, calibration, folder):
-    """Trains and measures; called again, it goes on where it was.
+    """Trains and measures; called again, it resumes.
 
     Args:
         workshop: `Workshop`.
@@ -144,10 +136,10 @@ def run(workshop, name, seed, calibration, folder):
     if name == "tfidf":
         found = tfidf.evaluate(args.data, args.split, args.max_train)
         return {"scores": found}
-    if name not in all_methods():
+    if name not in methods.METHODS:
         encoder = workshop.untrained_encoder(name, seed)
         return {"scores": workshop.evaluate(encoder, results)}
-    method = all_methods()[name]
+    method = methods.METHODS[name]
     before, start_steps, steps = method.plan(args.minutes, calibration)
     seconds_per_step = calibration["seconds_per_step"]
     start = None
@@ -156,7 +148,7 @@ def run(workshop, name, seed, calibration, folder):
         _train(
             workshop, method.start, seed, shallow, start_steps, folder / "start"
         )
-        start = getattr(shallow, method.start.network).encoder.backbone
+        start = method.start.phase(args.size, workshop.tokenizer).kept(shallow)
         before += start_steps * seconds_per_step[method.start.cost()]
     model = _make(workshop, method, seed, steps, start)
     step = seconds_per_step[method.cost()]
@@ -175,7 +167,7 @@ def run(workshop, name, seed, calibration, folder):
         "steps": steps,
         **({"start_steps": start_steps} if method.start else {}),
         "seconds_per_step": step,
-        "batch_size": method.batch_size,
+        "batch_size": method.phase(args.size, workshop.tokenizer).batch_size,
     }
 
 
@@ -222,7 +214,9 @@ def _train_and_probe(workshop, method, seed, model, steps, folder, seconds):
         _train(
             workshop, method, seed, model, steps, folder / "checkpoints", done
         )
-        encoder = method.kept(model, workshop.tokenizer, args.sequence_length)
+        encoder = method.kept(
+            model, args.size, workshop.tokenizer, args.sequence_length
+        )
         if is_probed or not args.probe_tasks:
             continue
         probe = workshop.probe(encoder, folder / f"probe-{milestone}.json")

@@ -1,4 +1,4 @@
-"""Encoders that are counted from the corpus, without training."""
+"""Count-based encoders: statistics of the corpus, without training."""
 
 import collections
 

@@ -1,12 +1,13 @@
-"""As many documents of each kind as there are."""
+"""A sample with an equal share for each cluster."""
 
 import numpy as np
 
+from keras_dinolm.curation.clusters import Clusters
 from keras_dinolm.curation.report import Report
 from keras_dinolm.evaluation.arguments import check_integer
 
 
-def balanced_sample(clusters, size, seed=0):
+def balanced_sample(clusters: Clusters, size: int, seed: int = 0) -> Report:
     """Draws documents so that clusters weigh the same, level by level.
 
     From the top of the tree down, each cluster divides its share evenly among
@@ -98,7 +99,8 @@ def _divide(total, room, generator):
     Args:
         total: int, at most the sum of `room`.
         room: int64 `[n]`.
-        generator: NumPy's random generator, for what is left after dividing.
+        generator: NumPy's random generator. It draws who gets what is left
+            after dividing.
 
     Returns:
         int64 `[n]` with the sum `total`.

@@ -4,6 +4,10 @@ import collections
 import collections.abc
 import os
 import re
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,25 +15,26 @@ from keras_dinolm.curation.passes import map_texts
 from keras_dinolm.curation.report import Report
 from keras_dinolm.data.corpora.documents import to_documents
 from keras_dinolm.data.corpora.files import find_files
-from keras_dinolm.data.corpora.files import read_jsonl
-from keras_dinolm.data.corpora.files import read_text
-from keras_dinolm.data.shard import split_sentences
+from keras_dinolm.data.corpora.json_lines import read_jsonl
+from keras_dinolm.data.corpora.text_files import read_text
 from keras_dinolm.text.ngrams import hash_ngrams
 from keras_dinolm.text.ngrams import split_words
+from keras_dinolm.text.sentences import split_sentences
+from keras_dinolm.typing import Path
 
 _TEXT = (".txt", ".md", ".rst", ".tsv", ".csv")
 _JSON = (".jsonl", ".ndjson")
 
 
 def find_leaks(
-    corpus,
-    tests,
-    n=13,
-    minimum_words=5,
-    text_key="text",
-    directory=None,
-    show_progress=True,
-):
+    corpus: Iterable[Any],
+    tests: Path | Sequence[Path] | Mapping[str, Iterable[str]],
+    n: int = 13,
+    minimum_words: int = 5,
+    text_key: str = "text",
+    directory: Path | None = None,
+    show_progress: bool = True,
+) -> Report:
     """Finds documents that contain test texts.
 
     An encoder that has read the test is graded on its memory. A document leaks
@@ -48,12 +53,12 @@ def find_leaks(
             iterable of texts. A column for the label would be read as words:
             give such tests as texts.
         n: int. Length of the runs, in words. Defaults to `13`, as for GPT-3;
-            8 finds more, and more that is no leak.
-        minimum_words: int. Test texts of fewer words are not looked for, since
-            they are anywhere, and counted. Defaults to `5`.
+            8 finds more, but also more that is no leak.
+        minimum_words: int. Test texts of fewer words are only counted and not
+            looked for, since they are found anywhere. Defaults to `5`.
         text_key: str. The key of the text in JSON lines.
         directory: path of a folder where results are kept on the way, so that
-            the same call goes on where it was stopped. Defaults to `None`.
+            the same call continues where it was stopped. Defaults to `None`.
         show_progress: bool. Whether to show a progress bar.
 
     Returns:
@@ -133,7 +138,9 @@ def find_leaks(
 class _Index:
     """Which test texts a run of words, or a short sentence, belongs to."""
 
-    def __init__(self, tests, n, minimum_words):
+    def __init__(
+        self, tests: Mapping[str, Sequence[str]], n: int, minimum_words: int
+    ) -> None:
         self.n = n
         self.owners = []
         self.too_short = {name: 0 for name in tests}
@@ -152,7 +159,7 @@ class _Index:
                     for run in set(hash_ngrams(words, n).tolist()):
                         self.runs[run].append(key)
 
-    def find(self, text):
+    def find(self, text: str) -> list[int]:
         """The numbers of the test texts that a document leaks, ascending."""
         found = set()
         words = split_words(text)

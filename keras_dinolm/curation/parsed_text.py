@@ -1,12 +1,13 @@
-"""A text taken apart once, for all rules that measure it."""
+"""A text that is parsed once for all rules that measure it."""
 
 import collections
 import functools
 import re
+from collections.abc import Collection
 
-from keras_dinolm.data.shard import split_sentences
+from keras_dinolm.text.sentences import split_sentences
 
-# What stands between white space, without punctuation around it.
+# A word stands between white space; punctuation around it is no part of it.
 _WORD = re.compile(r"[^\W_](?:\S*[^\W_])?")
 _BULLETS = ("•", "‣", "-", "*")
 _ELLIPSES = ("...", "…")
@@ -34,20 +35,20 @@ class ParsedText:
         words, lines, paragraphs: lists of str.
     """
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.text = text
         self._repeated = {}
 
     @functools.cached_property
-    def words(self):
+    def words(self) -> list[str]:
         return _WORD.findall(self.text.lower())
 
     @functools.cached_property
-    def lines(self):
+    def lines(self) -> list[str]:
         return _not_blank(self.text.splitlines())
 
     @functools.cached_property
-    def paragraphs(self):
+    def paragraphs(self) -> list[str]:
         return _not_blank(re.split(r"\n\s*\n", self.text))
 
     @functools.cached_property
@@ -56,39 +57,41 @@ class ParsedText:
 
     # === Words ===
 
-    def mean_word_length(self):
+    def mean_word_length(self) -> float:
         return _ratio(sum(self._lengths), len(self.words))
 
-    def alphabetic_words(self):
+    def alphabetic_words(self) -> float:
         """The share of words with a letter in them."""
         return _ratio(
             sum(any(map(str.isalpha, word)) for word in self.words),
             len(self.words),
         )
 
-    def stop_words(self, words):
+    def stop_words(self, words: Collection[str]) -> int:
         """How many of the given words occur."""
         return len(set(words).intersection(self.words))
 
-    def per_word(self, *symbols):
+    def per_word(self, *symbols: str) -> float:
         """Occurrences of symbols for each word."""
         count = sum(map(self.text.count, symbols))
         return _ratio(count, len(self.words), empty=float(count))
 
     # === Lines ===
 
-    def bullet_lines(self):
+    def bullet_lines(self) -> float:
         starts = sum(line.startswith(_BULLETS) for line in self.lines)
         return _ratio(starts, len(self.lines))
 
-    def ellipses(self):
+    def ellipses(self) -> float:
         return self.per_word(*_ELLIPSES)
 
-    def ellipsis_lines(self):
+    def ellipsis_lines(self) -> float:
         ends = sum(line.endswith(_ELLIPSES) for line in self.lines)
         return _ratio(ends, len(self.lines))
 
-    def prose_sentences(self, minimum_words, maximum_length, wrapped):
+    def prose_sentences(
+        self, minimum_words: int, maximum_length: int, wrapped: bool
+    ) -> int:
         """Sentences in lines that C4 takes for prose."""
         lines = self.lines
         if wrapped:
@@ -101,19 +104,19 @@ class ParsedText:
 
     # === Repetition ===
 
-    def repeated_lines(self):
+    def repeated_lines(self) -> float:
         return _repeated(self.lines)[0]
 
-    def repeated_line_characters(self):
+    def repeated_line_characters(self) -> float:
         return _repeated(self.lines)[1]
 
-    def repeated_paragraphs(self):
+    def repeated_paragraphs(self) -> float:
         return _repeated(self.paragraphs)[0]
 
-    def repeated_paragraph_characters(self):
+    def repeated_paragraph_characters(self) -> float:
         return _repeated(self.paragraphs)[1]
 
-    def top_ngram(self, n):
+    def top_ngram(self, n: int) -> float:
         """The share of the most frequent run of n words, if it comes again."""
         grams = self._ngrams(n)
         counts = collections.Counter(grams)
@@ -128,14 +131,14 @@ class ParsedText:
             n, (i for i, gram in enumerate(grams) if gram == top)
         )
 
-    def repeated_ngrams(self, n):
+    def repeated_ngrams(self, n: int) -> float:
         """The share of runs of n words that occurred before."""
         if n not in self._repeated:
             self._repeated[n] = self._find_repeated(n)
         return self._repeated[n]
 
     def _find_repeated(self, n):
-        # Where no shorter run comes again, no longer one does.
+        # If no shorter run comes again, no longer one does.
         if self._repeated.get(n - 1) == 0.0:
             return 0.0
         seen, places = set(), []

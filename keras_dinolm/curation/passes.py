@@ -1,39 +1,48 @@
-"""One pass over a corpus, which goes on where it was stopped."""
+"""One pass over a corpus, which can be stopped and resumed."""
 
 import itertools
 import json
 import pathlib
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
 
 from keras_dinolm.data.corpora.documents import read_texts
 from keras_dinolm.data.paths import write_atomically
 from keras_dinolm.data.shard import digest_texts
+from keras_dinolm.typing import Path
 
 CHUNK = 2_048
 
 
 def map_texts(
-    function,
-    corpus,
-    settings,
-    directory,
-    title,
-    show_progress,
-    alternates=False,
-):
+    function: Callable[[str], Any],
+    corpus: Iterable[Any],
+    settings: Sequence[str],
+    directory: Path | None,
+    title: str,
+    show_progress: bool,
+    alternates: bool = False,
+) -> Iterator[Any]:
     """Yields `function(text)` for each text of a corpus, in order.
 
-    With a directory, results are written down in parts, each of which appears
-    whole or not at all. The same call again reads the corpus to compare, and
-    takes from there what is there.
+    With a directory, results are saved in parts, each of which appears whole
+    or not at all. The same call again reads the corpus to compare it, and
+    takes the finished parts from there.
 
     Args:
-        function: from a text to something that JSON can hold.
+        function: function of a text; JSON can hold what it returns.
         corpus: iterable of `str`, `Document` or mappings with `"text"`.
-        settings: list of str, all that `function` depends on.
+        settings: list of str. All that `function` depends on.
         directory: path of a folder for this pass alone, or `None`.
         title: str. The name of the progress bar.
         show_progress: bool. Whether to show it.
         alternates: bool. Whether alternates belong to the text.
+
+    Yields:
+        What `function` returned.
 
     Raises:
         ValueError: if the directory holds the results of another corpus or of
@@ -42,7 +51,7 @@ def map_texts(
     texts = read_texts(corpus, title, show_progress, alternates)
     settings = digest_texts(settings)
     for index in itertools.count():
-        # Without a directory nothing has to be compared, nor held.
+        # Without a directory, nothing has to be compared or held in memory.
         if directory is None:
             yield from map(function, texts)
             return
@@ -62,7 +71,7 @@ def map_texts(
                         f"`directory` {directory} holds the results of "
                         f"another pass: {path.name} was made with other {key}. "
                         "Choose another directory, or remove this one to "
-                        "begin anew."
+                        "start again."
                     )
         if not chunk:
             return

@@ -1,15 +1,26 @@
-"""Texts that are worth reading."""
+"""Finds texts that break rules of quality."""
+
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from keras_dinolm.curation.gopher import gopher_quality
+from keras_dinolm.curation.gopher import gopher_repetition
 from keras_dinolm.curation.parsed_text import ParsedText
 from keras_dinolm.curation.passes import map_texts
 from keras_dinolm.curation.report import Report
-from keras_dinolm.curation.rules import gopher_quality
-from keras_dinolm.curation.rules import gopher_repetition
+from keras_dinolm.curation.rules import Rule
+from keras_dinolm.typing import Path
 
 
-def filter_quality(corpus, rules=None, directory=None, show_progress=True):
+def filter_quality(
+    corpus: Iterable[Any],
+    rules: Sequence[Rule] | None = None,
+    directory: Path | None = None,
+    show_progress: bool = True,
+) -> Report:
     """Finds texts that break rules of quality: junk, lists, repetition.
 
     Every text is measured by every rule, so the counts tell what each rule
@@ -21,9 +32,9 @@ def filter_quality(corpus, rules=None, directory=None, show_progress=True):
         rules: list of `Rule`. Defaults to those of `gopher_quality()` and
             `gopher_repetition()`; add lists for more, also rules of your own.
         directory: path of a folder where results are kept on the way, so that
-            the same call goes on where it was stopped. Of rules of your own,
-            only the names and limits are compared. Defaults to `None`:
-            nothing is kept.
+            the same call continues where it was stopped. For rules of your
+            own, only names and limits are compared. Defaults to `None`, which
+            keeps nothing.
         show_progress: bool. Whether to show a progress bar.
 
     Returns:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +12,9 @@ import numpy as np
 class Report:
     """Which documents go, and why; prints as a table.
 
-    A document may break several rules and stands under each of them, so the
-    order of rules does not matter. In the table, *alone* counts documents that
-    this rule removes and no other: what would stay without the rule.
+    A document may break several rules and is listed under each of them, so
+    the order of rules does not matter. In the table, *alone* counts documents
+    that only this rule removes: they would stay without it.
 
     Args:
         title: str. What was done.
@@ -45,22 +47,22 @@ class Report:
     details: dict = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
-    def removed(self):
+    def removed(self) -> np.ndarray:
         """Indices of the documents that go, ascending: int64."""
         parts = [np.asarray(part, "int64") for part in self.rules.values()]
         return np.unique(np.concatenate([np.zeros(0, "int64"), *parts]))
 
     @functools.cached_property
-    def kept(self):
+    def kept(self) -> np.ndarray:
         """Indices of the documents that stay, ascending: int64."""
         return np.setdiff1d(np.arange(self.total), self.removed)
 
     @property
-    def counts(self):
+    def counts(self) -> dict[str, int]:
         """Dict from each rule to the number of documents that it removes."""
         return {name: len(part) for name, part in self.rules.items()}
 
-    def select(self, items):
+    def select(self, items: Iterable[Any]) -> list[Any]:
         """The items that stay.
 
         Args:
@@ -89,7 +91,7 @@ class Report:
             )
         return kept
 
-    def __str__(self):
+    def __str__(self) -> str:
         times = np.zeros(self.total, dtype="int64")
         for part in self.rules.values():
             times[part] += 1
@@ -116,7 +118,7 @@ class Report:
             lines.append("  ".join(["", first, *others]).rstrip())
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Report {self.title}: {len(self.kept)} of {self.total}>"
 
 

@@ -1,4 +1,4 @@
-"""More of what a small set is about."""
+"""Finds documents that resemble a small set."""
 
 import numpy as np
 
@@ -6,14 +6,17 @@ from keras_dinolm.curation.report import Report
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.arguments import check_integer
 from keras_dinolm.evaluation.nearest import nearest
+from keras_dinolm.typing import Tensor
 
 
-def retrieve_near(features, seed_features, k=4, batch_size=256):
+def retrieve_near(
+    features: Tensor, seed_features: Tensor, k: int = 4, batch_size: int = 256
+) -> Report:
     """Finds the documents that are nearest to a seed set, by cosine.
 
     A few good documents of a kind (a domain, a style, a curated set) choose
-    more of their kind from a large corpus: the `k` nearest of each seed, all
-    together. The search is exact. Remove copies first (`find_duplicates`), or
+    more of their kind from a large corpus: the `k` nearest documents of each
+    seed. The search is exact. Remove copies first (`find_duplicates`), or
     the nearest documents are copies of one another; a seed that is in the
     corpus finds itself.
 

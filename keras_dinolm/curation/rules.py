@@ -1,15 +1,10 @@
-"""What a text of quality is: the rules of Gopher and C4.
-
-The limits are those of the papers, as datatrove has them.
-"""
+"""A rule of quality: a number of a text, and its limits."""
 
 import collections.abc
 import dataclasses
-import functools
+from typing import Any
 
 from keras_dinolm.curation.parsed_text import ParsedText
-
-STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,295 +36,28 @@ class Rule:
     minimum: float | None = None
     maximum: float | None = None
 
-    def fails(self, parsed):
-        """Whether a parsed text breaks the rule."""
+    def fails(self, parsed: ParsedText) -> bool:
+        """Whether a text breaks the rule.
+
+        Args:
+            parsed: the parsed text, as `measure` takes it.
+
+        Returns:
+            A bool.
+        """
         value = self.measure(parsed)
         return (self.minimum is not None and value < self.minimum) or (
             self.maximum is not None and value > self.maximum
         )
 
     @property
-    def limit(self):
+    def limit(self) -> str:
         """The limits as a string for the table."""
         parts = ("≥", self.minimum), ("≤", self.maximum)
         return ", ".join(f"{s} {v:g}" for s, v in parts if v is not None)
 
 
-def gopher_quality(
-    minimum_words=50,
-    maximum_words=100_000,
-    minimum_mean_word_length=3,
-    maximum_mean_word_length=10,
-    maximum_hashes_per_word=0.1,
-    maximum_ellipses_per_word=0.1,
-    maximum_bullet_lines=0.9,
-    maximum_ellipsis_lines=0.3,
-    minimum_alphabetic_words=0.8,
-    minimum_stop_words=2,
-    stop_words=STOP_WORDS,
-):
-    """The quality rules of Gopher, for English.
-
-    Each argument is a rule of the same name; `None` leaves it out. A word is
-    what stands between white space, without punctuation around it.
-
-    Args:
-        minimum_words, maximum_words: ints. Words of the text. The default
-            of 50 to 100,000 is for web pages; documentation strings are
-            shorter, 20 suits them.
-        minimum_mean_word_length, maximum_mean_word_length: floats.
-            Characters of a word, on average. Defaults to 3 and 10.
-        maximum_hashes_per_word: float. Hash signs (#) for each word. Defaults
-            to `0.1`.
-        maximum_ellipses_per_word: float. Ellipses (... or …) for each word.
-            Defaults to `0.1`.
-        maximum_bullet_lines: float. Share of lines that begin with a bullet
-            (•, ‣, -, *). Defaults to `0.9`.
-        maximum_ellipsis_lines: float. Share of lines that end with an
-            ellipsis. Defaults to `0.3`.
-        minimum_alphabetic_words: float. Share of words with a letter in them.
-            Defaults to `0.8`.
-        minimum_stop_words: int. How many of the stop words must occur.
-            Defaults to `2`.
-        stop_words: sequence of str, in lower case. Defaults to Gopher's: the,
-            be, to, of, and, that, have, with.
-
-    Returns:
-        A list of `Rule` for `filter_quality`.
-
-    Example:
-
-    ```python
-    import keras_dinolm as kd
-
-    rules = kd.curation.gopher_quality(minimum_words=3, maximum_words=None)
-    report = kd.curation.filter_quality(
-        ["to be or not to be", "qxv zzt kwp brr"], rules, show_progress=False
-    )
-    report.counts["minimum_stop_words"]  # 1
-    ```
-
-    Reference:
-
-    - [Rae et al., 2021](https://arxiv.org/abs/2112.11446), appendix A.1.1
-    """
-    return _rules(
-        ("minimum_words", minimum_words, lambda t: len(t.words)),
-        ("maximum_words", maximum_words, lambda t: len(t.words)),
-        (
-            "minimum_mean_word_length",
-            minimum_mean_word_length,
-            ParsedText.mean_word_length,
-        ),
-        (
-            "maximum_mean_word_length",
-            maximum_mean_word_length,
-            ParsedText.mean_word_length,
-        ),
-        (
-            "maximum_hashes_per_word",
-            maximum_hashes_per_word,
-            lambda t: t.per_word("#"),
-        ),
-        (
-            "maximum_ellipses_per_word",
-            maximum_ellipses_per_word,
-            ParsedText.ellipses,
-        ),
-        (
-            "maximum_bullet_lines",
-            maximum_bullet_lines,
-            ParsedText.bullet_lines,
-        ),
-        (
-            "maximum_ellipsis_lines",
-            maximum_ellipsis_lines,
-            ParsedText.ellipsis_lines,
-        ),
-        (
-            "minimum_alphabetic_words",
-            minimum_alphabetic_words,
-            ParsedText.alphabetic_words,
-        ),
-        (
-            "minimum_stop_words",
-            minimum_stop_words,
-            lambda t: t.stop_words(stop_words),
-        ),
-    )
-
-
-def gopher_repetition(
-    maximum_repeated_lines=0.3,
-    maximum_repeated_line_characters=0.2,
-    maximum_repeated_paragraphs=0.3,
-    maximum_repeated_paragraph_characters=0.2,
-    maximum_top_ngram=((2, 0.2), (3, 0.18), (4, 0.16)),
-    maximum_repeated_ngrams=(
-        (5, 0.15),
-        (6, 0.14),
-        (7, 0.13),
-        (8, 0.12),
-        (9, 0.11),
-        (10, 0.1),
-    ),
-):
-    """The repetition rules of Gopher: text that says the same again.
-
-    Shares count characters of words, without spaces, each once. A line, a
-    paragraph or a run of words is *repeated* if it occurred before in the same
-    text; blank lines do not count.
-
-    Args:
-        maximum_repeated_lines, maximum_repeated_paragraphs: floats. The share
-            of lines (paragraphs) that are repeated. Defaults to `0.3`;
-            `None` leaves the rule out.
-        maximum_repeated_line_characters,
-            maximum_repeated_paragraph_characters: floats. The same, by
-            characters. Defaults to `0.2`.
-        maximum_top_ngram: pairs (n, share): what the most frequent run of n
-            words may take, if it occurs more than once. Defaults to 0.2 for 2
-            words, 0.18 for 3, 0.16 for 4; `()` leaves the rules out.
-        maximum_repeated_ngrams: pairs (n, share): what all repeated runs of n
-            words may take together. Defaults to 0.15 for 5 words down to 0.1
-            for 10.
-
-    Returns:
-        A list of `Rule` for `filter_quality`.
-
-    Example:
-
-    ```python
-    import keras_dinolm as kd
-
-    texts = ["buy it now " * 20, "a cat sat on the mat and then went away"]
-    report = kd.curation.filter_quality(
-        texts, kd.curation.gopher_repetition(), show_progress=False
-    )
-    report.kept  # array([1])
-    ```
-
-    Reference:
-
-    - [Rae et al., 2021](https://arxiv.org/abs/2112.11446), table A1
-    """
-    return _rules(
-        (
-            "maximum_repeated_lines",
-            maximum_repeated_lines,
-            ParsedText.repeated_lines,
-        ),
-        (
-            "maximum_repeated_line_characters",
-            maximum_repeated_line_characters,
-            ParsedText.repeated_line_characters,
-        ),
-        (
-            "maximum_repeated_paragraphs",
-            maximum_repeated_paragraphs,
-            ParsedText.repeated_paragraphs,
-        ),
-        (
-            "maximum_repeated_paragraph_characters",
-            maximum_repeated_paragraph_characters,
-            ParsedText.repeated_paragraph_characters,
-        ),
-        *(
-            (f"maximum_top_{n}_gram", share, _with(ParsedText.top_ngram, n=n))
-            for n, share in maximum_top_ngram
-        ),
-        *(
-            (
-                f"maximum_repeated_{n}_grams",
-                share,
-                _with(ParsedText.repeated_ngrams, n=n),
-            )
-            for n, share in maximum_repeated_ngrams
-        ),
-    )
-
-
-def c4_quality(
-    minimum_sentences=5,
-    minimum_words_per_line=3,
-    maximum_word_length=1_000,
-    maximum_curly_brackets=0,
-    maximum_lorem_ipsum=0,
-    wrapped=False,
-):
-    """The rules of C4: enough whole sentences, and no code.
-
-    Prose lines end in `.`, `?`, `!` or a quotation mark (not in an ellipsis),
-    have a few words, no endless one, and speak neither of JavaScript nor of
-    cookies and terms of use. C4 removes all other lines from a text; here they
-    only do not count, and a text stays whole or goes.
-
-    They are meant for web pages. Documentation with code in it fails them:
-    raise `maximum_curly_brackets` or set it to `None`.
-
-    Args:
-        minimum_sentences: int. Sentences in prose lines. Defaults to `5`;
-            `None` leaves the rule out.
-        minimum_words_per_line: int. Shorter lines are no prose. Defaults to
-            `3`.
-        maximum_word_length: int. Lines with a longer word are no prose.
-            Defaults to `1000`.
-        maximum_curly_brackets: int. Opening curly brackets in the text.
-            Defaults to `0`.
-        maximum_lorem_ipsum: int. Mentions of "lorem ipsum". Defaults to `0`.
-        wrapped: bool. Whether lines are wrapped, so that a paragraph (up to a
-            blank line) is what ends in a full stop. Defaults to `False`.
-
-    Returns:
-        A list of `Rule` for `filter_quality`.
-
-    Example:
-
-    ```python
-    import keras_dinolm as kd
-
-    texts = ["One cat sat here. Two cats ran.", "{not: prose}"]
-    report = kd.curation.filter_quality(
-        texts,
-        kd.curation.c4_quality(minimum_sentences=2),
-        show_progress=False,
-    )
-    report.kept  # array([0])
-    ```
-
-    Reference:
-
-    - [Raffel et al., 2020](https://arxiv.org/abs/1910.10683), section 2.2
-    """
-    return _rules(
-        (
-            "minimum_sentences",
-            minimum_sentences,
-            _with(
-                ParsedText.prose_sentences,
-                minimum_words=minimum_words_per_line,
-                maximum_length=maximum_word_length,
-                wrapped=wrapped,
-            ),
-        ),
-        (
-            "maximum_curly_brackets",
-            maximum_curly_brackets,
-            lambda t: t.text.count("{"),
-        ),
-        (
-            "maximum_lorem_ipsum",
-            maximum_lorem_ipsum,
-            lambda t: t.text.lower().count("lorem ipsum"),
-        ),
-    )
-
-
-def _with(measure, **arguments):
-    return functools.partial(measure, **arguments)
-
-
-def _rules(*rows):
+def make_rules(*rows: tuple[str, Any, collections.abc.Callable]) -> list[Rule]:
     """A `Rule` for each row (name, limit, measure) that has a limit."""
     return [
         Rule(name, measure, **{name.partition("_")[0]: limit})

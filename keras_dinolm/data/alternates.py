@@ -3,34 +3,41 @@
 A window of a document comes with up to a fixed number of *slots*, each with a
 window of one alternate. Where a document has more alternates than slots, each
 epoch begins with another one. An alternate that is longer than the window is
-cut where the window lies in its document, as far in as that; beside a document
-that is a single window (a title, a summary), at a random place.
+cut as far from its beginning as the window lies from that of the document, in
+proportion. Where the document is a single window (a title, a summary), the
+alternate is cut at a random place.
 
-Positions go on where the document and the alternates before this one end, so
-that no token of one text has the position of another's.
+Positions continue where the document and the alternates before this one end,
+so that tokens of two texts never have the same position.
 
 Written in the array namespace of `keras_dinolm.views`, as `plan`.
 """
 
+from typing import Any
+
 import numpy as np
 
+from keras_dinolm.data.layout import Layout
+from keras_dinolm.typing import Tensor
 from keras_dinolm.views.random import fold
 from keras_dinolm.views.random import logical_right_shift
 
 
-def index_alternates(ids, lengths, counts, xp):
-    """The alternates of a block, ready to be found.
+def index_alternates(
+    ids: Tensor, lengths: Tensor, counts: Tensor, xp: Any
+) -> dict[str, Tensor]:
+    """Makes the alternates of a block ready to be found.
 
     Args:
-        ids: [tokens], any integer type.
-        lengths: int32 [alternates].
-        counts: int32 [documents], how many alternates each document has.
+        ids: `[tokens]`, of any integer type.
+        lengths: int32 `[alternates]`.
+        counts: int32 `[documents]`. How many alternates each document has.
         xp: array namespace.
 
     Returns:
         A dict of arrays, to be added to what `plan_block` returns.
     """
-    # An entry more, so that there is one to read where there is no alternate.
+    # One more entry, which is read where there is no alternate.
     more = xp.asarray(np.zeros(1))
     lengths = xp.concatenate([xp.asarray(lengths), more], 0)
     return {
@@ -42,21 +49,28 @@ def index_alternates(ids, lengths, counts, xp):
     }
 
 
-def gather_alternates(plan, rows, width, layout, pad_token_id, xp):
-    """The alternates of the windows of a batch.
+def gather_alternates(
+    plan: dict[str, Tensor],
+    rows: Tensor,
+    width: Tensor,
+    layout: Layout,
+    pad_token_id: int,
+    xp: Any,
+) -> dict[str, Tensor]:
+    """Reads the alternates of the windows of a batch.
 
     Args:
         plan: what `plan_block` returned, with `index_alternates`.
-        rows: int32 [B], places in the plan.
+        rows: int32 `[B]`, places in the plan.
         width: int or tensor, of the windows of this batch.
         layout: `Layout`.
         pad_token_id: int.
         xp: array namespace.
 
     Returns:
-        A dict of `"alternate_ids"` int32 [B, S, W], with W the width of the
+        A dict of `"alternate_ids"` int32 `[B, S, W]`, with W the width of the
         largest bucket, and `"alternate_lengths"` and `"alternate_starts"`
-        int32 [B, S]; unused slots, which come last, have length 0.
+        int32 `[B, S]`. Unused slots come last and have length 0.
     """
     document = xp.take(plan["document"], rows)[:, None]
     count = xp.take(plan["alternate_counts"], document)
@@ -64,7 +78,7 @@ def gather_alternates(plan, rows, width, layout, pad_token_id, xp):
     bits = xp.take(plan["turn"], rows)[:, None]
     slot = xp.arange(layout.alternates)[None, :]
     there = slot < count
-    # By two places, so that the sum stays below 2^31.
+    # Shifted by two places, so that the sum stays below 2^31.
     number = (logical_right_shift(bits, 2, xp) + slot) % xp.maximum(count, 1)
     index = before + xp.where(there, number, 0)
 
@@ -92,10 +106,12 @@ def gather_alternates(plan, rows, width, layout, pad_token_id, xp):
     }
 
 
-def proportional(value, numerator, denominator, xp):
+def proportional(
+    value: Tensor, numerator: Tensor, denominator: Tensor, xp: Any
+) -> Tensor:
     """`floor(value * numerator / denominator)`, with products of any size.
 
-    Binary long multiplication, as int32 is all there is.
+    Multiplies bit by bit, because the namespace has int32 only.
 
     Args:
         value: int32 array, at least 0.
@@ -109,11 +125,11 @@ def proportional(value, numerator, denominator, xp):
     quotient = value * 0 + numerator * 0
     remainder = quotient
     for bit in range(30, -1, -1):
-        # Twice what there is, and the numerator where the value has this bit.
+        # Double, and add the numerator where the value has this bit.
         digit = xp.right_shift(value, bit) & 1
         quotient = quotient + quotient
         for term in (remainder, numerator * digit):
-            # The sum of both may be beyond int32, their difference is not.
+            # The sum may be beyond int32; the difference is not.
             over = term >= denominator - remainder
             quotient = quotient + xp.asarray(over)
             remainder = xp.where(

@@ -5,9 +5,9 @@ Jaccard similarity (shared over all triples) reaches a threshold. MinHash with
 banding finds candidates, the exact similarity decides, so nothing is dropped
 by chance.
 
-`datasketch` and its like hash one document at a time in Python: minutes for
-the 35,000 documents of `installed_docs`. Here NumPy hashes all of them
-together in seconds, and the whole method is this page.
+Libraries such as `datasketch` hash one document at a time in Python, which
+takes minutes for the 35,000 documents of `installed_docs`. Here NumPy hashes
+all of them together in seconds, and the whole method is this file.
 
 Reference:
     [Broder, 1997](https://ieeexplore.ieee.org/document/666900)
@@ -17,6 +17,8 @@ import zlib
 
 import numpy as np
 
+from keras_dinolm.data.arguments import check_share
+from keras_dinolm.data.corpora.documents import progress
 from keras_dinolm.text.ngrams import hash_ngrams
 from keras_dinolm.text.ngrams import split_words
 
@@ -27,19 +29,22 @@ _BANDS = 32
 _ROWS = 3
 
 
-def find_near_duplicates(texts, threshold=0.5, show_progress=False):
+def find_near_duplicates(
+    texts: list[str], threshold: float = 0.5, show_progress: bool = False
+) -> list[int | None]:
     """For each text, the earlier text that makes it superfluous.
 
-    Texts are taken in order; one is superfluous if it is a near duplicate of
-    an earlier one that is not superfluous itself. What is kept is therefore
-    free of near duplicates, and the first ones win.
+    Texts are taken in order. One is superfluous if it is a near duplicate of
+    an earlier one that is not superfluous itself. So what is kept has no near
+    duplicates, and the first of similar texts is the one that stays.
 
     Args:
         texts: list of str.
         threshold: float in (0, 1]. Jaccard similarity of the sets of word
             triples from which texts count as near duplicates. Defaults to
             `0.5`.
-        show_progress: bool. Whether to show a progress bar.
+        show_progress: bool. Whether to show a progress bar. Defaults to
+            `False`.
 
     Returns:
         A list: the index of the earlier text, or `None` for texts to keep.
@@ -56,16 +61,11 @@ def find_near_duplicates(texts, threshold=0.5, show_progress=False):
     kd.data.find_near_duplicates(texts)  # [None, None, 0]
     ```
     """
-    from keras_dinolm.data.corpora.documents import progress
-
-    if not 0 < threshold <= 1:
-        raise ValueError(
-            f"`threshold` must be in (0, 1]. Received: threshold={threshold}"
-        )
+    check_share("threshold", threshold, zero=False)
     sets = [_triples(text) for text in texts]
     bands = _band_hashes(sets)
-    kept = {}
-    original = [None] * len(texts)
+    kept: dict[int, list[int]] = {}
+    original: list[int | None] = [None] * len(texts)
     order = range(len(texts))
     for i in progress(order, "Near duplicates", show_progress, sets):
         keys = bands[i].tolist()
@@ -86,10 +86,10 @@ def find_near_duplicates(texts, threshold=0.5, show_progress=False):
 
 
 def _triples(text):
-    """Sorted distinct hashes of the word triples of a text."""
+    """The sorted distinct hashes of the word triples of a text."""
     words = split_words(text)
     if len(words) < _TRIPLE:
-        # Too short for a triple: equal only to the very same words.
+        # Too short for a triple: only the very same words are equal.
         return np.array([zlib.crc32(repr(words).encode())], dtype="uint64")
     return np.unique(hash_ngrams(words, _TRIPLE))
 

@@ -5,9 +5,13 @@ import os
 import pathlib
 import sys
 import tempfile
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from keras_dinolm.typing import Path
 
 
-def home():
+def home() -> pathlib.Path:
     """The folder for caches: `KERAS_DINOLM_HOME`, or the platform's place."""
     chosen = os.environ.get("KERAS_DINOLM_HOME")
     if chosen:
@@ -22,14 +26,14 @@ def home():
 
 
 @contextlib.contextmanager
-def write_atomically(path):
+def write_atomically(path: Path) -> Iterator[BinaryIO]:
     """Opens a file for bytes that appears under `path` only when complete.
 
-    A process that is killed half-way leaves a `*.tmp` file and the old
-    content.
+    If the process is killed half-way, the old content stays, beside a `*.tmp`
+    file.
 
     Args:
-        path: where the file shall be.
+        path: where the file will be.
 
     Yields:
         A binary file object.
@@ -44,7 +48,7 @@ def write_atomically(path):
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp is private to the user; give what `open` would give.
+        # mkstemp makes a private file. Give it the mode that `open` gives.
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)

@@ -1,44 +1,54 @@
-"""Embeddings that are counted: which tokens stand near which."""
+"""Token embeddings from counts of which tokens stand near which."""
 
 import numpy as np
 
-STRETCH = 1_000_000  # tokens counted at a time
-SMOOTHING = 0.75  # Levy et al.: of the counts of contexts
+from keras_dinolm.data.arguments import check_integer
+from keras_dinolm.data.arguments import check_positive
+from keras_dinolm.data.arguments import shorten
+from keras_dinolm.data.token_store import TokenStore
+
+# Tokens that are counted at a time.
+STRETCH = 1_000_000
+# The power to which counts of contexts are raised (Levy et al., 2015).
+SMOOTHING = 0.75
 
 
 def ppmi_embeddings(
-    tokens,
-    vocabulary_size,
-    dim,
-    window=5,
-    stddev=0.05,
-    max_tokens=20_000_000,
-    seed=0,
-):
+    tokens: TokenStore,
+    vocabulary_size: int,
+    dim: int,
+    window: int = 5,
+    stddev: float = 0.05,
+    max_tokens: int = 20_000_000,
+    seed: int = 0,
+) -> np.ndarray:
     """Token embeddings by factorized co-occurrence counts.
 
     An encoder that starts from random embeddings first has to learn what
-    counting tells at once: which tokens are used alike. For
-    each pair of tokens within a window, the positive pointwise mutual
-    information `max(0, log p(a, b) / (p(a) p(b)))` says how much more often
-    than by chance they meet; a truncated singular value decomposition `U S
-    V^T` of that matrix gives each token the row of `U S^(1/2)`. Contexts'
-    counts are raised to 0.75, which keeps rare ones from standing out.
+    counting tells at once: which tokens are used alike. For each pair of
+    tokens within a window, the positive pointwise mutual information
+    `max(0, log p(a, b) / (p(a) p(b)))` says how much more often than by
+    chance they meet. A truncated singular value decomposition `U S V^T` of
+    that matrix gives each token the row of `U S^(1/2)`. The counts of
+    contexts are raised to the power of 0.75, so that rare ones do not stand
+    out.
 
-    All rows together are scaled to a standard deviation; tokens that were not
-    seen, such as special ones, get random rows of it.
+    All rows together are scaled to a standard deviation. Tokens that were not
+    seen, such as special ones, get random rows with that deviation.
 
     Args:
         tokens: `TokenStore`.
         vocabulary_size: int. Number of rows, `tokenizer.vocabulary_size()`.
         dim: int. Size of each row, `backbone.hidden_dim`. Dimensions beyond
             the size of the vocabulary are 0.
-        window: int. Farthest distance of a pair, in tokens.
+        window: int. Farthest distance of a pair, in tokens. Defaults to `5`.
         stddev: float. Standard deviation of the numbers that are returned.
-        max_tokens: int. Of a larger store so many are counted, in stretches
-            of a million that are spread evenly over it.
-        seed: int. Of the random rows and of the decomposition, which is a
-            randomized one.
+            Defaults to `0.05`.
+        max_tokens: int. A larger store is counted in part: this many tokens,
+            in stretches of a million that are spread evenly over it. Defaults
+            to 20 million.
+        seed: int. The seed of the random rows and of the randomized
+            decomposition. Defaults to `0`.
 
     Returns:
         A float32 array `[vocabulary_size, dim]`.
@@ -67,21 +77,33 @@ def ppmi_embeddings(
         - [Levy & Goldberg, 2014](https://papers.nips.cc/paper/5477)
         - [Levy, Goldberg & Dagan, 2015](https://aclanthology.org/Q15-1016)
     """
-    # Large, and needed by no other part of this room.
+    # A large import that no other part of this room needs.
     from sklearn.utils.extmath import randomized_svd
 
-    _check(vocabulary_size, dim, window, stddev, max_tokens)
+    if not isinstance(tokens, TokenStore):
+        raise ValueError(
+            "`tokens` must be a `TokenStore`, from "
+            "`keras_dinolm.data.tokenize`. Received: "
+            f"tokens={shorten(tokens)} (of type {type(tokens).__name__})"
+        )
+    check_integer("vocabulary_size", vocabulary_size, 1)
+    check_integer("dim", dim, 1)
+    check_integer("window", window, 1)
+    check_positive("stddev", stddev)
+    check_integer("max_tokens", max_tokens, 1)
+    check_integer("seed", seed, 0, 1 << 32)
     counts = _count(tokens, vocabulary_size, window, max_tokens)
     if not counts.nnz:
         raise ValueError(
-            "`tokens` holds no two tokens beside each other: there is nothing "
-            f"to count. Received: tokens={tokens!r}"
+            "`tokens` has no document with two tokens: there is nothing to "
+            f"count. Received: tokens={tokens!r}"
         )
     information = _ppmi(counts)
     if not information.nnz:
         raise ValueError(
-            "In `tokens` no two tokens meet more often than by chance, as "
-            f"where there is but one. Received: tokens={tokens!r}"
+            "In `tokens` no two tokens meet more often than by chance, for "
+            "instance because all are the same. Received: "
+            f"tokens={tokens!r}"
         )
     rank = min(dim, vocabulary_size)
     left, scales, _ = randomized_svd(information, rank, random_state=seed)
@@ -95,21 +117,8 @@ def ppmi_embeddings(
     return result.astype("float32")
 
 
-def _check(vocabulary_size, dim, window, stddev, max_tokens):
-    for name, value in (
-        ("dim", dim),
-        ("window", window),
-        ("stddev", stddev),
-        ("max_tokens", max_tokens),
-    ):
-        if not value > 0:
-            raise ValueError(
-                f"Argument `{name}` must be positive. Received: {name}={value}"
-            )
-
-
 def _count(tokens, vocabulary_size, window, max_tokens):
-    """How often each pair of tokens stands within a window: symmetric CSR."""
+    """Counts how often a window holds each pair of tokens: symmetric CSR."""
     from scipy import sparse
 
     shape = (vocabulary_size, vocabulary_size)
@@ -135,9 +144,9 @@ def _count(tokens, vocabulary_size, window, max_tokens):
 
 
 def _stretches(tokens, window, max_tokens):
-    """Ids, the document of each, and how many pairs may begin there.
+    """Yields ids, the document of each, and how many pairs may begin there.
 
-    After those follow the ids that a window reaches beyond.
+    Pairs begin at the first ids. The others are those that a window reaches.
     """
     starts = [
         (shard, start)

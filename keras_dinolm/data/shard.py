@@ -3,28 +3,20 @@
 import hashlib
 import json
 import pathlib
-import re
+from typing import Any
 
 import numpy as np
 
 from keras_dinolm.data.paths import write_atomically
-
-# The end of a sentence is white space after a full stop (with closing quotes
-# or brackets), or a blank line. Splitting only at white space leaves the ids
-# of a text what they are without splitting.
-_SENTENCE_END = re.compile(r"(?<=[.!?。！？])[\"'”’)\]]*\s+|\n\s*\n")
+from keras_dinolm.text.encoder import Encoder
+from keras_dinolm.text.sentences import split_sentences
+from keras_dinolm.typing import Path
 
 
-def split_sentences(text):
-    """The sentences of a text; joined, they are the text."""
-    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
-    starts = [0, *ends]
-    pieces = [text[a:b] for a, b in zip(starts, [*ends, len(text)])]
-    return [piece for piece in pieces if piece]
-
-
-def digest_texts(texts, alternates=None):
-    """A hexadecimal digest of a list of texts, which tells them apart.
+def digest_texts(
+    texts: list[str], alternates: list[tuple[str, ...]] | None = None
+) -> str:
+    """A hexadecimal digest of a list of texts.
 
     Args:
         texts: list of str.
@@ -34,7 +26,7 @@ def digest_texts(texts, alternates=None):
 
     def add(text, mark):
         data = text.encode("utf-8", "surrogatepass")
-        # No length is that large: the mark tells what kind of text it is.
+        # The mark tells the kind of text. No length reaches its bit.
         digest.update((len(data) | mark << 63).to_bytes(8, "little"))
         digest.update(data)
 
@@ -45,12 +37,12 @@ def digest_texts(texts, alternates=None):
     return digest.hexdigest()
 
 
-def shard_paths(directory, index):
+def shard_paths(directory: Path, index: int) -> list[pathlib.Path]:
     """Paths of a shard's files: ids, lengths, sentence starts, header."""
     return _paths(directory, index, ".ids", ".lengths", ".sentences", ".json")
 
 
-def alternates_paths(directory, index):
+def alternates_paths(directory: Path, index: int) -> list[pathlib.Path]:
     """Paths of a shard's alternates: ids, lengths, how many a document has.
 
     The files are there if any document of the corpus has alternates.
@@ -65,8 +57,14 @@ def _paths(directory, index, *endings):
 
 
 def write_shard(
-    encoder, directory, dtype, fingerprint, index, texts, alternates=None
-):
+    encoder: Encoder,
+    directory: Path,
+    dtype: str,
+    fingerprint: str,
+    index: int,
+    texts: list[str],
+    alternates: list[tuple[str, ...]] | None = None,
+) -> dict[str, Any]:
     """Tokenizes texts and writes them as a shard.
 
     The header comes last, so a shard with a header is complete.
@@ -127,26 +125,28 @@ def write_shard(
         "sentences": len(starts),
     }
     if others:
-        counts = np.bincount(owners, minlength=len(texts))
+        per_document = np.bincount(owners, minlength=len(texts))
         _write(
             alternates_paths(directory, index),
             other_ids,
             [len(row) for row in others],
-            counts,
+            per_document,
         )
         header |= {
             "alternates": len(others),
             "alternate_tokens": len(other_ids),
             "alternate_unknown": int((other_ids == encoder.unknown_id).sum()),
-            "most_alternates": int(counts.max()),
+            "most_alternates": int(per_document.max()),
         }
     with write_atomically(header_path) as file:
         file.write(json.dumps(header).encode())
     return header
 
 
-def write_no_alternates(directory, index, dtype, documents):
-    """The files of a shard without alternates in a corpus that has some."""
+def write_no_alternates(
+    directory: Path, index: int, dtype: str, documents: int
+) -> None:
+    """Writes the files of a shard without alternates in a corpus with some."""
     paths = alternates_paths(directory, index)
     if not all(path.exists() for path in paths):
         _write(paths, np.zeros(0, dtype), [], np.zeros(documents))
@@ -165,8 +165,8 @@ def _write(paths, ids, *integers):
             file.write(array.astype(array.dtype.newbyteorder("<")).tobytes())
 
 
-def read_header(directory, index):
-    """The header of a complete shard, or `None`."""
+def read_header(directory: Path, index: int) -> dict[str, Any] | None:
+    """Reads the header of a complete shard, or returns `None`."""
     *_, path = shard_paths(directory, index)
     try:
         return json.loads(path.read_text())

@@ -1,33 +1,36 @@
-"""The graph ops of `tf.data`: the only file that imports TensorFlow."""
+"""A token store as a `tf.data.Dataset` of graph ops."""
 
 import functools
+from collections.abc import Callable
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_dinolm.data.alternates import index_alternates
-from keras_dinolm.data.plan import block_order
+from keras_dinolm.data.layout import Layout
+from keras_dinolm.data.layout import block_order
 from keras_dinolm.data.plan import cut_windows
-from keras_dinolm.data.plan import gather_batch
+from keras_dinolm.data.plan import gather_windows
 from keras_dinolm.data.plan import plan_block
 from keras_dinolm.data.shard import alternates_paths
 from keras_dinolm.data.shard import shard_paths
-from keras_dinolm.text.normalization import IDEOGRAPHS
-from keras_dinolm.text.normalization import MAX_WORD_LENGTH
-from keras_dinolm.text.normalization import NUM_CODE_POINTS
-from keras_dinolm.text.normalization import exceptions
+from keras_dinolm.data.token_store import TokenStore
 from keras_dinolm.views.namespace import PipelineNamespace
 
 if not hasattr(tf, "data"):
     # `pip uninstall` can leave an empty folder, which imports.
     raise ImportError("TensorFlow is not usable: its package is empty.")
 
-_PAGE = 256
 
-
-def make_dataset(store, views, layout, seed, start_step, num_steps):
-    """A `tf.data.Dataset` of batches of views, made of graph ops alone.
+def make_dataset(
+    store: TokenStore,
+    views: Callable,
+    layout: Layout,
+    seed: int,
+    start_step: int,
+    num_steps: int | None,
+) -> tf.data.Dataset:
+    """Makes a `tf.data.Dataset` of a token store, of graph ops alone.
 
     Args:
         store: `TokenStore`.
@@ -38,7 +41,7 @@ def make_dataset(store, views, layout, seed, start_step, num_steps):
         num_steps: int, or `None` for an endless dataset.
 
     Returns:
-        A `tf.data.Dataset`.
+        A `tf.data.Dataset` of batches, with the attribute `views`.
     """
     _leave_accelerators_alone()
     xp = _BlockNamespace(tf)
@@ -46,8 +49,8 @@ def make_dataset(store, views, layout, seed, start_step, num_steps):
     first_visit, first_batch = layout.locate(seed, start_step)
     load = functools.partial(_load_block, store, layout)
 
-    # Nothing here is Python control flow over tensors: converting it would
-    # only take time.
+    # These functions have no Python control flow over tensors. Converting
+    # them would only take time.
     plain = tf.autograph.experimental.do_not_convert
 
     @plain
@@ -63,11 +66,11 @@ def make_dataset(store, views, layout, seed, start_step, num_steps):
         return ids, plan, tf.cast(skip, tf.int64)
 
     @plain
-    def batches_of(ids, plan, skip):
+    def windows_of(ids, plan, skip):
         count = tf.size(plan["rows"], out_type=tf.int64)
 
         def take(batch):
-            windows = gather_batch(
+            windows = gather_windows(
                 ids, plan, batch, layout, store.header["pad_token_id"], xp
             )
             return windows, plan["bucket"][batch]
@@ -75,8 +78,8 @@ def make_dataset(store, views, layout, seed, start_step, num_steps):
         return tf.data.Dataset.range(skip, count).map(plain(take))
 
     @plain
-    def cut_views(step, batch):
-        windows, bucket = batch
+    def make_batch(step, windows_and_bucket):
+        windows, bucket = windows_and_bucket
 
         def with_width(width):
             # Static shapes, one set for each bucket.
@@ -99,12 +102,12 @@ def make_dataset(store, views, layout, seed, start_step, num_steps):
 
     # One block is read and planned ahead while another is in use.
     dataset = tf.data.Dataset.range(first_visit, tf.int64.max)
-    dataset = dataset.map(visit_block).prefetch(1).flat_map(batches_of)
+    dataset = dataset.map(visit_block).prefetch(1).flat_map(windows_of)
     dataset = dataset.enumerate(start_step)
     if num_steps is not None:
         dataset = dataset.take(num_steps)
     dataset = dataset.map(
-        cut_views, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        make_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     dataset = dataset.apply(
         tf.data.experimental.assert_cardinality(
@@ -113,7 +116,9 @@ def make_dataset(store, views, layout, seed, start_step, num_steps):
     )
     options = tf.data.Options()
     options.deterministic = True
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+    dataset = dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+    dataset.views = views
+    return dataset
 
 
 class _BlockNamespace(PipelineNamespace):
@@ -124,9 +129,10 @@ class _BlockNamespace(PipelineNamespace):
 
 
 def _load_block(store, layout, block):
-    """Ids and document lengths of a block, read from its shards.
+    """Reads ids and document lengths of a block from its shards.
 
-    With alternates, also their ids and lengths and how many each document has.
+    With alternates, also their ids and lengths, and how many each document
+    has.
     """
 
     def read(find, place, dtype):
@@ -156,81 +162,3 @@ def _leave_accelerators_alone():
         tf.config.set_visible_devices([], "GPU")
     except RuntimeError:
         pass  # somebody used TensorFlow before: devices are settled
-
-
-def split_words(inputs, lowercase, strip_accents):
-    """The words of texts, as `normalize(...).split()` gives them.
-
-    Args:
-        inputs: string tensor of rank 0 or 1 (or what converts to one).
-        lowercase: bool.
-        strip_accents: bool.
-
-    Returns:
-        A ragged tensor of words, `[texts, (words)]`, and whether `inputs` was
-        a single text.
-
-    Raises:
-        ValueError: if the rank is unknown or above 1.
-    """
-    texts = tf.convert_to_tensor(inputs)
-    if texts.shape.rank not in (0, 1):
-        raise ValueError(
-            "`inputs` must be a string tensor of rank 0 or 1. "
-            f"Received: shape {texts.shape}"
-        )
-    unbatched = texts.shape.rank == 0
-    if unbatched:
-        texts = texts[None]
-    pages, deltas, kinds = (
-        tf.constant(table) for table in _tables(lowercase, strip_accents)
-    )
-    points = tf.strings.unicode_decode(texts, "UTF-8", errors="replace")
-    code = points.flat_values
-    entry = tf.gather(pages, code // _PAGE) * _PAGE + code % _PAGE
-    code = code + tf.gather(deltas, entry)
-    kind = tf.gather(kinds, entry)
-    # Each character becomes three: space or nothing, itself or nothing, space
-    # or nothing. Zeros are the nothings.
-    space = tf.where(kind == _ALONE, ord(" "), 0)
-    triple = tf.stack([space, tf.where(kind == _GONE, 0, code), space], 1)
-    triple = points.with_flat_values(triple).merge_dims(1, 2)
-    triple = tf.ragged.boolean_mask(triple, triple != 0)
-    text = tf.strings.unicode_encode(triple, "UTF-8")
-    text = tf.strings.regex_replace(
-        text, f"([^ ]{{{MAX_WORD_LENGTH}}})", r"\1 "
-    )
-    return tf.strings.split(text), unbatched
-
-
-_PLAIN, _GONE, _ALONE = range(3)
-
-
-@functools.cache
-def _tables(lowercase, strip_accents):
-    """`replacement_table` in arrays: most pages of 256 code points are equal.
-
-    Returns:
-        Three int32 arrays: page of each high part; and for each entry of the
-        distinct pages, what to add to the code point, and its kind.
-    """
-    deltas = np.zeros(NUM_CODE_POINTS, dtype="int32")
-    kinds = np.full(NUM_CODE_POINTS, _PLAIN, dtype="int32")
-    for low, high in IDEOGRAPHS:
-        kinds[low : high + 1] = _ALONE
-    for code, replacement in exceptions(lowercase, strip_accents):
-        if replacement == "":
-            kinds[code] = _GONE
-        else:
-            if len(replacement) == 3:
-                kinds[code] = _ALONE
-            deltas[code] = ord(replacement[len(replacement) // 2]) - code
-    both = np.concatenate(
-        [deltas.reshape(-1, _PAGE), kinds.reshape(-1, _PAGE)], axis=1
-    )
-    distinct, pages = np.unique(both, axis=0, return_inverse=True)
-    return (
-        pages.reshape(-1).astype("int32"),
-        distinct[:, :_PAGE].reshape(-1),
-        distinct[:, _PAGE:].reshape(-1),
-    )

@@ -2,11 +2,17 @@
 
 import json
 import pathlib
+from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from keras_dinolm.data.shard import alternates_paths
 from keras_dinolm.data.shard import shard_paths
+from keras_dinolm.typing import Path
+
+if TYPE_CHECKING:
+    from keras_dinolm.models import DinoLMTokenizer
 
 HEADER = "header.json"
 VERSION = 1
@@ -15,19 +21,25 @@ VERSION = 1
 class TokenStore:
     """A tokenized corpus on disk; made by `keras_dinolm.data.tokenize`.
 
-    Nothing is loaded until it is asked for: a store may be much larger than
-    memory. Documents keep the order and number of the corpus; empty ones have
+    Nothing is loaded before it is used, so a store may be much larger than
+    memory. Documents keep the order and number of the corpus. Empty ones have
     no tokens.
+
+    Args:
+        directory: path of the folder.
+        header: dict. What `header.json` there holds.
 
     Attributes:
         directory: path of the folder.
         fingerprint: str. That of the tokenizer.
         dtype: `"uint16"` or `"uint32"`, of the ids on disk.
-        num_documents, num_tokens, num_sentences: int.
-        num_empty: int. Documents without a token.
-        num_alternates, num_alternate_tokens: int. Other texts of the same
-            documents.
-        most_alternates: int. The most that a document has.
+        num_documents: int. Number of documents.
+        num_tokens: int. Number of tokens, without those of alternates.
+        num_sentences: int. Number of sentences.
+        num_empty: int. Number of documents without a token.
+        num_alternates: int. Number of other texts of the same documents.
+        num_alternate_tokens: int. Number of tokens of these.
+        most_alternates: int. The most alternates that a document has.
 
     Example:
 
@@ -44,7 +56,7 @@ class TokenStore:
     ```
     """
 
-    def __init__(self, directory, header):
+    def __init__(self, directory: Path, header: dict[str, Any]):
         self.directory = pathlib.Path(directory)
         self.header = header
         self.fingerprint = header["fingerprint"]
@@ -66,17 +78,19 @@ class TokenStore:
             (shard.get("most_alternates", 0) for shard in self.shards),
             default=0,
         )
-        self._maps = {}
-        self._alternate_maps = {}
+        self._maps: dict[int, tuple[np.ndarray, ...]] = {}
+        self._alternate_maps: dict[int, tuple[np.ndarray, ...]] = {}
 
     @classmethod
-    def open(cls, directory, tokenizer=None):
+    def open(
+        cls, directory: Path, tokenizer: "DinoLMTokenizer | None" = None
+    ) -> "TokenStore":
         """Opens a finished store.
 
         Args:
             directory: path of the folder.
-            tokenizer: the tokenizer whose ids are expected, or `None` to
-                trust the caller.
+            tokenizer: the tokenizer whose ids are expected, or `None` for
+                no check. Defaults to `None`.
 
         Returns:
             A `TokenStore`.
@@ -117,8 +131,12 @@ class TokenStore:
             store.check_tokenizer(tokenizer)
         return store
 
-    def check_tokenizer(self, tokenizer):
-        """Raises `ValueError` if the ids are not those of `tokenizer`."""
+    def check_tokenizer(self, tokenizer: "DinoLMTokenizer") -> None:
+        """Raises `ValueError` if the ids are not those of `tokenizer`.
+
+        Args:
+            tokenizer: `DinoLMTokenizer`.
+        """
         if tokenizer.fingerprint() != self.fingerprint:
             raise ValueError(
                 f"The token store {self.directory} was built with another "
@@ -159,15 +177,22 @@ class TokenStore:
                         "again with `keras_dinolm.data.tokenize`."
                     )
 
-    def shard(self, index):
-        """Memory maps of a shard: ids, lengths, sentence starts."""
+    def shard(self, index: int) -> tuple[np.ndarray, ...]:
+        """Memory maps of a shard: ids, lengths, sentence starts.
+
+        Args:
+            index: int. The number of the shard.
+        """
         if index not in self._maps:
             paths = shard_paths(self.directory, index)[:3]
             self._maps[index] = self._map(paths)
         return self._maps[index]
 
-    def shard_alternates(self, index):
+    def shard_alternates(self, index: int) -> tuple[np.ndarray, ...]:
         """Memory maps of a shard's alternates, of a store that has some.
+
+        Args:
+            index: int. The number of the shard.
 
         Returns:
             Ids of all alternates in the order of the documents; length of
@@ -188,7 +213,7 @@ class TokenStore:
             for path, dtype in zip(paths, types, strict=True)
         )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.num_documents
 
     def _find(self, index):
@@ -205,22 +230,30 @@ class TokenStore:
         start = int(lengths[:place].sum(dtype="int64"))
         return start, start + int(lengths[place])
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> np.ndarray:
         number, place = self._find(index)
         ids, lengths, _ = self.shard(number)
         start, stop = self._bounds(lengths, place)
         return np.array(ids[start:stop], dtype="int32")
 
-    def sentence_starts(self, index):
-        """Where sentences begin, in tokens from the start of a document."""
+    def sentence_starts(self, index: int) -> np.ndarray:
+        """Where sentences begin, in tokens from the start of a document.
+
+        Args:
+            index: int. The number of the document.
+        """
         number, place = self._find(index)
         _, lengths, sentences = self.shard(number)
         start, stop = self._bounds(lengths, place)
         low, high = np.searchsorted(sentences, [start, stop])
         return np.array(sentences[low:high] - start, dtype="int32")
 
-    def alternates(self, index):
-        """Ids of a document's alternates: a list of int32 arrays."""
+    def alternates(self, index: int) -> list[np.ndarray]:
+        """Ids of a document's alternates: a list of int32 arrays.
+
+        Args:
+            index: int. The number of the document.
+        """
         number, place = self._find(index)
         if not self.num_alternates:
             return []
@@ -229,12 +262,12 @@ class TokenStore:
         bounds = [self._bounds(lengths, i) for i in range(first, last)]
         return [np.array(ids[a:b], dtype="int32") for a, b in bounds]
 
-    def lengths(self):
+    def lengths(self) -> np.ndarray:
         """Number of tokens of each document: int32 [num_documents]."""
         arrays = [self.shard(i)[1] for i in range(len(self.shards))]
         return np.concatenate([np.zeros(0, "int32"), *arrays])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"<TokenStore {self.directory}: {self.num_documents:,} documents, "
             f"{self.num_tokens:,} tokens, {len(self.shards)} shards>"

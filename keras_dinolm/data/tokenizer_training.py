@@ -1,27 +1,34 @@
 """Learning a vocabulary from a corpus."""
 
 import collections
+from typing import TYPE_CHECKING
 
+from keras_dinolm.data.arguments import check_flag
+from keras_dinolm.data.arguments import check_integer
+from keras_dinolm.data.corpora.documents import Texts
 from keras_dinolm.data.corpora.documents import read_documents
 from keras_dinolm.text.encoder import SUFFIX_INDICATOR
 from keras_dinolm.text.encoder import UNKNOWN
 from keras_dinolm.text.normalization import normalize
 
+if TYPE_CHECKING:
+    from keras_dinolm.models import DinoLMTokenizer
+
 
 def train_tokenizer(
-    corpus,
-    vocabulary_size=8_192,
-    lowercase=True,
-    strip_accents=None,
-    alphabet_size=None,
-    minimum_frequency=2,
-    show_progress=True,
-):
+    corpus: Texts,
+    vocabulary_size: int = 8_192,
+    lowercase: bool = True,
+    strip_accents: bool | None = None,
+    alphabet_size: int | None = None,
+    minimum_frequency: int = 2,
+    show_progress: bool = True,
+) -> "DinoLMTokenizer":
     """Learns a WordPiece vocabulary from a corpus.
 
-    The result depends on the counts of words alone: not on the order of the
-    documents, the number of threads or the run. One pass over the corpus; what
-    is held in memory are its distinct words.
+    The result depends on the counts of words alone, not on the order of the
+    documents, the number of threads or the run. The corpus is read once, and
+    only its distinct words are held in memory.
 
     Args:
         corpus: iterable of `str`, `Document`, or mappings with `"text"`.
@@ -29,10 +36,10 @@ def train_tokenizer(
         vocabulary_size: int. Number of ids, the five special ones included.
             A small corpus may give fewer. Defaults to `8192`.
         lowercase: bool. Whether letters are lower-cased. Defaults to `True`.
-        strip_accents: bool. Whether accents are removed; by default, as
-            `lowercase`.
-        alphabet_size: int. How many characters the vocabulary can spell: the
-            most frequent ones; a word with any other is `[UNK]`. Defaults to
+        strip_accents: bool. Whether accents are removed. Defaults to the value
+            of `lowercase`.
+        alphabet_size: int. How many characters the vocabulary can spell, the
+            most frequent ones. A word with any other is `[UNK]`. Defaults to
             an eighth of the vocabulary, but at least 128 (where there is room)
             and at most 1,000.
         minimum_frequency: int. A character or a pair of pieces must occur
@@ -61,17 +68,23 @@ def train_tokenizer(
     from keras_dinolm.models.tasks.tokenizer import SPECIAL_TOKENS
     from keras_dinolm.models.tasks.tokenizer import DinoLMTokenizer
 
+    check_integer("vocabulary_size", vocabulary_size, 1)
+    lowercase = check_flag("lowercase", lowercase)
     if strip_accents is None:
         strip_accents = lowercase
+    strip_accents = check_flag("strip_accents", strip_accents)
+    if alphabet_size is not None:
+        check_integer("alphabet_size", alphabet_size, 1)
+    check_integer("minimum_frequency", minimum_frequency, 1)
     words = _count_words(corpus, lowercase, strip_accents, show_progress)
     alphabet = _most_frequent_characters(
         words,
         alphabet_size or _default_alphabet_size(vocabulary_size),
         minimum_frequency,
     )
-    # Ids for every character, alone and inside a word, before training: the
-    # trainer would otherwise number them in the random order of a hash map,
-    # and break ties between merges by these numbers.
+    # Every character gets its ids, alone and inside a word, before training.
+    # The trainer would number them in the random order of a hash map, and
+    # break ties between merges by these numbers.
     inside = _characters_inside_words(words, alphabet)
     pieces = sorted(alphabet) + [SUFFIX_INDICATOR + c for c in sorted(inside)]
     if len(SPECIAL_TOKENS) + len(pieces) > vocabulary_size:
@@ -95,7 +108,7 @@ def train_tokenizer(
     model.train_from_iterator(_repeat(words, alphabet), trainer)
     vocabulary = model.get_vocab(with_added_tokens=True)
     return DinoLMTokenizer(
-        sorted(vocabulary, key=vocabulary.get),
+        sorted(vocabulary, key=vocabulary.__getitem__),
         lowercase=lowercase,
         strip_accents=strip_accents,
     )
@@ -118,7 +131,7 @@ def _count_words(corpus, lowercase, strip_accents, show_progress):
 
 
 def _default_alphabet_size(vocabulary_size):
-    # A character takes two ids, one of them for inside words.
+    # A character takes two ids: one at the start of a word, one inside.
     room = max((vocabulary_size - 8) // 2, 1)
     return min(max(vocabulary_size // 8, min(128, room)), 1_000)
 
@@ -142,9 +155,9 @@ def _characters_inside_words(words, alphabet):
 
 
 def _repeat(words, alphabet, chunk=1_000):
-    """Texts with every word as often as the corpus has it, in one order."""
+    """Yields every word as often as the corpus has it, in a fixed order."""
     for word in sorted(words):
-        # A word that cannot be spelled would lend its parts a false weight.
+        # Parts of a word that cannot be spelled would count too much.
         if not alphabet.issuperset(word):
             continue
         count = words[word]

@@ -1,19 +1,20 @@
 """A process that turns batches of text into shards of ids.
 
-Started by `keras_dinolm.data.tokenize` as `python -m
-keras_dinolm.data.worker`: a fresh interpreter, so nothing of a parent that
-runs jax or TensorFlow is forked, a user's script needs no `if __name__ ==
-"__main__"`, and start-up is that of NumPy and `tokenizers`. It reads pickled
-jobs from standard input and answers on standard output, until the input ends.
+`keras_dinolm.data.tokenize` starts it as `python -m keras_dinolm.data.worker`.
+A fresh interpreter forks nothing of a parent that runs jax or TensorFlow, a
+user's script needs no `if __name__ == "__main__"`, and only NumPy and
+`tokenizers` are imported. The process reads pickled jobs from standard input
+and answers on standard output, until the input ends.
 """
 
 import os
 import pickle
 import sys
+from typing import Any
 
 
-def main():
-    # Parallel over processes, not inside of them.
+def main() -> None:
+    # The work is parallel over processes. Threads inside would get in the way.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     from keras_dinolm.data.shard import write_shard
     from keras_dinolm.text.encoder import Encoder
@@ -29,7 +30,7 @@ def main():
         except EOFError:
             return
         try:
-            answer = write_shard(encoder=encoder, **settings, **job)
+            answer: Any = write_shard(encoder=encoder, **settings, **job)
         except Exception as error:
             # The parent raises it again; the next job may still work.
             answer = error

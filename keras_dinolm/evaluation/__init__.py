@@ -14,6 +14,8 @@ from keras_dinolm.evaluation.alignment import alignment
 from keras_dinolm.evaluation.entity_f1 import entity_f1
 from keras_dinolm.evaluation.evaluate import evaluate
 from keras_dinolm.evaluation.few_shot_curve import few_shot_curve
+from keras_dinolm.evaluation.held_out_documents import HeldOutDocuments
+from keras_dinolm.evaluation.held_out_documents import first_sentence
 from keras_dinolm.evaluation.knn_accuracy import knn_accuracy
 from keras_dinolm.evaluation.linear_probe import linear_probe
 from keras_dinolm.evaluation.mteb_encoder import MTEBEncoder
@@ -30,13 +32,13 @@ from keras_dinolm.evaluation.readers import read_tagged_words
 from keras_dinolm.evaluation.readers import read_text_pairs
 from keras_dinolm.evaluation.retrieval_ndcg import retrieval_ndcg
 from keras_dinolm.evaluation.sts_spearman import sts_spearman
+from keras_dinolm.evaluation.task import Task
 from keras_dinolm.evaluation.tasks import TASKS
 from keras_dinolm.evaluation.tasks import ClassificationTask
 from keras_dinolm.evaluation.tasks import NLITask
 from keras_dinolm.evaluation.tasks import RetrievalTask
 from keras_dinolm.evaluation.tasks import STSTask
 from keras_dinolm.evaluation.tasks import TaggingTask
-from keras_dinolm.evaluation.tasks import Task
 from keras_dinolm.evaluation.tasks import TopicTask
 from keras_dinolm.evaluation.text_features import TextFeatures
 from keras_dinolm.evaluation.token_probe import token_probe
@@ -45,6 +47,7 @@ from keras_dinolm.evaluation.uniformity import uniformity
 __all__ = [
     "TASKS",
     "ClassificationTask",
+    "HeldOutDocuments",
     "LabelledTexts",
     "MTEBEncoder",
     "NLITask",
@@ -61,6 +64,7 @@ __all__ = [
     "entity_f1",
     "evaluate",
     "few_shot_curve",
+    "first_sentence",
     "knn_accuracy",
     "linear_probe",
     "mteb_task",

@@ -4,9 +4,10 @@ import numpy as np
 
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.arguments import unit
+from keras_dinolm.typing import Tensor
 
 
-def alignment(x, y):
+def alignment(x: Tensor, y: Tensor) -> float:
     """Mean squared distance between the features of positive pairs.
 
     Rows are scaled to unit length. 0 is best, and trivially reached by a

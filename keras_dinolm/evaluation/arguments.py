@@ -1,12 +1,19 @@
 """Checks and conversions that all evaluations share."""
 
 import collections.abc
+from collections.abc import Hashable
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from keras import ops
 
+from keras_dinolm.typing import Tensor
 
-def as_features(name, features, width=None):
+
+def as_features(
+    name: str, features: Tensor, width: int | None = None
+) -> np.ndarray:
     """Returns features as a NumPy array `[N, D]` of float32 or float64.
 
     Raises:
@@ -39,7 +46,9 @@ def as_features(name, features, width=None):
     return features
 
 
-def as_labels(name, labels, num_rows, rows_name):
+def as_labels(
+    name: str, labels: Iterable[Hashable], num_rows: int, rows_name: str
+) -> list[Hashable]:
     """Returns labels as a list of hashable values, one a row.
 
     Raises:
@@ -63,7 +72,7 @@ def as_labels(name, labels, num_rows, rows_name):
     return labels
 
 
-def check_integer(name, value, lowest=1):
+def check_integer(name: str, value: Any, lowest: int = 1) -> None:
     """Raises a `ValueError` unless the value is an integer that large."""
     if isinstance(value, bool) or value != int(value) or value < lowest:
         raise ValueError(
@@ -72,7 +81,7 @@ def check_integer(name, value, lowest=1):
         )
 
 
-def unit(features):
+def unit(features: np.ndarray) -> np.ndarray:
     """Rows scaled to unit length, in float64; zero rows stay zero."""
     features = features.astype(np.float64)
     largest = np.abs(features).max(axis=1, keepdims=True)

@@ -1,13 +1,18 @@
 """F1 of named entities."""
 
+from collections.abc import Sequence
+from typing import Any
 
-def entity_f1(true_tags, predicted_tags):
+
+def entity_f1(
+    true_tags: Sequence[Sequence[str]], predicted_tags: Sequence[Sequence[str]]
+) -> float:
     """Micro-averaged F1 of whole entities, as CoNLL's evaluation script.
 
     An entity counts as found if its first token, its last token and its type
     are all right. Tags are `O`, `B-type` (an entity begins) and `I-type` (it
-    goes on). As in the script, an `I-` that does not continue an entity of its
-    type begins a new one.
+    continues). As in the script, an `I-` that does not continue an entity of
+    its type begins a new one.
 
     Args:
         true_tags: Sequence of sentences, each a sequence of tags.
@@ -57,7 +62,7 @@ def entity_f1(true_tags, predicted_tags):
     return 2.0 * found / (num_true + num_predicted)
 
 
-def check_tag(name, tag):
+def check_tag(name: str, tag: Any) -> tuple[str, str]:
     """Splits a tag into its prefix and its type.
 
     Raises:

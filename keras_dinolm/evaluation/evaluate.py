@@ -3,29 +3,32 @@
 import json
 import pathlib
 import time
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
+from keras_dinolm.evaluation.task import Task
 from keras_dinolm.evaluation.tasks import TASKS
-from keras_dinolm.evaluation.tasks import Task
 from keras_dinolm.evaluation.text_features import PROBE
 from keras_dinolm.evaluation.text_features import TextFeatures
+from keras_dinolm.typing import Path
 
 
 def evaluate(
-    encoder,
-    folder,
-    split="dev",
-    tasks=None,
-    max_train=None,
-    seed=0,
-    results=None,
-    verbose=True,
-):
+    encoder: Any,
+    folder: Path,
+    split: str = "dev",
+    tasks: Iterable[str | Task] | None = None,
+    max_train: int | None = None,
+    seed: int = 0,
+    results: Path | None = None,
+    verbose: bool = True,
+) -> dict[str, float]:
     """Measures what frozen features are worth, on many tasks.
 
-    Nothing but linear classifiers is trained, and their regularisation is
-    chosen on dev data. Each text is encoded once.
+    Only linear classifiers are trained, and their regularisation is chosen on
+    dev data. Each text is encoded once.
 
     The standard tasks, by name and by their place in the folder:
 
@@ -50,11 +53,11 @@ def evaluate(
         tasks: Sequence of names of the standard tasks, or of tasks of your
             own, such as `ClassificationTask("mine", "my_texts")`. Defaults to
             all nine.
-        max_train: Integer. At most so many training rows a task, to save
-            time; `None` takes all.
-        seed: Integer, of the draw of these. The same rows for each encoder.
-        results: Path of a JSON file. Scores go there as they are known, and
-            those that stand there are not measured again.
+        max_train: Integer. The most training rows of a task, to save time;
+            `None` takes all.
+        seed: Integer. Seed of this draw. Each encoder gets the same rows.
+        results: Path of a JSON file. Scores are written there as soon as they
+            are known. Scores that the file holds are not measured again.
         verbose: Boolean. Whether to print a line for each task.
 
     Returns:
@@ -84,7 +87,7 @@ def evaluate(
     print(kd.evaluation.evaluate(letters, ".", tasks=[task]))
     ```
     """
-    # Late, since `data` brings keras-hub along.
+    # Imported late, since `data` imports keras-hub.
     from keras_dinolm.data.paths import write_atomically
 
     chosen = [_as_task(task) for task in (TASKS if tasks is None else tasks)]

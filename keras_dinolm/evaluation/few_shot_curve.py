@@ -1,6 +1,9 @@
 """Accuracy as a function of how many labelled examples there are."""
 
 import collections
+from collections.abc import Hashable
+from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,23 +11,24 @@ from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.arguments import as_labels
 from keras_dinolm.evaluation.arguments import check_integer
 from keras_dinolm.evaluation.linear_probe import linear_probe
+from keras_dinolm.typing import Tensor
 
 SHOTS = tuple(2**power for power in range(2, 9))
 
 
 def few_shot_curve(
-    train_features,
-    train_labels,
-    test_features,
-    test_labels,
-    dev_features=None,
-    dev_labels=None,
-    shots=None,
-    num_draws=5,
-    seed=0,
-    strengths=None,
-    max_iterations=1000,
-):
+    train_features: Tensor,
+    train_labels: Iterable[Hashable],
+    test_features: Tensor,
+    test_labels: Iterable[Hashable],
+    dev_features: Tensor | None = None,
+    dev_labels: Iterable[Hashable] | None = None,
+    shots: int | Sequence[int] | None = None,
+    num_draws: int = 5,
+    seed: int = 0,
+    strengths: float | Sequence[float] | None = None,
+    max_iterations: int = 1000,
+) -> dict[int, tuple[float, float]]:
     """Accuracy of `linear_probe` from few examples a class.
 
     Good features need few labels. Each draw puts the examples of each class

@@ -1,22 +1,26 @@
 """Classification by the nearest labelled features: nothing is trained."""
 
+from collections.abc import Hashable
+from collections.abc import Iterable
+
 import numpy as np
 
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.arguments import as_labels
 from keras_dinolm.evaluation.arguments import check_integer
 from keras_dinolm.evaluation.nearest import nearest
+from keras_dinolm.typing import Tensor
 
 
 def knn_accuracy(
-    train_features,
-    train_labels,
-    test_features,
-    test_labels,
-    k=20,
-    temperature=0.07,
-    batch_size=256,
-):
+    train_features: Tensor,
+    train_labels: Iterable[Hashable],
+    test_features: Tensor,
+    test_labels: Iterable[Hashable],
+    k: int = 20,
+    temperature: float = 0.07,
+    batch_size: int = 256,
+) -> float:
     """Accuracy of a weighted vote of the k nearest neighbours.
 
     The protocol of DINO: each of the k training rows of highest cosine votes

@@ -1,24 +1,29 @@
 """A linear classifier on frozen features."""
 
+from collections.abc import Hashable
+from collections.abc import Iterable
+from collections.abc import Sequence
+
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.arguments import as_labels
 from keras_dinolm.evaluation.arguments import check_integer
 from keras_dinolm.evaluation.logistic_regression import as_strengths
 from keras_dinolm.evaluation.logistic_regression import choose
+from keras_dinolm.typing import Tensor
 
 STRENGTHS = tuple(2.0**power for power in range(-8, 5, 2))
 
 
 def linear_probe(
-    train_features,
-    train_labels,
-    test_features,
-    test_labels,
-    dev_features=None,
-    dev_labels=None,
-    strengths=None,
-    max_iterations=1000,
-):
+    train_features: Tensor,
+    train_labels: Iterable[Hashable],
+    test_features: Tensor,
+    test_labels: Iterable[Hashable],
+    dev_features: Tensor | None = None,
+    dev_labels: Iterable[Hashable] | None = None,
+    strengths: float | Sequence[float] | None = None,
+    max_iterations: int = 1000,
+) -> float:
     """Accuracy of logistic regression on frozen features.
 
     Features are shifted and scaled to unit variance by the training rows.

@@ -2,11 +2,21 @@
 
 import copy
 import warnings
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 
-def choose(train, labels, dev, dev_score, strengths, max_iterations):
+def choose(
+    train: np.ndarray,
+    labels: Sequence[Any],
+    dev: np.ndarray | None,
+    dev_score: Callable[[list[Any]], float],
+    strengths: Sequence[float],
+    max_iterations: int,
+) -> Callable[[np.ndarray], list[Any]]:
     """Fits one classifier for each strength; returns the best on dev.
 
     Features are shifted and scaled to unit variance by the training rows, so
@@ -48,8 +58,8 @@ def choose(train, labels, dev, dev_score, strengths, max_iterations):
 
         return predict
 
-    # From weak to strong, each begins where the last one ended: fewer
-    # iterations than from zero.
+    # Each strength begins where the one before ended, which takes fewer
+    # iterations than a start from zero.
     model = LogisticRegression(max_iter=max_iterations, warm_start=True)
     best, best_score, unfinished = None, None, []
     for strength in sorted(strengths):
@@ -81,7 +91,9 @@ def choose(train, labels, dev, dev_score, strengths, max_iterations):
     return best
 
 
-def as_strengths(strengths, has_dev):
+def as_strengths(
+    strengths: float | Sequence[float], has_dev: bool
+) -> list[float]:
     """Checks the strengths; one is enough, several need dev data."""
     strengths = tuple(strengths) if np.ndim(strengths) else (strengths,)
     if not strengths or not all(0 < s < float("inf") for s in strengths):

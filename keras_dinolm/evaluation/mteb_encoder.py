@@ -1,11 +1,14 @@
 """Our encoders in the benchmark suite `mteb`."""
 
 import hashlib
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from keras_dinolm.evaluation.text_features import PROBE
 from keras_dinolm.evaluation.text_features import TextFeatures
+from keras_dinolm.typing import Tensor
 
 
 class MTEBEncoder:
@@ -20,8 +23,8 @@ class MTEBEncoder:
         name: String of the form `"organization/model"`, under which `mteb`
             files its results.
         revision: String. `mteb` takes results of the same name and revision
-            from its cache. Defaults to a digest of a feature, so that an
-            encoder that has learned on is another one.
+            from its cache. Defaults to a digest of a feature, so that a
+            changed encoder counts as another one.
 
     Example:
 
@@ -41,7 +44,12 @@ class MTEBEncoder:
     - [Muennighoff et al., 2022](https://arxiv.org/abs/2210.07316)
     """
 
-    def __init__(self, encoder, name="keras_dinolm/encoder", revision=None):
+    def __init__(
+        self,
+        encoder: Any,
+        name: str = "keras_dinolm/encoder",
+        revision: str | None = None,
+    ) -> None:
         if name.count("/") != 1:
             raise ValueError(
                 "`name` must be of the form 'organization/model'. "
@@ -53,20 +61,20 @@ class MTEBEncoder:
 
     def encode(
         self,
-        inputs,
+        inputs: Iterable[dict[str, Any]],
         *,
-        task_metadata=None,
-        hf_split=None,
-        hf_subset=None,
-        prompt_type=None,
-        **kwargs,
-    ):
+        task_metadata: Any = None,
+        hf_split: Any = None,
+        hf_subset: Any = None,
+        prompt_type: Any = None,
+        **kwargs: Any,
+    ) -> np.ndarray:
         """Features of the texts of a data loader, as `mteb` calls it.
 
         Args:
             inputs: Iterable of batches, dictionaries with a list of strings
                 under `"text"`.
-            task_metadata: Not used, as the next three: there are no prompts.
+            task_metadata: Not used: there are no prompts.
             hf_split: Not used.
             hf_subset: Not used.
             prompt_type: Not used.
@@ -79,20 +87,38 @@ class MTEBEncoder:
             [text for batch in inputs for text in batch["text"]]
         )
 
-    def similarity(self, embeddings1, embeddings2):
-        """Cosines of all rows with all rows."""
+    def similarity(self, embeddings1: Tensor, embeddings2: Tensor) -> Tensor:
+        """Cosines of all rows with all rows.
+
+        Args:
+            embeddings1: Array of shape `[N, D]`.
+            embeddings2: Array of shape `[M, D]`.
+
+        Returns:
+            Tensor of shape `[N, M]`.
+        """
         from mteb.similarity_functions import cos_sim
 
         return cos_sim(embeddings1, embeddings2)
 
-    def similarity_pairwise(self, embeddings1, embeddings2):
-        """Cosines of rows with rows of the same index."""
+    def similarity_pairwise(
+        self, embeddings1: Tensor, embeddings2: Tensor
+    ) -> Tensor:
+        """Cosines of rows with rows of the same index.
+
+        Args:
+            embeddings1: Array of shape `[N, D]`.
+            embeddings2: Array of shape `[N, D]`.
+
+        Returns:
+            Tensor of shape `[N]`.
+        """
         from mteb.similarity_functions import pairwise_cos_sim
 
         return pairwise_cos_sim(embeddings1, embeddings2)
 
     @property
-    def mteb_model_meta(self):
+    def mteb_model_meta(self) -> Any:
         """What `mteb` keeps with the results."""
         from mteb.models import ModelMeta
 

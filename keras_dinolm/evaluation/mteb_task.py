@@ -1,14 +1,22 @@
 """Local files as tasks of the benchmark suite `mteb`."""
 
 import hashlib
+from typing import Any
 
+from keras_dinolm.evaluation.task import Task
 from keras_dinolm.evaluation.tasks import TASKS
 from keras_dinolm.evaluation.tasks import ClassificationTask
 from keras_dinolm.evaluation.tasks import RetrievalTask
 from keras_dinolm.evaluation.tasks import STSTask
+from keras_dinolm.typing import Path
 
 
-def mteb_task(task, folder, split="test", language="eng-Latn"):
+def mteb_task(
+    task: str | Task,
+    folder: Path,
+    split: str = "test",
+    language: str = "eng-Latn",
+) -> Any:
     """Makes a task of `mteb` (version 2) from local files.
 
     Nothing is downloaded. The protocol is that of `mteb`: classification, for

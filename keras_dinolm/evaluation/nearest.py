@@ -1,5 +1,7 @@
 """Exact nearest neighbours by cosine."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from keras import ops
 
@@ -9,14 +11,16 @@ from keras_dinolm.evaluation.arguments import unit
 BLOCK = 2**24
 
 
-def nearest(queries, documents, k, batch_size):
+def nearest(
+    queries: np.ndarray, documents: np.ndarray, k: int, batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The k documents of highest cosine to each query, best first.
 
     The accelerator multiplies all by all in float32 (or TF32, or whatever its
-    matrix unit does) and keeps a few more documents than asked for. Those are
-    measured again in float64, and sorted. Where they cannot be told for sure
-    from the documents left behind (near-duplicates, collapsed features), all
-    documents are measured. Equal cosines rank by index, lowest first. So the
+    matrix unit does) and keeps a few more documents than asked for. These are
+    measured again in float64 and sorted. Where the documents left behind
+    might be as near (near-duplicates, collapsed features), all documents are
+    measured. Equal cosines rank by index, lowest first. So the
     result depends neither on the device nor on `batch_size`.
 
     Args:

@@ -1,24 +1,29 @@
 """A linear classifier of pairs of texts on frozen features."""
 
+from collections.abc import Hashable
+from collections.abc import Iterable
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.linear_probe import linear_probe
+from keras_dinolm.typing import Tensor
 
 
 def nli_probe(
-    train_first,
-    train_second,
-    train_labels,
-    test_first,
-    test_second,
-    test_labels,
-    dev_first=None,
-    dev_second=None,
-    dev_labels=None,
-    strengths=None,
-    max_iterations=1000,
-):
+    train_first: Tensor,
+    train_second: Tensor,
+    train_labels: Iterable[Hashable],
+    test_first: Tensor,
+    test_second: Tensor,
+    test_labels: Iterable[Hashable],
+    dev_first: Tensor | None = None,
+    dev_second: Tensor | None = None,
+    dev_labels: Iterable[Hashable] | None = None,
+    strengths: float | Sequence[float] | None = None,
+    max_iterations: int = 1000,
+) -> float:
     """Accuracy of logistic regression on the features of two texts.
 
     A pair with features u and v is classified by `[u, v, |u - v|, u * v]`,

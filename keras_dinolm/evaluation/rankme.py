@@ -3,9 +3,10 @@
 import numpy as np
 
 from keras_dinolm.evaluation.arguments import as_features
+from keras_dinolm.typing import Tensor
 
 
-def rankme(features, epsilon=1e-7):
+def rankme(features: Tensor, epsilon: float = 1e-7) -> float:
     """Effective rank of the features, without labels.
 
     The exponential of the entropy of the singular values, scaled to a sum of

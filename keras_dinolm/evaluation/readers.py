@@ -8,6 +8,7 @@ from typing import NamedTuple
 from keras_dinolm.evaluation.entity_f1 import check_tag
 from keras_dinolm.evaluation.text_files import check_string
 from keras_dinolm.evaluation.text_files import rows
+from keras_dinolm.typing import Path
 
 
 class LabelledTexts(NamedTuple):
@@ -63,7 +64,9 @@ class Searches(NamedTuple):
     relevant: list
 
 
-def read_labelled_texts(path, text="text", label="label"):
+def read_labelled_texts(
+    path: Path, text: str = "text", label: str = "label"
+) -> LabelledTexts:
     """Texts with a label each, from one file.
 
     Args:
@@ -71,7 +74,7 @@ def read_labelled_texts(path, text="text", label="label"):
             no quoting) or of a `.jsonl` file (one object a line); either may
             be compressed and end in `.gz`.
         text: String. Column or key of the text. A list of words, as in slot
-            filling files, is joined by blanks.
+            filling files, is joined by spaces.
         label: String. Column or key of the label.
 
     Returns:
@@ -101,13 +104,15 @@ def read_labelled_texts(path, text="text", label="label"):
     return LabelledTexts(texts, labels)
 
 
-def read_text_pairs(path, target="label", first="s1", second="s2"):
+def read_text_pairs(
+    path: Path, target: str = "label", first: str = "s1", second: str = "s2"
+) -> TextPairs:
     """Pairs of texts with a label or a score each, from one file.
 
     Args:
         path: Path of a file, as for `read_labelled_texts`.
-        target: String. Column or key of what is known of a pair. That of
-            `"score"` is read as a number.
+        target: String. Column or key of what is known of a pair. `"score"` is
+            read as a number.
         first: String. Column or key of the first text (of NLI, the premise).
         second: String. Column or key of the second (the hypothesis).
 
@@ -138,7 +143,9 @@ def read_text_pairs(path, target="label", first="s1", second="s2"):
     return pairs
 
 
-def read_tagged_words(path, words="tokens", tags="tags"):
+def read_tagged_words(
+    path: Path, words: str = "tokens", tags: str = "tags"
+) -> TaggedWords:
     """Sentences of words with a tag each, from one file of JSON lines.
 
     Args:
@@ -178,14 +185,14 @@ def read_tagged_words(path, words="tokens", tags="tags"):
     return tagged
 
 
-def read_beir(folder, split="test"):
+def read_beir(folder: Path, split: str = "test") -> Searches:
     """Queries, documents and judgements from a folder in the layout of BEIR.
 
     The folder holds `corpus.jsonl` (`_id`, `text` and perhaps `title`),
     `queries.jsonl` (`_id`, `text`) and `qrels/<split>.tsv` (`query-id`,
     `corpus-id`, `score`). A document's text is its title and its text with a
-    blank between, as in BEIR. Queries to which the split knows nothing
-    relevant are left out.
+    space between, as in BEIR. Queries without a relevant document in the
+    split are left out.
 
     Args:
         folder: Path.

@@ -2,6 +2,7 @@
 
 import collections.abc
 import numbers
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -9,11 +10,16 @@ from keras import ops
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.arguments import check_integer
 from keras_dinolm.evaluation.nearest import nearest
+from keras_dinolm.typing import Tensor
 
 
 def retrieval_ndcg(
-    query_features, document_features, relevant, k=10, batch_size=256
-):
+    query_features: Tensor,
+    document_features: Tensor,
+    relevant: Any,
+    k: int = 10,
+    batch_size: int = 256,
+) -> float:
     """Mean normalised discounted cumulative gain of the first k documents.
 
     Documents are ranked by cosine. A document at rank r (from 1) adds its

@@ -7,9 +7,12 @@ from keras import ops
 
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.arguments import unit
+from keras_dinolm.typing import Tensor
 
 
-def sts_spearman(first_features, second_features, scores):
+def sts_spearman(
+    first_features: Tensor, second_features: Tensor, scores: Tensor
+) -> float:
     """Rank correlation of cosines with human judgements of similarity.
 
     Equal cosines share their mean rank; cosines count as equal if they agree

@@ -1,12 +1,7 @@
-"""What is measured on which files: a name, a folder, a protocol."""
+"""The standard tasks: what is measured on which files, and how."""
 
-import pathlib
 from typing import Any
-from typing import NamedTuple
 
-import numpy as np
-
-from keras_dinolm.evaluation.arguments import check_integer
 from keras_dinolm.evaluation.knn_accuracy import knn_accuracy
 from keras_dinolm.evaluation.linear_probe import linear_probe
 from keras_dinolm.evaluation.nli_probe import nli_probe
@@ -18,82 +13,13 @@ from keras_dinolm.evaluation.readers import read_tagged_words
 from keras_dinolm.evaluation.readers import read_text_pairs
 from keras_dinolm.evaluation.retrieval_ndcg import retrieval_ndcg
 from keras_dinolm.evaluation.sts_spearman import sts_spearman
+from keras_dinolm.evaluation.task import Splits
+from keras_dinolm.evaluation.task import Task
+from keras_dinolm.evaluation.task import half
+from keras_dinolm.evaluation.task import load_splits
+from keras_dinolm.evaluation.text_features import TextFeatures
 from keras_dinolm.evaluation.text_files import find_split
 from keras_dinolm.evaluation.token_probe import token_probe
-
-SPLITS = ("dev", "test")
-
-
-class Splits(NamedTuple):
-    """What a probe needs. To measure on dev, `test` is `dev`.
-
-    Attributes:
-        train: What a file holds: `LabelledTexts`, `TextPairs`, `TaggedWords`.
-        dev: The same, on which the regularisation is chosen.
-        test: The same, on which it is measured.
-    """
-
-    train: Any
-    dev: Any
-    test: Any
-
-
-class Task:
-    """A measurement of frozen features on the files of one folder.
-
-    Args:
-        name: String, under which `evaluate` reports it.
-        path: String. The task's folder inside the folder of all tasks.
-    """
-
-    def __init__(self, name, path):
-        self.name = name
-        self.path = path
-
-    def load(self, folder, split="dev", max_train=None, seed=0):
-        """Reads the task's files.
-
-        Args:
-            folder: Path of the folder of all tasks.
-            split: `"dev"`, to choose by, or `"test"`, to report.
-            max_train: Integer. At most so many rows of training data, drawn
-                at random; `None` takes all.
-            seed: Integer, of this draw alone: all encoders get the same.
-
-        Returns:
-            What `score` takes.
-
-        Raises:
-            FileNotFoundError: If a file is missing.
-            ValueError: If a file is not as its reader wants it, or for
-                another `split`.
-        """
-        if split not in SPLITS:
-            raise ValueError(
-                f"`split` must be one of {SPLITS}. Received: split={split!r}."
-            )
-        if max_train is not None:
-            check_integer("max_train", max_train)
-        return self._load(
-            pathlib.Path(folder) / self.path,
-            split,
-            lambda rows: _subset(rows, max_train, seed),
-        )
-
-    def score(self, features, data):
-        """Measures an encoder.
-
-        Args:
-            features: `TextFeatures` of the encoder.
-            data: What `load` returned.
-
-        Returns:
-            Float: a fraction, higher is better.
-        """
-        raise NotImplementedError
-
-    def _load(self, folder, split, subset):
-        raise NotImplementedError
 
 
 class ClassificationTask(Task):
@@ -117,20 +43,22 @@ class ClassificationTask(Task):
     ```
     """
 
-    def __init__(self, name, path, text="text", label="label"):
+    def __init__(
+        self, name: str, path: str, text: str = "text", label: str = "label"
+    ) -> None:
         super().__init__(name, path)
         self.text = text
         self.label = label
 
     def _load(self, folder, split, subset):
-        return _load_splits(
+        return load_splits(
             folder,
             split,
             subset,
             lambda path: read_labelled_texts(path, self.text, self.label),
         )
 
-    def score(self, features, data):
+    def score(self, features: TextFeatures, data: Any) -> float:
         train, dev, test = (
             (features.texts(part.texts), part.labels) for part in data
         )
@@ -146,9 +74,9 @@ class NLITask(Task):
     """
 
     def _load(self, folder, split, subset):
-        return _load_splits(folder, split, subset, read_text_pairs)
+        return load_splits(folder, split, subset, read_text_pairs)
 
-    def score(self, features, data):
+    def score(self, features: TextFeatures, data: Any) -> float:
         train, dev, test = (
             (features.texts(u), features.texts(v), y) for u, v, y in data
         )
@@ -164,9 +92,9 @@ class TaggingTask(Task):
     """
 
     def _load(self, folder, split, subset):
-        return _load_splits(folder, split, subset, read_tagged_words)
+        return load_splits(folder, split, subset, read_tagged_words)
 
-    def score(self, features, data):
+    def score(self, features: TextFeatures, data: Any) -> float:
         train, dev, test = (
             (features.words(part.words), part.tags) for part in data
         )
@@ -184,7 +112,7 @@ class STSTask(Task):
     def _load(self, folder, split, subset):
         return read_text_pairs(find_split(folder, split), "score")
 
-    def score(self, features, data):
+    def score(self, features: TextFeatures, data: Any) -> float:
         return sts_spearman(
             features.texts(data.first),
             features.texts(data.second),
@@ -208,10 +136,10 @@ class RetrievalTask(Task):
         if (folder / "qrels" / "dev.tsv").is_file():
             return read_beir(folder, split)
         queries, documents, relevant = read_beir(folder, "test")
-        half = _half(split)
-        return Searches(queries[half], documents, relevant[half])
+        part = half(split)
+        return Searches(queries[part], documents, relevant[part])
 
-    def score(self, features, data):
+    def score(self, features: TextFeatures, data: Any) -> float:
         return retrieval_ndcg(
             features.texts(data.queries),
             features.texts(data.documents),
@@ -237,7 +165,9 @@ class TopicTask(Task):
         label: String. Key of its topic.
     """
 
-    def __init__(self, name, path, text="text", label="source"):
+    def __init__(
+        self, name: str, path: str, text: str = "text", label: str = "source"
+    ) -> None:
         super().__init__(name, path)
         self.text = text
         self.label = label
@@ -250,13 +180,13 @@ class TopicTask(Task):
         try:
             held_out = read(split)
         except FileNotFoundError:
-            half = _half(split)
-            held_out = LabelledTexts(*(part[half] for part in read("valid")))
+            part = half(split)
+            held_out = LabelledTexts(*(rows[part] for rows in read("valid")))
         train = subset(_passages(read("train")))
         held_out = _passages(held_out)
         return Splits(train, held_out, held_out)
 
-    def score(self, features, data):
+    def score(self, features: TextFeatures, data: Any) -> float:
         return knn_accuracy(
             features.texts(data.train.texts),
             data.train.labels,
@@ -283,28 +213,6 @@ TASKS = {
         TopicTask("topic", "corpus"),
     )
 }
-
-
-def _load_splits(folder, split, subset, read):
-    train = subset(read(find_split(folder, "train")))
-    dev = read(find_split(folder, "dev"))
-    if split == "dev":
-        return Splits(train, dev, dev)
-    return Splits(train, dev, read(find_split(folder, "test")))
-
-
-def _subset(rows, max_train, seed):
-    """At most so many rows, in their order, of every field alike."""
-    count = len(rows[0])
-    if max_train is None or count <= max_train:
-        return rows
-    order = np.random.default_rng(seed).permutation(count)
-    kept = np.sort(order[:max_train]).tolist()
-    return type(rows)(*([field[i] for i in kept] for field in rows))
-
-
-def _half(split):
-    return slice(SPLITS.index(split), None, 2)
 
 
 def _passages(documents, shortest=16, longest=64):

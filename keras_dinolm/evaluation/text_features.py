@@ -1,22 +1,25 @@
 """Features from anything that encodes texts."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.word_features import word_features
 
-# Its feature tells one encoder, or one state of it, from another.
+# The feature of this text tells one encoder, or one state of it, from another.
 PROBE = "The quick brown fox jumps over the lazy dog."
 
 
 class TextFeatures:
-    """One face for all encoders, which encodes each text once.
+    """One interface for all encoders, which encodes each text once.
 
     Args:
         encoder: An object with `encode`, which turns a list of N strings into
             an array `[N, D]`: `DinoLMTextEmbedder`, `SentenceTransformer`, or
-            any other. Or a function that does the same. For `words` an object
-            alone will do, with either `encode_words`, which turns a list of
+            any other. A function that does the same is allowed as well. `words`
+            needs an object with either `encode_words`, which turns a list of
             sentences, each a list of words, into a list of arrays
             `[words, D]`; or `encode(..., output_value="token_embeddings")`
             and the tokenizer of Keras or Hugging Face that goes with it.
@@ -38,7 +41,7 @@ class TextFeatures:
     ```
     """
 
-    def __init__(self, encoder):
+    def __init__(self, encoder: Any) -> None:
         self.encoder = encoder
         self._encode = getattr(encoder, "encode", encoder)
         # A string has an `encode` of its own.
@@ -50,8 +53,8 @@ class TextFeatures:
             )
         self._texts, self._words = {}, {}
 
-    def texts(self, texts):
-        """Features of texts, those seen before from memory.
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Features of texts; those of known texts come from memory.
 
         Args:
             texts: List of N strings.
@@ -74,7 +77,7 @@ class TextFeatures:
             self._texts.update(zip(new, rows, strict=True))
         return np.stack([self._texts[text] for text in texts])
 
-    def words(self, sentences):
+    def words(self, sentences: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """Features of the words of sentences.
 
         A word's feature is the mean of those of its pieces. Words beyond the

@@ -3,11 +3,16 @@
 import gzip
 import json
 import pathlib
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
+
+from keras_dinolm.typing import Path
 
 ENDINGS = (".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz")
 
 
-def find_split(folder, split):
+def find_split(folder: Path, split: str) -> pathlib.Path:
     """The file of a split in a folder: `train.tsv`, `train.jsonl.gz`, ...
 
     Raises:
@@ -24,7 +29,9 @@ def find_split(folder, split):
     )
 
 
-def rows(path, columns, optional=()):
+def rows(
+    path: Path, columns: Sequence[str], optional: Sequence[str] = ()
+) -> Iterator[tuple[str, list[Any]]]:
     """Yields `(place, values of the columns)` of each row of a file.
 
     Args:
@@ -50,7 +57,7 @@ def rows(path, columns, optional=()):
         raise ValueError(f"{path} has no rows.")
 
 
-def check_string(place, name, value):
+def check_string(place: str, name: str, value: Any) -> str:
     """Raises a `ValueError` unless the value is a string that says something.
 
     Returns:

@@ -1,5 +1,7 @@
 """A linear tagger on frozen token features."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_dinolm.evaluation.arguments import as_features
@@ -9,18 +11,19 @@ from keras_dinolm.evaluation.entity_f1 import entity_f1
 from keras_dinolm.evaluation.linear_probe import STRENGTHS
 from keras_dinolm.evaluation.logistic_regression import as_strengths
 from keras_dinolm.evaluation.logistic_regression import choose
+from keras_dinolm.typing import Tensor
 
 
 def token_probe(
-    train_features,
-    train_tags,
-    test_features,
-    test_tags,
-    dev_features=None,
-    dev_tags=None,
-    strengths=None,
-    max_iterations=1000,
-):
+    train_features: Sequence[Tensor] | Tensor,
+    train_tags: Sequence[Sequence[str | None]],
+    test_features: Sequence[Tensor] | Tensor,
+    test_tags: Sequence[Sequence[str | None]],
+    dev_features: Sequence[Tensor] | Tensor | None = None,
+    dev_tags: Sequence[Sequence[str | None]] | None = None,
+    strengths: float | Sequence[float] | None = None,
+    max_iterations: int = 1000,
+) -> float:
     """Entity F1 of logistic regression on each token's frozen feature.
 
     Every token is classified on its own: what its feature knows of the
@@ -41,7 +44,7 @@ def token_probe(
         dev_features: Optional, as `train_features`.
         dev_tags: As `train_tags`, with `dev_features`.
         strengths: As for `linear_probe`; chosen by F1 on the dev data.
-        max_iterations: Integer. Of the solver, L-BFGS.
+        max_iterations: Integer. Most iterations of the solver, L-BFGS.
 
     Returns:
         Float from 0 to 1.

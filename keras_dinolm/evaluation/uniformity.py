@@ -5,9 +5,12 @@ import numpy as np
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.arguments import check_integer
 from keras_dinolm.evaluation.arguments import unit
+from keras_dinolm.typing import Tensor
 
 
-def uniformity(features, t=2.0, batch_size=1024):
+def uniformity(
+    features: Tensor, t: float = 2.0, batch_size: int = 1024
+) -> float:
     """Logarithm of the mean Gaussian potential between features.
 
     `log mean exp(-t * |x_i - x_j|^2)` over all pairs of different rows, scaled

@@ -1,5 +1,8 @@
 """Features of words from an encoder of pieces of words."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_dinolm.evaluation.arguments import as_features
@@ -10,7 +13,9 @@ _FIX = (
 )
 
 
-def word_features(encoder, sentences):
+def word_features(
+    encoder: Any, sentences: Sequence[Sequence[str]]
+) -> list[np.ndarray]:
     """See `TextFeatures.words`."""
     if hasattr(encoder, "encode_words"):
         features = list(encoder.encode_words(sentences))
@@ -51,9 +56,9 @@ def _check_count(features, sentences):
 
 
 def _owners_by_counting(encoder, sentences):
-    """The word of each piece; -1 for special tokens. Of keras-hub tokenizers.
+    """The word of each piece, -1 for special tokens, of keras-hub tokenizers.
 
-    These split at white space first, so the pieces of a text are those of its
+    They split at white space first, so the pieces of a text are those of its
     words.
     """
     preprocessor = encoder.preprocessor
@@ -70,7 +75,7 @@ def _owners_by_counting(encoder, sentences):
 
 
 def _owners_by_offsets(encoder, texts, sentences):
-    """The same of Hugging Face tokenizers, which tell places in the text."""
+    """The same for Hugging Face tokenizers, which give places in the text."""
     limit = encoder.max_seq_length
     encoded = encoder.tokenizer(
         texts,

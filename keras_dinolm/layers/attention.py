@@ -1,10 +1,14 @@
 """Self-attention with one fused projection and rotary positions."""
 
+from typing import Any
+
 import keras
 from keras import ops
+from keras.initializers import Initializer
 
 from keras_dinolm.layers.rotary import rotate
 from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -37,13 +41,18 @@ class SelfAttention(keras.layers.Layer):
     """
 
     def __init__(
-        self, num_heads, kernel_initializer="glorot_uniform", **kwargs
-    ):
+        self,
+        num_heads: int,
+        kernel_initializer: str | Initializer = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_heads = check_positive("num_heads", num_heads)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, inputs_shape, **kwargs):
+    def build(
+        self, inputs_shape: tuple[int | None, ...], **kwargs: Any
+    ) -> None:
         dim = inputs_shape[-1]
         if dim % self.num_heads:
             raise ValueError(
@@ -77,18 +86,31 @@ class SelfAttention(keras.layers.Layer):
 
         return initialize
 
-    def call(self, inputs, attention_mask=None, cos=None, sin=None):
+    def call(
+        self,
+        inputs: Tensor,
+        attention_mask: Tensor | None = None,
+        cos: Tensor | None = None,
+        sin: Tensor | None = None,
+    ) -> Tensor:
         query, key, value = self._project(inputs, cos, sin)
         attended = ops.dot_product_attention(
             query, key, value, mask=attention_mask
         )
         return self.output_projection(ops.reshape(attended, ops.shape(inputs)))
 
-    def probabilities(self, inputs, attention_mask=None, cos=None, sin=None):
+    def probabilities(
+        self,
+        inputs: Tensor,
+        attention_mask: Tensor | None = None,
+        cos: Tensor | None = None,
+        sin: Tensor | None = None,
+    ) -> Tensor:
         """What each token attends to, and how much.
 
-        `call` never holds these: its kernels do not form them. They are
-        computed anew from queries and keys, in float32 whatever the policy.
+        `call` never holds them, because its kernels do not form them. Here
+        they are computed again from queries and keys, in float32 under any
+        policy.
 
         Args:
             inputs: as for `call`.
@@ -121,16 +143,18 @@ class SelfAttention(keras.layers.Layer):
         qkv = ops.reshape(self.query_key_value(inputs), heads)
         query_key, value = qkv[:, :, :2], qkv[:, :, 2]
         if cos is not None:
-            # Both in one rotation: half the element-wise kernels.
+            # One rotation for both takes half the element-wise kernels.
             query_key = rotate(
                 query_key, cos[:, None, None, :], sin[:, None, None, :]
             )
         return query_key[:, :, 0], query_key[:, :, 1], value
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(
+        self, inputs_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_heads": self.num_heads,

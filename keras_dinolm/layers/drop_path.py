@@ -1,9 +1,12 @@
 """Dropout and stochastic depth of a residual branch, drawn before use."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_dinolm.layers.validation import check_rate
+from keras_dinolm.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -13,9 +16,9 @@ class DropPath(keras.layers.Layer):
     With probability `rate` a sample skips the branch (stochastic depth);
     what is kept is scaled by `1 / (1 - rate)`, so that the mean stays.
     `dropout` drops single features in the same way, and both become one
-    factor. The factor is drawn by `draw`, apart from being applied: a
-    rematerialised block computes its branch twice and must see the same
-    factor both times, so it draws before it enters the part that is repeated.
+    factor. `draw` draws the factor without applying it: a rematerialised
+    block computes its branch twice and must see the same factor both times,
+    so it draws before it enters the part that is repeated.
 
     Args:
         rate: float in [0, 1). Probability that a sample skips the branch.
@@ -40,7 +43,13 @@ class DropPath(keras.layers.Layer):
         - [Deep Networks with Stochastic Depth](https://arxiv.org/abs/1603.09382)
     """
 
-    def __init__(self, rate=0.0, dropout=0.0, seed=None, **kwargs):
+    def __init__(
+        self,
+        rate: float = 0.0,
+        dropout: float = 0.0,
+        seed: int | keras.random.SeedGenerator | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.rate = check_rate("rate", rate)
         self.dropout = check_rate("dropout", dropout)
@@ -49,7 +58,9 @@ class DropPath(keras.layers.Layer):
             self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
 
-    def draw(self, inputs, training=None):
+    def draw(
+        self, inputs: Tensor, training: bool | None = None
+    ) -> Tensor | None:
         """Draws the factor for a branch with the shape of `inputs`.
 
         Args:
@@ -78,14 +89,16 @@ class DropPath(keras.layers.Layer):
         )
         return ops.cast(noise >= rate, self.compute_dtype) / (1.0 - rate)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         factor = self.draw(inputs, training=training)
         return inputs if factor is None else inputs * factor
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "rate": self.rate,

@@ -1,13 +1,18 @@
 """One pre-norm encoder block."""
 
+from typing import Any
+
 import keras
+from keras.initializers import Initializer
 
 from keras_dinolm.layers.attention import SelfAttention
 from keras_dinolm.layers.drop_path import DropPath
 from keras_dinolm.layers.layer_scale import LayerScale
 from keras_dinolm.layers.mlp import FeedForward
+from keras_dinolm.typing import Tensor
 
-# Keras' own default of 1e-3 is large beside the variance of small features.
+# Keras' own default of 1e-3 is large compared to the variance of small
+# features.
 NORM_EPSILON = 1e-6
 
 
@@ -27,9 +32,10 @@ class EncoderBlock(keras.layers.Layer):
             branch.
         layer_scale: float or `None`. Gain of the branches at the start;
             `None` for no `LayerScale`.
-        remat: bool. Compute the block again in the backward pass, and keep
-            only its input: memory for about a third more time. What is
-            dropped is drawn before, so gradients are those without remat.
+        remat: bool. Whether to keep only the input of the block and to
+            compute the block again in the backward pass. This saves memory
+            and costs about a third more time. Dropout is drawn before, so
+            gradients are those without remat.
         kernel_initializer: initializer of the projections.
         **kwargs: as for `keras.layers.Layer`.
 
@@ -61,16 +67,16 @@ class EncoderBlock(keras.layers.Layer):
 
     def __init__(
         self,
-        num_heads,
-        intermediate_dim,
-        activation="gelu",
-        dropout=0.0,
-        drop_path_rate=0.0,
-        layer_scale=0.1,
-        remat=False,
-        kernel_initializer="glorot_uniform",
-        **kwargs,
-    ):
+        num_heads: int,
+        intermediate_dim: int,
+        activation: str = "gelu",
+        dropout: float = 0.0,
+        drop_path_rate: float = 0.0,
+        layer_scale: float | None = 0.1,
+        remat: bool = False,
+        kernel_initializer: str | Initializer = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.intermediate_dim = intermediate_dim
@@ -116,7 +122,9 @@ class EncoderBlock(keras.layers.Layer):
             drop_path_rate, dropout, dtype=policy, name="mlp_drop"
         )
 
-    def build(self, inputs_shape, **kwargs):
+    def build(
+        self, inputs_shape: tuple[int | None, ...], **kwargs: Any
+    ) -> None:
         for layer in (
             self.attention_norm,
             self.attention,
@@ -129,13 +137,18 @@ class EncoderBlock(keras.layers.Layer):
                 layer.build(inputs_shape)
 
     def call(
-        self, inputs, attention_mask=None, cos=None, sin=None, training=None
-    ):
+        self,
+        inputs: Tensor,
+        attention_mask: Tensor | None = None,
+        cos: Tensor | None = None,
+        sin: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Tensor:
         attention_keep = self.attention_drop.draw(inputs, training=training)
         mlp_keep = self.mlp_drop.draw(inputs, training=training)
 
-        # Sub-layers are called whole, with all they need as arguments: the
-        # second run happens in the backward pass, outside of this layer's
+        # Sub-layers are called whole, with all they need as arguments, because
+        # the second run happens in the backward pass, outside of this layer's
         # scope for dtype and training.
         def forward(x):
             branch = self.attention(
@@ -152,10 +165,12 @@ class EncoderBlock(keras.layers.Layer):
             forward = keras.remat(forward)
         return forward(inputs)
 
-    def compute_output_shape(self, inputs_shape):
+    def compute_output_shape(
+        self, inputs_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_heads": self.num_heads,

@@ -1,10 +1,13 @@
 """The MLP between an encoder and the statistics of a batch."""
 
+from typing import Any
+
 import keras
 
 from keras_dinolm.layers.encoder_block import NORM_EPSILON
 from keras_dinolm.layers.gelu import gelu
 from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -40,7 +43,7 @@ class Expander(keras.layers.Layer):
         [VICReg](https://arxiv.org/abs/2105.04906)
     """
 
-    def __init__(self, dim, **kwargs):
+    def __init__(self, dim: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.dim = check_positive("dim", dim)
         policy = self.dtype_policy
@@ -55,7 +58,7 @@ class Expander(keras.layers.Layer):
             for index in range(2)
         ]
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         hidden_shape = (*input_shape[:-1], self.dim)
         for layer in self.dense_layers:
             layer.build(input_shape)
@@ -63,14 +66,16 @@ class Expander(keras.layers.Layer):
         for layer in self.norms:
             layer.build(hidden_shape)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         x = inputs
         for dense, norm in zip(self.dense_layers, self.norms):
             x = gelu(norm(dense(x)))
         return self.dense_layers[-1](x)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
         return (*input_shape[:-1], self.dim)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "dim": self.dim}

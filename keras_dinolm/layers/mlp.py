@@ -1,10 +1,14 @@
 """The feed-forward half of an encoder block."""
 
+from typing import Any
+
 import keras
 from keras import ops
+from keras.initializers import Initializer
 
 from keras_dinolm.layers.gelu import gelu
 from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.typing import Tensor
 
 ACTIVATIONS = ("gelu", "swiglu")
 
@@ -36,12 +40,12 @@ class FeedForward(keras.layers.Layer):
 
     def __init__(
         self,
-        intermediate_dim,
-        activation="gelu",
-        kernel_initializer="glorot_uniform",
-        output_dim=None,
-        **kwargs,
-    ):
+        intermediate_dim: int,
+        activation: str = "gelu",
+        kernel_initializer: str | Initializer = "glorot_uniform",
+        output_dim: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if activation not in ACTIVATIONS:
             raise ValueError(
@@ -57,7 +61,7 @@ class FeedForward(keras.layers.Layer):
             check_positive("output_dim", output_dim)
         self.output_dim = output_dim
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.up = self._dense(self.intermediate_dim, "up")
         self.up.build(input_shape)
         if self.activation == "swiglu":
@@ -74,17 +78,19 @@ class FeedForward(keras.layers.Layer):
             name=name,
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         if self.activation == "swiglu":
             hidden = ops.silu(self.gate(inputs)) * self.up(inputs)
         else:
             hidden = gelu(self.up(inputs))
         return self.down(hidden)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
         return (*input_shape[:-1], self.output_dim or input_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "intermediate_dim": self.intermediate_dim,

@@ -2,8 +2,10 @@
 
 from keras import ops
 
+from keras_dinolm.typing import Tensor
 
-def l2_normalize(x, axis=-1, epsilon=1e-6):
+
+def l2_normalize(x: Tensor, axis: int = -1, epsilon: float = 1e-6) -> Tensor:
     """Scales `x` to unit length along `axis`, in float32.
 
     `keras.ops.normalize` has NaN gradients at a zero vector, which a padded

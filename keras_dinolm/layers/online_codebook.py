@@ -1,20 +1,23 @@
 """Targets from prototypes that are averages instead of learned."""
 
+from typing import Any
+
 import keras
 from keras import initializers
 from keras import ops
 
 from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
 class OnlineCodebook(keras.layers.Layer):
-    """Targets by the nearest of K codes: k-means that runs along.
+    """Targets by the nearest of K codes, which online k-means moves.
 
     A code is the moving average of the teacher's features that were nearest
-    to it, so no gradient shapes the targets and none can make them trivial:
-    the student's own prototypes learn to name the code. It reads the teacher's
-    projections (unit vectors), not its logits.
+    to it. So no gradient shapes the targets, and none can make them trivial:
+    the student's own prototypes learn to name the code. The layer reads the
+    teacher's projections (unit vectors), not its logits.
 
     With `a` the features assigned to a code in an update, its count and place
     move by
@@ -33,9 +36,10 @@ class OnlineCodebook(keras.layers.Layer):
 
     Args:
         num_codes: int, at least 2. K, the model's `num_prototypes`.
-        momentum: float in [0, 1). Of the moving averages. The fewer features
-            an update brings to a code, the higher; DinoSR takes 0.9.
-        hard: boolean. Whether a target is the nearest code alone; else it is
+        momentum: float in [0, 1). Momentum of the moving averages. It should
+            be higher if an update brings few features to a code; DinoSR
+            takes 0.9.
+        hard: boolean. Whether a target is the nearest code alone. If not, it is
             the softmax of `-distance^2 / 2` over the temperature, which for
             codes of unit length is that of the cosine.
         revive_below: float in [0, 1). Share of the mean count below which a
@@ -59,12 +63,17 @@ class OnlineCodebook(keras.layers.Layer):
         - [Jukebox](https://arxiv.org/abs/2005.00341) (revival)
     """
 
-    # What the rows are: the objectives ask for it.
+    # Objectives ask what the rows are.
     reads_projections = True
 
     def __init__(
-        self, num_codes, momentum=0.99, hard=True, revive_below=0.01, **kwargs
-    ):
+        self,
+        num_codes: int,
+        momentum: float = 0.99,
+        hard: bool = True,
+        revive_below: float = 0.01,
+        **kwargs: Any,
+    ) -> None:
         # Features and codes stay float32, whatever the policy.
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
@@ -88,7 +97,7 @@ class OnlineCodebook(keras.layers.Layer):
         self.hard = hard
         self.revive_below = revive_below
 
-    def build(self, rows_shape):
+    def build(self, rows_shape: tuple[int | None, ...]) -> None:
         dim = rows_shape[-1]
         state = {
             "dtype": "float32",
@@ -116,7 +125,12 @@ class OnlineCodebook(keras.layers.Layer):
         state.update(dtype="int32", aggregation="only_first_replica")
         self.updates = self.add_weight(shape=(), name="updates", **state)
 
-    def call(self, rows, temperature, sample_weight=None):
+    def call(
+        self,
+        rows: Tensor,
+        temperature: float | Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
         """Targets `[N, num_codes]` of features `[N, dim]`.
 
         Args:
@@ -145,8 +159,18 @@ class OnlineCodebook(keras.layers.Layer):
             )
         return ops.stop_gradient(probs)
 
-    def statistics(self, rows, sample_weight=None):
-        """What `after_step` needs of this micro-batch."""
+    def statistics(
+        self, rows: Tensor, sample_weight: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Sums over this micro-batch, for `after_step`.
+
+        Args:
+            rows: as for `call`.
+            sample_weight: as for `call`.
+
+        Returns:
+            A dict of tensors.
+        """
         rows = _values(rows)
         if sample_weight is None:
             weight = ops.ones_like(rows[:, 0])
@@ -161,9 +185,17 @@ class OnlineCodebook(keras.layers.Layer):
             "weight": weight,
         }
 
-    def after_step(self, statistics, finite, moved):
-        """Adds a micro-batch; moves the codes if the optimizer moved."""
-        # `.value`: jax takes no variable as an argument of `where`.
+    def after_step(
+        self, statistics: dict[str, Tensor], finite: Tensor, moved: Tensor
+    ) -> None:
+        """Adds a micro-batch; moves the codes if the optimizer moved.
+
+        Args:
+            statistics: what `statistics` returned for the micro-batch.
+            finite: scalar bool tensor. Whether its gradients were finite.
+            moved: scalar bool tensor. Whether the optimizer made an update.
+        """
+        # jax takes no variable as an argument of `where`, hence `.value`.
         codes, usage, total, count, updates = (
             v.value
             for v in (
@@ -179,7 +211,7 @@ class OnlineCodebook(keras.layers.Layer):
 
         arrived = (1.0 - self.momentum) * count
         moved_usage = self.momentum * usage + arrived
-        # Where nothing arrived, 0 / 1: the code stays where it is, to the bit.
+        # Where nothing arrived this is 0 / 1, so the code stays, to the bit.
         share = arrived / ops.where(count > 0, moved_usage, 1.0)
         mean = total / ops.maximum(count, 1.0)[:, None]
         moved_codes = codes + share[:, None] * (mean - codes)
@@ -197,7 +229,7 @@ class OnlineCodebook(keras.layers.Layer):
         self.updates.assign(updates + ops.cast(moved, "int32"))
 
     def _scores(self, rows):
-        """`-distance^2 / 2` to each code, but for the length of the row."""
+        """`-distance^2 / 2` to each code, without the length of the row."""
         codes = self.codes.value
         length = 0.5 * ops.sum(ops.square(codes), axis=-1)
         return ops.matmul(rows, ops.transpose(codes)) - length
@@ -216,7 +248,7 @@ class OnlineCodebook(keras.layers.Layer):
         num_valid = ops.sum(ops.cast(valid, "int32"))
         spacing = ops.maximum(num_valid // ops.maximum(num_dead, 1), 1)
         place = (updates + rank * spacing) % ops.maximum(num_valid, 1)
-        # Valid rows first; the keys differ, so that no sort has to be stable.
+        # Valid rows come first. All keys differ, so no sort has to be stable.
         size = rows.shape[0] or ops.shape(rows)[0]
         index = ops.arange(size, dtype="int32")
         order = ops.argsort(ops.where(valid, index, index + size))
@@ -225,7 +257,7 @@ class OnlineCodebook(keras.layers.Layer):
         codes = ops.where(revived[:, None], chosen, codes)
         return codes, ops.where(revived, average, usage)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "num_codes": self.num_codes,

@@ -1,15 +1,22 @@
 """From token features to one feature of the sequence."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.typing import Tensor
 
 
 class _Pooler(keras.layers.Layer):
     """A layer from `[batch, length, dim]` and its mask to `[batch, dim]`."""
 
-    def compute_output_shape(self, tokens_shape, padding_mask_shape=None):
+    def compute_output_shape(
+        self,
+        tokens_shape: tuple[int | None, ...],
+        padding_mask_shape: tuple[int | None, ...] | None = None,
+    ) -> tuple[int | None, ...]:
         return (tokens_shape[0], tokens_shape[-1])
 
 
@@ -25,10 +32,16 @@ class ClsPooling(_Pooler):
         float tensor `[batch, dim]`.
     """
 
-    def build(self, tokens_shape, padding_mask_shape=None):
+    def build(
+        self,
+        tokens_shape: tuple[int | None, ...],
+        padding_mask_shape: tuple[int | None, ...] | None = None,
+    ) -> None:
         pass
 
-    def call(self, tokens, padding_mask=None):
+    def call(
+        self, tokens: Tensor, padding_mask: Tensor | None = None
+    ) -> Tensor:
         return tokens[:, 0]
 
 
@@ -57,10 +70,14 @@ class MeanPooling(_Pooler):
     ```
     """
 
-    def build(self, tokens_shape, padding_mask_shape=None):
+    def build(
+        self,
+        tokens_shape: tuple[int | None, ...],
+        padding_mask_shape: tuple[int | None, ...] | None = None,
+    ) -> None:
         pass
 
-    def call(self, tokens, padding_mask):
+    def call(self, tokens: Tensor, padding_mask: Tensor) -> Tensor:
         # Sums in float32: half precision loses digits over long sequences.
         weights = ops.cast(padding_mask, "float32")
         count = ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1.0)
@@ -90,11 +107,15 @@ class AttentionPooling(_Pooler):
         float tensor `[batch, dim]`.
     """
 
-    def __init__(self, num_heads=1, **kwargs):
+    def __init__(self, num_heads: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_heads = check_positive("num_heads", num_heads)
 
-    def build(self, tokens_shape, padding_mask_shape=None):
+    def build(
+        self,
+        tokens_shape: tuple[int | None, ...],
+        padding_mask_shape: tuple[int | None, ...] | None = None,
+    ) -> None:
         dim = tokens_shape[-1]
         if dim % self.num_heads:
             raise ValueError(
@@ -105,7 +126,7 @@ class AttentionPooling(_Pooler):
             shape=(dim, self.num_heads), initializer="zeros", name="query"
         )
 
-    def call(self, tokens, padding_mask):
+    def call(self, tokens: Tensor, padding_mask: Tensor) -> Tensor:
         batch, length, dim = ops.shape(tokens)
         scores = ops.cast(ops.matmul(tokens, self.query), "float32")
         scores = scores / float(self.query.shape[0]) ** 0.5
@@ -120,7 +141,7 @@ class AttentionPooling(_Pooler):
         pooled = ops.sum(slices * weights[..., None], axis=1)
         return ops.cast(ops.reshape(pooled, (batch, dim)), self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_heads": self.num_heads}
 
 
@@ -131,7 +152,7 @@ POOLERS = {
 }
 
 
-def get_pooler(pooling, **kwargs):
+def get_pooler(pooling: str, **kwargs: Any) -> keras.layers.Layer:
     """Makes the pooler of that name.
 
     Args:

@@ -1,23 +1,27 @@
 """The MLP between an encoder and its prototypes."""
 
+from typing import Any
+
 import keras
+from keras.initializers import Initializer
 
 from keras_dinolm.layers.gelu import gelu
 from keras_dinolm.layers.normalize import l2_normalize
 from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
 class ProjectionHead(keras.layers.Layer):
     """Projects features onto a sphere of low dimension.
 
-    Dense layers with exact GELU between them, a narrow last one, and L2
-    normalisation. The objective acts on this projection, not on the features,
-    which may then keep what the objective would have them forget. The head is
-    dropped after training.
+    The head has dense layers with exact GELU between them, a narrow last one,
+    and L2 normalisation. The objective acts on this projection and not on the
+    features, so the features may keep what the objective would make them
+    forget. The head is dropped after training.
 
     Args:
-        hidden_dim: int. Width of the layers but the last.
+        hidden_dim: int. Width of all layers except the last.
         bottleneck_dim: int. Width of the output.
         num_layers: int. Dense layers, the last one included.
         kernel_initializer: initializer of the layers.
@@ -45,12 +49,12 @@ class ProjectionHead(keras.layers.Layer):
 
     def __init__(
         self,
-        hidden_dim=2048,
-        bottleneck_dim=256,
-        num_layers=3,
-        kernel_initializer="glorot_uniform",
-        **kwargs,
-    ):
+        hidden_dim: int = 2048,
+        bottleneck_dim: int = 256,
+        num_layers: int = 3,
+        kernel_initializer: str | Initializer = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.hidden_dim = check_positive("hidden_dim", hidden_dim)
         self.bottleneck_dim = check_positive("bottleneck_dim", bottleneck_dim)
@@ -67,22 +71,22 @@ class ProjectionHead(keras.layers.Layer):
             for index, width in enumerate(widths)
         ]
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         for layer in self.dense_layers:
             layer.build(input_shape)
             input_shape = layer.compute_output_shape(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         x = inputs
         for layer in self.dense_layers[:-1]:
             x = gelu(layer(x))
         return l2_normalize(self.dense_layers[-1](x))
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: Tensor) -> keras.KerasTensor:
         shape = (*inputs.shape[:-1], self.bottleneck_dim)
         return keras.KerasTensor(shape, dtype="float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "hidden_dim": self.hidden_dim,

@@ -1,11 +1,14 @@
 """Learned directions that features are assigned to."""
 
+from typing import Any
+
 import keras
 from keras import initializers
 from keras import ops
 
 from keras_dinolm.layers.normalize import l2_normalize
 from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -43,7 +46,7 @@ class Prototypes(keras.layers.Layer):
         - [Weight Normalization](https://arxiv.org/abs/1602.07868)
     """
 
-    def __init__(self, num_prototypes, **kwargs):
+    def __init__(self, num_prototypes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_prototypes = check_positive("num_prototypes", num_prototypes)
         if num_prototypes < 2:
@@ -54,7 +57,7 @@ class Prototypes(keras.layers.Layer):
                 f"corpora. Received: num_prototypes={num_prototypes}"
             )
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         dim = input_shape[-1]
         # Columns of unit length on average: a step of the optimizer then
         # turns them by about as much as it moves the rest of the network.
@@ -65,16 +68,16 @@ class Prototypes(keras.layers.Layer):
             name="prototypes",
         )
 
-    def directions(self):
+    def directions(self) -> Tensor:
         """The prototypes, float32 `[dim, num_prototypes]`, of unit length."""
         return l2_normalize(self.kernel, axis=0)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.matmul(ops.cast(inputs, "float32"), self.directions())
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: Tensor) -> keras.KerasTensor:
         shape = (*inputs.shape[:-1], self.num_prototypes)
         return keras.KerasTensor(shape, dtype="float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_prototypes": self.num_prototypes}

@@ -1,8 +1,12 @@
 """Learned tokens that give attention a place to work in."""
 
+from typing import Any
+
 import keras
 from keras import initializers
 from keras import ops
+
+from keras_dinolm.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -42,7 +46,7 @@ class Registers(keras.layers.Layer):
         - [Vision Transformers Need Registers](https://arxiv.org/abs/2309.16588)
     """
 
-    def __init__(self, num_registers=4, **kwargs):
+    def __init__(self, num_registers: int = 4, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if num_registers < 0:
             raise ValueError(
@@ -51,7 +55,11 @@ class Registers(keras.layers.Layer):
             )
         self.num_registers = num_registers
 
-    def build(self, tokens_shape, padding_mask_shape=None):
+    def build(
+        self,
+        tokens_shape: tuple[int | None, ...],
+        padding_mask_shape: tuple[int | None, ...] | None = None,
+    ) -> None:
         self.register_tokens = None
         if self.num_registers:
             self.register_tokens = self.add_weight(
@@ -60,7 +68,9 @@ class Registers(keras.layers.Layer):
                 name="register_tokens",
             )
 
-    def call(self, tokens, padding_mask):
+    def call(
+        self, tokens: Tensor, padding_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
         mask = ops.cast(padding_mask, "bool")
         if self.num_registers:
             batch, _, dim = ops.shape(tokens)
@@ -73,7 +83,9 @@ class Registers(keras.layers.Layer):
             mask = ops.concatenate([visible, mask], axis=1)
         return tokens, mask[:, None, None, :]
 
-    def compute_output_spec(self, tokens, padding_mask):
+    def compute_output_spec(
+        self, tokens: Tensor, padding_mask: Tensor
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         batch, length, dim = tokens.shape
         if length is not None:
             length = length + self.num_registers
@@ -82,5 +94,5 @@ class Registers(keras.layers.Layer):
             keras.KerasTensor((batch, 1, 1, length), dtype="bool"),
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_registers": self.num_registers}

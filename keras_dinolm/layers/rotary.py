@@ -1,15 +1,17 @@
-"""Rotary positions: tables once a forward pass, a rotation in each block."""
+"""Rotary positions: tables for a forward pass, and a rotation in each block."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.typing import Tensor
 
 
-def rotate(x, cos, sin):
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotates pairs of features by the angle of their position.
 
     Feature `i` and feature `i + dim / 2` form a pair, so that scores between
@@ -33,10 +35,10 @@ def rotate(x, cos, sin):
 class RotaryTables(keras.layers.Layer):
     """Cosines and sines of rotary position embedding for a sequence.
 
-    The tables depend on the length alone. All blocks of an encoder share
+    The tables depend only on the length. All blocks of an encoder share
     them, so they are a layer of their own, called once. Prefix tokens
-    (registers) have no place in the text: their angle is 0, the first token
-    of the text has position 0 as well.
+    (registers) have no place in the text: their angle is 0, and the first
+    token of the text has position 0 as well.
 
     Args:
         dim: int. Size of an attention head, even.
@@ -49,8 +51,8 @@ class RotaryTables(keras.layers.Layer):
             batch are multiplied by one random number, log-uniform between
             `1 / position_jitter` and `position_jitter`, so that what is
             learned holds at other lengths. DINOv3 scales the coordinates of
-            its patches by up to 2. The default 1 is none.
-        seed: int or `None`. Of the jitter.
+            its patches by up to 2. The default of 1 means no jitter.
+        seed: int or `None`. Seed of the jitter.
         **kwargs: as for `keras.layers.Layer`.
 
     Call arguments:
@@ -79,14 +81,14 @@ class RotaryTables(keras.layers.Layer):
 
     def __init__(
         self,
-        dim,
-        num_prefix_tokens=0,
-        max_wavelength=10_000.0,
-        scaling_factor=1.0,
-        position_jitter=1.0,
-        seed=None,
-        **kwargs,
-    ):
+        dim: int,
+        num_prefix_tokens: int = 0,
+        max_wavelength: float = 10_000.0,
+        scaling_factor: float = 1.0,
+        position_jitter: float = 1.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.dim = check_positive("dim", dim)
         if dim % 2:
@@ -116,7 +118,9 @@ class RotaryTables(keras.layers.Layer):
             self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
 
-    def call(self, tokens, training=None):
+    def call(
+        self, tokens: Tensor, training: bool | None = None
+    ) -> tuple[Tensor, Tensor]:
         frequency = self.max_wavelength ** (
             -np.arange(0, self.dim, 2, dtype="float64") / self.dim
         )
@@ -125,7 +129,7 @@ class RotaryTables(keras.layers.Layer):
         position = ops.arange(length, dtype="float32") - self.num_prefix_tokens
         if training and self.position_jitter > 1:
             position = position * self._draw()
-        # Float32 whatever the policy: half precision cannot count to 512.
+        # Float32 under any policy: half precision cannot count to 512.
         angle = ops.maximum(position, 0.0)[:, None] * ops.convert_to_tensor(
             frequency[None, :], dtype="float32"
         )
@@ -141,14 +145,16 @@ class RotaryTables(keras.layers.Layer):
         )
         return ops.exp(exponent)
 
-    def compute_output_spec(self, tokens, training=None):
+    def compute_output_spec(
+        self, tokens: Tensor, training: bool | None = None
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         shape = (tokens.shape[1], self.dim // 2)
         return (
             keras.KerasTensor(shape, dtype=self.compute_dtype),
             keras.KerasTensor(shape, dtype=self.compute_dtype),
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "dim": self.dim,

@@ -1,21 +1,33 @@
-"""How teacher logits become the assignment that the student must predict."""
+"""Layers that turn teacher logits into the targets of the student."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_dinolm import losses
+from keras_dinolm.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
 class Sinkhorn(keras.layers.Layer):
     """Targets by Sinkhorn-Knopp: every prototype gets its share of a batch.
 
-    Keeps the prototypes in use without any state, so nothing has to be
-    carried from batch to batch. The default of DINOv2 and v3.
+    It keeps the prototypes in use without any state, so nothing has to be
+    carried from batch to batch. DINOv2 and DINOv3 use it by default.
 
     Args:
         num_iterations: int. Rounds of normalisation.
         **kwargs: as for `keras.layers.Layer`.
+
+    Call arguments:
+        logits: float tensor `[N, K]`.
+        temperature: float or scalar tensor.
+        sample_weight: float tensor `[N]` of 0 and 1, or `None`. Rows of
+            weight 0 come out as zeros.
+
+    Returns:
+        float32 tensor `[N, K]`, without gradient.
 
     Example:
 
@@ -32,8 +44,8 @@ class Sinkhorn(keras.layers.Layer):
         - [DINOv2](https://arxiv.org/abs/2304.07193)
     """
 
-    def __init__(self, num_iterations=3, **kwargs):
-        # Logits stay float32, whatever the policy.
+    def __init__(self, num_iterations: int = 3, **kwargs: Any) -> None:
+        # Logits stay float32 under any policy.
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         if num_iterations < 1:
@@ -44,20 +56,25 @@ class Sinkhorn(keras.layers.Layer):
         self.num_iterations = num_iterations
         self.built = True
 
-    def call(self, logits, temperature, sample_weight=None):
+    def call(
+        self,
+        logits: Tensor,
+        temperature: float | Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
         return losses.sinkhorn_knopp(
             logits, temperature, self.num_iterations, sample_weight
         )
 
     def prototype_bias(
         self,
-        features,
-        prototypes,
-        temperature,
-        sample_weight=None,
-        max_logits=losses.MAX_LOGITS,
-    ):
-        """The targets of very many prototypes, without their logits.
+        features: Tensor,
+        prototypes: Tensor,
+        temperature: float | Tensor,
+        sample_weight: Tensor | None = None,
+        max_logits: int = losses.MAX_LOGITS,
+    ) -> Tensor:
+        """What turns the logits of very many prototypes into targets.
 
         Args:
             features: float tensor `[N, D]`.
@@ -79,16 +96,50 @@ class Sinkhorn(keras.layers.Layer):
             max_logits,
         )
 
-    def statistics(self, logits, sample_weight=None):
+    def statistics(
+        self, logits: Tensor, sample_weight: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Sinkhorn keeps no statistics.
+
+        Args:
+            logits: float tensor `[N, K]`, not used.
+            sample_weight: not used.
+
+        Returns:
+            An empty dict.
+        """
         return {}
 
-    def factored_statistics(self, features, prototypes, sample_weight=None):
+    def factored_statistics(
+        self,
+        features: Tensor,
+        prototypes: Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Sinkhorn keeps no statistics.
+
+        Args:
+            features: float tensor `[N, D]`, not used.
+            prototypes: float tensor `[D, K]`, not used.
+            sample_weight: not used.
+
+        Returns:
+            An empty dict.
+        """
         return {}
 
-    def after_step(self, statistics, finite, moved):
-        pass
+    def after_step(
+        self, statistics: dict[str, Tensor], finite: Tensor, moved: Tensor
+    ) -> None:
+        """Does nothing: Sinkhorn has no state.
 
-    def get_config(self):
+        Args:
+            statistics: not used.
+            finite: not used.
+            moved: not used.
+        """
+
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_iterations": self.num_iterations}
 
 
@@ -101,8 +152,17 @@ class Centering(keras.layers.Layer):
     update, and acts from the next one.
 
     Args:
-        momentum: float in [0, 1). Of the moving average.
+        momentum: float in [0, 1). Momentum of the moving average.
         **kwargs: as for `keras.layers.Layer`.
+
+    Call arguments:
+        logits: float tensor `[N, K]`.
+        temperature: float or scalar tensor.
+        sample_weight: float tensor `[N]` of 0 and 1, or `None`. Rows of
+            weight 0 come out as zeros.
+
+    Returns:
+        float32 tensor `[N, K]`, without gradient.
 
     Example:
 
@@ -118,8 +178,8 @@ class Centering(keras.layers.Layer):
         [DINO](https://arxiv.org/abs/2104.14294)
     """
 
-    def __init__(self, momentum=0.9, **kwargs):
-        # Logits stay float32, whatever the policy.
+    def __init__(self, momentum: float = 0.9, **kwargs: Any) -> None:
+        # Logits stay float32 under any policy.
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         if not 0.0 <= momentum < 1.0:
@@ -129,7 +189,7 @@ class Centering(keras.layers.Layer):
             )
         self.momentum = momentum
 
-    def build(self, logits_shape):
+    def build(self, logits_shape: tuple[int | None, ...]) -> None:
         shape = (logits_shape[-1],)
         state = {
             "initializer": "zeros",
@@ -143,7 +203,12 @@ class Centering(keras.layers.Layer):
         self.total = self.add_weight(shape=shape, name="total", **state)
         self.count = self.add_weight(shape=(), name="count", **state)
 
-    def call(self, logits, temperature, sample_weight=None):
+    def call(
+        self,
+        logits: Tensor,
+        temperature: float | Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
         probs = losses.centered_softmax(logits, self.center, temperature)
         if sample_weight is None:
             return probs
@@ -151,17 +216,38 @@ class Centering(keras.layers.Layer):
 
     def prototype_bias(
         self,
-        features,
-        prototypes,
-        temperature,
-        sample_weight=None,
-        max_logits=None,
-    ):
-        """As `Sinkhorn.prototype_bias`; here it depends on no feature."""
+        features: Tensor,
+        prototypes: Tensor,
+        temperature: float | Tensor,
+        sample_weight: Tensor | None = None,
+        max_logits: int | None = None,
+    ) -> Tensor:
+        """As `Sinkhorn.prototype_bias`; here it depends on no feature.
+
+        Args:
+            features: float tensor `[N, D]`, not used.
+            prototypes: float tensor `[D, K]`, not used.
+            temperature: float or scalar tensor.
+            sample_weight: not used.
+            max_logits: not used.
+
+        Returns:
+            float32 tensor `[K]`.
+        """
         return -ops.convert_to_tensor(self.center) / temperature
 
-    def statistics(self, logits, sample_weight=None):
-        """Sums over this micro-batch, for `after_step`."""
+    def statistics(
+        self, logits: Tensor, sample_weight: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Sums over this micro-batch, for `after_step`.
+
+        Args:
+            logits: float tensor `[N, K]`.
+            sample_weight: float tensor `[N]`, or `None`.
+
+        Returns:
+            A dict of tensors.
+        """
         logits = ops.cast(ops.stop_gradient(logits), "float32")
         if sample_weight is None:
             count = ops.cast(ops.shape(logits)[0], "float32")
@@ -172,18 +258,39 @@ class Centering(keras.layers.Layer):
             "count": ops.sum(weight),
         }
 
-    def factored_statistics(self, features, prototypes, sample_weight=None):
+    def factored_statistics(
+        self,
+        features: Tensor,
+        prototypes: Tensor,
+        sample_weight: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """As `statistics`, of the logits `features @ prototypes`.
 
-        A sum of logits is the logit of a sum.
+        The sum of all logits is the logit of the sum of all features.
+
+        Args:
+            features: float tensor `[N, D]`.
+            prototypes: float tensor `[D, K]`.
+            sample_weight: float tensor `[N]`, or `None`.
+
+        Returns:
+            A dict of tensors.
         """
         sums = self.statistics(features, sample_weight)
         prototypes = ops.cast(ops.stop_gradient(prototypes), "float32")
         return {**sums, "total": ops.matmul(sums["total"][None], prototypes)[0]}
 
-    def after_step(self, statistics, finite, moved):
-        """Adds a micro-batch; moves the center if the optimizer moved."""
-        # `.value`: jax takes no variable as an argument of `where`.
+    def after_step(
+        self, statistics: dict[str, Tensor], finite: Tensor, moved: Tensor
+    ) -> None:
+        """Adds a micro-batch; moves the center if the optimizer moved.
+
+        Args:
+            statistics: what `statistics` returned for the micro-batch.
+            finite: scalar bool tensor. Whether its gradients were finite.
+            moved: scalar bool tensor. Whether the optimizer made an update.
+        """
+        # jax takes no variable as an argument of `where`, hence `.value`.
         center, total, count = (
             v.value for v in (self.center, self.total, self.count)
         )
@@ -198,5 +305,5 @@ class Centering(keras.layers.Layer):
         self.total.assign(ops.where(moved, 0.0, total))
         self.count.assign(ops.where(moved, 0.0, count))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "momentum": self.momentum}

@@ -1,7 +1,7 @@
 """Checks of constructor arguments that several layers share."""
 
 
-def check_rate(name, value):
+def check_rate(name: str, value: float) -> float:
     """Returns `value` if it is a probability below 1, else raises."""
     if not 0 <= value < 1:
         raise ValueError(
@@ -11,7 +11,7 @@ def check_rate(name, value):
     return value
 
 
-def check_positive(name, value):
+def check_positive(name: str, value: int) -> int:
     """Returns `value` if it is an integer of at least 1, else raises."""
     if isinstance(value, bool) or int(value) != value or value < 1:
         raise ValueError(

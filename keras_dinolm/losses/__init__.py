@@ -1,8 +1,8 @@
 """Pure functions of arrays: formulas and nothing else.
 
 Every function takes backend tensors (or NumPy arrays) of any floating dtype,
-computes in float32 and returns float32. None of them keeps state, and none
-knows of models, views or objectives.
+computes in float32 and returns float32. None of them keeps state or knows
+anything of models, views or objectives.
 
 Matrix products (`gram`, `info_nce`, `similarity_cross_entropy`, `vicreg`, the
 neighbour search of `koleo`, and the logits within `chunked_cross_entropy` and

@@ -4,19 +4,23 @@ import numbers
 
 from keras import ops
 
+from keras_dinolm.typing import Tensor
 
-def as_float32(x):
+
+def as_float32(x: Tensor) -> Tensor:
     """Converts an array of any dtype to a float32 backend tensor."""
     return ops.cast(ops.convert_to_tensor(x), "float32")
 
 
-def check_shape(name, x, axes, sizes=None):
+def check_shape(
+    name: str, x: Tensor, axes: str, sizes: dict[str, int] | None = None
+) -> dict[str, int]:
     """Checks the shape of an argument against names of axes.
 
     Args:
         name: String. The argument's name, for the message.
         x: Tensor.
-        axes: String of one letter an axis, for example `"NK"`. A leading
+        axes: String of one letter per axis, for example `"NK"`. A leading
             `"."` stands for any number of further axes.
         sizes: Optional dict from letters to sizes found so far. It is
             extended, so that a second argument is checked against the first.
@@ -53,7 +57,7 @@ def check_shape(name, x, axes, sizes=None):
     return sizes
 
 
-def check_temperature(temperature):
+def check_temperature(temperature: float | Tensor) -> Tensor:
     """Returns the temperature as a float32 tensor.
 
     A temperature may be a tensor (a schedule's value inside a compiled step);
@@ -70,7 +74,7 @@ def check_temperature(temperature):
     return as_float32(temperature)
 
 
-def l2_normalize(x):
+def l2_normalize(x: Tensor) -> Tensor:
     """Scales the last axis to unit length; zero rows stay zero.
 
     `keras.ops.normalize` has NaN gradients at zero rows. Here these have a
@@ -79,7 +83,7 @@ def l2_normalize(x):
     scale, so no gradient needs to flow through it.)
     """
     largest = ops.stop_gradient(ops.max(ops.abs(x), axis=-1, keepdims=True))
-    # `<=` and not `>`: a NaN row must stay NaN, not turn into zeros.
+    # With `>` in place of `<=`, a row of NaN would turn into zeros.
     zero = largest <= 1e-30
     x = ops.where(zero, 0.0, x / ops.where(zero, 1.0, largest))
     square = ops.sum(ops.square(x), axis=-1, keepdims=True)

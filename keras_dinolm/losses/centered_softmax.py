@@ -5,15 +5,18 @@ from keras import ops
 from keras_dinolm.losses.arrays import as_float32
 from keras_dinolm.losses.arrays import check_shape
 from keras_dinolm.losses.arrays import check_temperature
+from keras_dinolm.typing import Tensor
 
 
-def centered_softmax(logits, center, temperature):
+def centered_softmax(
+    logits: Tensor, center: Tensor, temperature: float | Tensor
+) -> Tensor:
     """Turns teacher logits into targets by centering and sharpening.
 
     `softmax((logits - center) / temperature)`. Subtracting the running mean
     of the logits keeps one prototype from winning everywhere; the low
-    temperature keeps the targets from becoming uniform. Who moves the center,
-    and when, is the caller's affair.
+    temperature keeps the targets from becoming uniform. The caller moves the
+    center.
 
     The targets carry no gradient.
 

@@ -11,23 +11,24 @@ from keras_dinolm.losses.chunks import chunk_sizes
 from keras_dinolm.losses.chunks import merge_rows
 from keras_dinolm.losses.chunks import split_rows
 from keras_dinolm.losses.chunks import wait_for
+from keras_dinolm.typing import Tensor
 
 
 def chunked_cross_entropy(
-    teacher_features,
-    teacher_prototypes,
-    student_features,
-    student_prototypes,
-    teacher_temperature,
-    student_temperature,
-    teacher_bias=None,
-    pairs=None,
-    sample_weight=None,
-    max_logits=MAX_LOGITS,
-):
+    teacher_features: Tensor,
+    teacher_prototypes: Tensor,
+    student_features: Tensor,
+    student_prototypes: Tensor,
+    teacher_temperature: float | Tensor,
+    student_temperature: float | Tensor,
+    teacher_bias: Tensor | None = None,
+    pairs: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    max_logits: int = MAX_LOGITS,
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Cross-entropy from features and prototypes, without all the logits.
 
-    The value and the gradients of `view_cross_entropy` and
+    It has the value and the gradients of `view_cross_entropy` and
     `token_cross_entropy`, for logits `features @ prototypes` and targets
 
         softmax(teacher_logits / teacher_temperature + teacher_bias)
@@ -44,8 +45,8 @@ def chunked_cross_entropy(
     to be computed again in the backward pass. The matrix products are those
     of the direct form.
 
-    Gradients flow to `student_features` and `student_prototypes` only, and
-    are computed with the value, wanted or not.
+    Gradients flow only to `student_features` and `student_prototypes`. They
+    are always computed with the value.
 
     Args:
         teacher_features: Array of shape `[T, N, D]`: T views of N texts, or
@@ -67,7 +68,7 @@ def chunked_cross_entropy(
     Returns:
         `(loss, metrics)`. The loss is a float32 scalar, in nats: the mean
         over pairs and the weighted mean over rows; 0 if nothing counts. The
-        metrics, without gradient, are of the rows of any weight but 0:
+        metrics, without gradient, are those of all rows whose weight is not 0:
         `"teacher_entropy"` and `"student_entropy"`, the mean entropies of
         targets and predictions, and `"student_usage"`, the mean prediction,
         of shape `[K]`.

@@ -4,13 +4,21 @@ import math
 
 from keras import ops
 
+from keras_dinolm.typing import Tensor
+
 # 64 MiB of float32: small beside a network's activations, and large enough
 # that the loop over chunks costs nothing.
 MAX_LOGITS = 2**24
 
 
-def check_max_logits(max_logits):
+def check_max_logits(max_logits: int) -> int:
     """Returns the limit if it is an integer of at least 1.
+
+    Args:
+        max_logits: Integer. How many logits may be held at a time.
+
+    Returns:
+        The limit as an integer.
 
     Raises:
         ValueError: If it is not.
@@ -24,7 +32,7 @@ def check_max_logits(max_logits):
     return int(max_logits)
 
 
-def check_static(sizes, letters):
+def check_static(sizes: dict[str, int], letters: str) -> None:
     """Raises unless the sizes are known before the values are."""
     unknown = [letter for letter in letters if letter not in sizes]
     if unknown:
@@ -34,14 +42,16 @@ def check_static(sizes, letters):
         )
 
 
-def chunk_sizes(num_rows, logits_per_row, max_logits):
+def chunk_sizes(
+    num_rows: int, logits_per_row: int, max_logits: int
+) -> tuple[int, int]:
     """How many chunks, and how many rows in each: as even as can be."""
     limit = max(1, check_max_logits(max_logits) // logits_per_row)
     count = max(1, math.ceil(num_rows / limit))
     return count, max(1, math.ceil(num_rows / count))
 
 
-def split_rows(x, count, size):
+def split_rows(x: Tensor, count: int, size: int) -> Tensor:
     """`[V, N, ...]` to `[count, V, size, ...]`, with rows of zeros at the end.
 
     Each chunk is contiguous, so that taking one is cheap.
@@ -54,18 +64,18 @@ def split_rows(x, count, size):
     return ops.moveaxis(x, 1, 0)
 
 
-def merge_rows(chunks, num_rows):
+def merge_rows(chunks: Tensor, num_rows: int) -> Tensor:
     """The inverse of `split_rows`."""
     count, views, size, *rest = chunks.shape
     x = ops.reshape(ops.moveaxis(chunks, 0, 1), (views, count * size, *rest))
     return x[:, :num_rows]
 
 
-def wait_for(x, *scalars):
+def wait_for(x: Tensor, *scalars: Tensor) -> Tensor:
     """`x`, computed after the scalars are.
 
-    A graph without XLA may run several turns of a loop at once, and hold the
-    logits of all of them. So the input of a turn depends on what the turn
-    before has added up, by a zero that no optimizer recognises as one.
+    A graph without XLA may run several turns of a loop at once and hold the
+    logits of all of them. So the input of a turn depends on the sums of the
+    turn before, by adding a zero that no optimizer recognises as one.
     """
     return x + sum(ops.minimum(0.0, ops.abs(scalar)) for scalar in scalars)

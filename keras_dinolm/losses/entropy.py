@@ -4,9 +4,10 @@ from keras import ops
 
 from keras_dinolm.losses.arrays import as_float32
 from keras_dinolm.losses.arrays import check_shape
+from keras_dinolm.typing import Tensor
 
 
-def entropy(probs):
+def entropy(probs: Tensor) -> Tensor:
     """Mean entropy of rows of probabilities.
 
     The mean over rows of `-sum_k p[n, k] * log p[n, k]`, with `0 log 0 = 0`.
@@ -34,6 +35,6 @@ def entropy(probs):
     """
     probs = as_float32(probs)
     check_shape("probs", probs, ".NK")
-    # log(1) = 0 stands in for log(0), whose product with 0 is NaN.
+    # log(0) is replaced by log(1), because 0 log(0) is NaN.
     logs = ops.log(ops.where(probs == 0, 1.0, probs))
     return 0.0 - ops.mean(ops.sum(probs * logs, axis=-1))  # 0, never -0

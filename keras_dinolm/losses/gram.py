@@ -5,9 +5,15 @@ from keras import ops
 from keras_dinolm.losses.arrays import as_float32
 from keras_dinolm.losses.arrays import check_shape
 from keras_dinolm.losses.arrays import l2_normalize
+from keras_dinolm.typing import Tensor
 
 
-def gram(student, teacher, padding_mask=None, remove_negative=False):
+def gram(
+    student: Tensor,
+    teacher: Tensor,
+    padding_mask: Tensor | None = None,
+    remove_negative: bool = False,
+) -> Tensor:
     """Mean squared difference of two matrices of token similarities.
 
     For each text, `G[i, j]` is the cosine of tokens i and j. The loss is the

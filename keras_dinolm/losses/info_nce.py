@@ -6,10 +6,13 @@ from keras_dinolm.losses.arrays import as_float32
 from keras_dinolm.losses.arrays import check_shape
 from keras_dinolm.losses.arrays import check_temperature
 from keras_dinolm.losses.arrays import l2_normalize
+from keras_dinolm.typing import Tensor
 
 
-def info_nce(x, y, temperature=0.05):
-    """Picks out each row's other view among all rows of the other view.
+def info_nce(
+    x: Tensor, y: Tensor, temperature: float | Tensor = 0.05
+) -> Tensor:
+    """Contrastive loss: each row finds its other view among all rows.
 
     With cosines `s[i, j]` of row i of `x` and row j of `y`, the mean of both
     directions of the cross-entropy of `softmax(s / temperature)` against the

@@ -6,6 +6,7 @@ from keras import ops
 from keras_dinolm.losses.arrays import as_float32
 from keras_dinolm.losses.arrays import check_shape
 from keras_dinolm.losses.arrays import l2_normalize
+from keras_dinolm.typing import Tensor
 
 # Unit vectors this near to each other are the same vector in float32: scaled
 # copies of one row differ by about 1e-7 after normalisation.
@@ -16,7 +17,7 @@ NUM_CANDIDATES = 4
 NUM_PROBES = 8
 
 
-def koleo(embeddings, groups=None):
+def koleo(embeddings: Tensor, groups: Tensor | None = None) -> Tensor:
     """Kozachenko-Leonenko estimate of (minus) the entropy of the features.
 
     The mean over rows of `-log(d + 1e-8)`, where d is the distance of a row to

@@ -6,9 +6,10 @@ from keras_dinolm.losses.arrays import as_float32
 from keras_dinolm.losses.arrays import check_shape
 from keras_dinolm.losses.arrays import check_temperature
 from keras_dinolm.losses.entropy import entropy
+from keras_dinolm.typing import Tensor
 
 
-def mean_entropy(logits, temperature):
+def mean_entropy(logits: Tensor, temperature: float | Tensor) -> Tensor:
     """Entropy of the mean of the rows' assignments.
 
     `-sum_k m[k] * log m[k]` with `m` the mean over rows of

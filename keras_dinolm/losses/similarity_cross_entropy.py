@@ -6,11 +6,15 @@ from keras_dinolm.losses.arrays import as_float32
 from keras_dinolm.losses.arrays import check_shape
 from keras_dinolm.losses.arrays import check_temperature
 from keras_dinolm.losses.arrays import l2_normalize
+from keras_dinolm.typing import Tensor
 
 
 def similarity_cross_entropy(
-    teacher, student, teacher_temperature=0.05, student_temperature=0.05
-):
+    teacher: Tensor,
+    student: Tensor,
+    teacher_temperature: float | Tensor = 0.05,
+    student_temperature: float | Tensor = 0.05,
+) -> Tensor:
     """Cross-entropy between two distributions of each row over the others.
 
     With cosines `s[i, j]` of rows i and j, row i's distribution is
@@ -19,9 +23,10 @@ def similarity_cross_entropy(
     similarities are compared, so the two may have any widths.
 
     Args:
-        teacher: Array of shape `[N, T]`: its features of N texts. They get no
-            gradient.
-        student: Array of shape `[N, S]`: the student's, of the same texts.
+        teacher: Array of shape `[N, T]`: the teacher's features of N texts.
+            They get no gradient.
+        student: Array of shape `[N, S]`: the student's features of the same
+            texts.
         teacher_temperature: Positive float or scalar tensor.
         student_temperature: Positive float or scalar tensor.
 

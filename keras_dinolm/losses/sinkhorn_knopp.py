@@ -5,9 +5,15 @@ from keras import ops
 from keras_dinolm.losses.arrays import as_float32
 from keras_dinolm.losses.arrays import check_shape
 from keras_dinolm.losses.arrays import check_temperature
+from keras_dinolm.typing import Tensor
 
 
-def sinkhorn_knopp(logits, temperature, num_iterations=3, sample_weight=None):
+def sinkhorn_knopp(
+    logits: Tensor,
+    temperature: float | Tensor,
+    num_iterations: int = 3,
+    sample_weight: Tensor | None = None,
+) -> Tensor:
     """Turns teacher logits into targets that use all prototypes equally.
 
     Starting from `exp(logits / temperature)`, each iteration scales every

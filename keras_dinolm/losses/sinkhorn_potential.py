@@ -10,24 +10,25 @@ from keras_dinolm.losses.chunks import check_static
 from keras_dinolm.losses.chunks import chunk_sizes
 from keras_dinolm.losses.chunks import split_rows
 from keras_dinolm.losses.chunks import wait_for
+from keras_dinolm.typing import Tensor
 
 
 def sinkhorn_potential(
-    features,
-    prototypes,
-    temperature,
-    num_iterations=3,
-    sample_weight=None,
-    max_logits=MAX_LOGITS,
-):
+    features: Tensor,
+    prototypes: Tensor,
+    temperature: float | Tensor,
+    num_iterations: int = 3,
+    sample_weight: Tensor | None = None,
+    max_logits: int = MAX_LOGITS,
+) -> Tensor:
     """The numbers `v[k]` that turn Sinkhorn-Knopp into one softmax.
 
     What the iterations of `sinkhorn_knopp` do to `exp(logits / temperature)`
     is to scale its columns and its rows. The last step scales the rows, so
     the targets are `softmax(logits / temperature + v)`, with v the logarithms
     of all column scales: the potentials of optimal transport. They are found
-    here with `num_iterations` passes over the rows, in which the logits
-    `features @ prototypes` are computed anew, chunk by chunk. No array of
+    here with `num_iterations` passes over the rows, each of which computes the
+    logits `features @ prototypes` again, chunk by chunk. No array of
     shape `[N, K]` is held, and none is kept for `chunked_cross_entropy`,
     which makes the targets of a chunk from v.
 

@@ -6,9 +6,15 @@ from keras import ops
 
 from keras_dinolm.losses.arrays import as_float32
 from keras_dinolm.losses.arrays import check_shape
+from keras_dinolm.typing import Tensor
 
 
-def smooth_l1(predictions, targets, beta=1.0, sample_weight=None):
+def smooth_l1(
+    predictions: Tensor,
+    targets: Tensor,
+    beta: float | None = 1.0,
+    sample_weight: Tensor | None = None,
+) -> Tensor:
     """Weighted mean of a distance that is square near 0 and linear beyond.
 
     `sum_m w[m] * mean_d h(p[m, d] - t[m, d]) / sum_m w[m]`, with

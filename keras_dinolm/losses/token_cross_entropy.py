@@ -5,11 +5,15 @@ from keras import ops
 from keras_dinolm.losses.arrays import as_float32
 from keras_dinolm.losses.arrays import check_shape
 from keras_dinolm.losses.arrays import check_temperature
+from keras_dinolm.typing import Tensor
 
 
 def token_cross_entropy(
-    teacher_probs, student_logits, temperature, sample_weight=None
-):
+    teacher_probs: Tensor,
+    student_logits: Tensor,
+    temperature: float | Tensor,
+    sample_weight: Tensor | None = None,
+) -> Tensor:
     """Weighted cross-entropy of the student's tokens against the teacher's.
 
     `sum_m w[m] * (-sum_k q[m, k] * log p[m, k]) / sum_m w[m]`, where q are

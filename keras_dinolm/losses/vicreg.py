@@ -4,15 +4,16 @@ from keras import ops
 
 from keras_dinolm.losses.arrays import as_float32
 from keras_dinolm.losses.arrays import check_shape
+from keras_dinolm.typing import Tensor
 
 
 def vicreg(
-    x,
-    y,
-    invariance_weight=25.0,
-    variance_weight=25.0,
-    covariance_weight=1.0,
-):
+    x: Tensor,
+    y: Tensor,
+    invariance_weight: float = 25.0,
+    variance_weight: float = 25.0,
+    covariance_weight: float = 1.0,
+) -> Tensor:
     """Pulls two views together and keeps every feature alive and distinct.
 
     The weighted sum of

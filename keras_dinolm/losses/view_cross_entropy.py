@@ -5,9 +5,15 @@ from keras import ops
 from keras_dinolm.losses.arrays import as_float32
 from keras_dinolm.losses.arrays import check_shape
 from keras_dinolm.losses.arrays import check_temperature
+from keras_dinolm.typing import Tensor
 
 
-def view_cross_entropy(teacher_probs, student_logits, temperature, pairs=None):
+def view_cross_entropy(
+    teacher_probs: Tensor,
+    student_logits: Tensor,
+    temperature: float | Tensor,
+    pairs: Tensor | None = None,
+) -> Tensor:
     """Cross-entropy of student views against teacher views of the same text.
 
     The mean over all pairs of teacher view t and student view s, and over

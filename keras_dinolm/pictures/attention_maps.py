@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_dinolm.pictures.text_reader import TextReader
 from keras_dinolm.pictures.tokens import Tokens
 
 
@@ -37,11 +38,14 @@ class AttentionMaps:
     num_registers: int
     tokens: Tokens
 
-    def describe(self, layer):
+    def describe(self, layer: int) -> str:
         """A layer's picture in words, for those who cannot see it.
 
         Args:
             layer: int, from 0.
+
+        Returns:
+            A string.
         """
         first = self.num_registers
         heads = []
@@ -62,7 +66,9 @@ class AttentionMaps:
         )
 
 
-def attention_maps(reader, text, max_tokens=64):
+def attention_maps(
+    reader: TextReader, text: str, max_tokens: int = 64
+) -> AttentionMaps:
     """What each token of a text attends to, by layer and head.
 
     Args:

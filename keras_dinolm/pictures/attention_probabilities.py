@@ -1,4 +1,4 @@
-"""A second pass through an encoder, which keeps the attention."""
+"""Reads the attention of an encoder in a second pass."""
 
 import keras
 import keras_hub
@@ -6,14 +6,17 @@ import numpy as np
 
 from keras_dinolm.models import DinoLMBackbone
 from keras_dinolm.models import TextEncoder
+from keras_dinolm.typing import Tensor
 
 
-def attention_probabilities(encoder, token_ids, padding_mask):
-    """Attention of each layer and head, computed anew.
+def attention_probabilities(
+    encoder: keras.layers.Layer, token_ids: np.ndarray, padding_mask: np.ndarray
+) -> np.ndarray:
+    """Computes the attention of each layer and head.
 
-    Training and inference use fused kernels, which never form these. Here a
-    second model of the same layers computes them from each one's queries and
-    keys. The encoder itself is not touched.
+    Training and inference use fused kernels, which never form these
+    probabilities. Here, a second model of the same layers computes them from
+    the queries and keys of each layer. The encoder itself is not changed.
 
     Args:
         encoder: `TextEncoder`, or a backbone that it takes.
@@ -55,22 +58,24 @@ def attention_probabilities(encoder, token_ids, padding_mask):
     return predict_attention(attention_model(encoder), batch)
 
 
-def predict_attention(model, batch):
-    """What `attention_probabilities` returns, by a model for many batches."""
+def predict_attention(
+    model: keras.Model, batch: dict[str, np.ndarray]
+) -> np.ndarray:
+    """The attention of a batch, by a model that serves many batches."""
     if "segment_ids" in model.input:
         batch = {**batch, "segment_ids": np.zeros_like(batch["token_ids"])}
     layers = model.predict_on_batch(batch)
     return np.stack([layers[str(i)] for i in range(len(layers))])
 
 
-def attention_model(encoder):
+def attention_model(encoder: keras.layers.Layer) -> keras.Model:
     """A model from rows of tokens to `{"0": attention of the first layer}`.
 
     Args:
         encoder: as for `attention_probabilities`.
 
     Returns:
-        A `keras.Model`, of which each layer is one of the encoder's own.
+        A `keras.Model` made of the encoder's own layers.
     """
     if not isinstance(encoder, TextEncoder):
         encoder = TextEncoder(encoder)
@@ -83,33 +88,39 @@ def attention_model(encoder):
 class BlockAttention(keras.layers.Layer):
     """The attention within an `EncoderBlock`."""
 
-    def __init__(self, block):
+    def __init__(self, block: keras.layers.Layer) -> None:
         super().__init__(dtype=block.dtype_policy)
         self.block = block
 
-    def call(self, x, attention_mask, cos, sin):
+    def call(
+        self, x: Tensor, attention_mask: Tensor, cos: Tensor, sin: Tensor
+    ) -> Tensor:
         return self.block.attention.probabilities(
             self.block.attention_norm(x), attention_mask, cos, sin
         )
 
-    def compute_output_spec(self, x, attention_mask, cos, sin):
+    def compute_output_spec(
+        self, x: Tensor, attention_mask: Tensor, cos: Tensor, sin: Tensor
+    ) -> keras.KerasTensor:
         return _maps_of(x, self.block.num_heads)
 
 
 class TransformerAttention(keras.layers.Layer):
     """The attention within keras-hub's `TransformerEncoder`."""
 
-    def __init__(self, layer):
+    def __init__(self, layer: keras.layers.Layer) -> None:
         super().__init__(dtype=layer.dtype_policy)
         self.layer = layer
 
-    def call(self, x, padding_mask):
+    def call(self, x: Tensor, padding_mask: Tensor) -> Tensor:
         _, attention = self.layer(
             x, padding_mask=padding_mask, return_attention_scores=True
         )
         return keras.ops.cast(attention, "float32")
 
-    def compute_output_spec(self, x, padding_mask):
+    def compute_output_spec(
+        self, x: Tensor, padding_mask: Tensor
+    ) -> keras.KerasTensor:
         return _maps_of(x, self.layer.num_heads)
 
 
@@ -143,7 +154,7 @@ def _stock(backbone):
             layers.append(attention(args[0], kwargs["padding_mask"]))
         return layer(*args, **kwargs)
 
-    # The same layers once more; ALBERT calls one of them many times.
+    # Calls the same layers once more. ALBERT calls one of them many times.
     copy = keras.models.clone_model(
         backbone, clone_function=lambda layer: layer, call_function=call
     )

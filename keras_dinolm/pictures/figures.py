@@ -1,5 +1,10 @@
 """What all figures have in common."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from keras_dinolm.pictures.fonts import drawable
@@ -11,23 +16,29 @@ _CELL = 0.14
 _SMALLEST, _LARGEST = 1.8, 12.0
 
 
-def new_figure(width, height):
-    """A figure that no window and no global state knows of."""
+def new_figure(width: float, height: float) -> Figure:
+    """A figure without a window and without global state."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def side(count):
-    """Inches of an axis with so many labels."""
+def side(count: int) -> float:
+    """The length in inches of an axis with that many labels."""
     return min(max(_CELL * count, _SMALLEST), _LARGEST)
 
 
-def words(text=None):
+def words(text: str | None = None) -> dict[str, Any]:
     """Arguments that draw a text as it is: no formula, no missing glyph."""
     style = {"fontfamily": families(), "parse_math": False}
     return style if text is None else {**style, "s": drawable(text)}
 
 
-def heat_map(axes, values, row_names, column_names, **kwargs):
+def heat_map(
+    axes: Axes,
+    values: np.ndarray,
+    row_names: Sequence[str] | None,
+    column_names: Sequence[str] | None,
+    **kwargs: Any,
+) -> Any:
     """An image with a name for each row and each column.
 
     Args:

@@ -1,11 +1,12 @@
 """What matplotlib can draw on this machine."""
 
 import functools
+from collections.abc import Iterable
 
 from matplotlib import font_manager
 
-# The first comes with matplotlib. Others are taken where they are installed,
-# for scripts that it lacks.
+# The first comes with matplotlib. The others serve scripts that it lacks, where
+# they are installed.
 _FAMILIES = (
     "DejaVu Sans",
     "Noto Sans",
@@ -32,13 +33,13 @@ _FAMILIES = (
     "Segoe UI Emoji",
     "Symbola",
 )
-# What stands for a character that no font has.
+# Replaces a character that no font has.
 BOX = "\u25a1"
 
 
 @functools.cache
-def families():
-    """The installed ones of the fonts above, as a list for matplotlib."""
+def families() -> list[str]:
+    """Those of the fonts above that are installed."""
     installed = set(font_manager.get_font_names())
     return [name for name in _FAMILIES if name in installed]
 
@@ -53,7 +54,7 @@ def _drawable():
     return frozenset(found)
 
 
-def drawable(text):
+def drawable(text: str) -> str:
     """The text with a box for each character that cannot be drawn.
 
     Matplotlib would warn about each of them, each time.
@@ -61,6 +62,6 @@ def drawable(text):
     return "".join(c if ord(c) in _drawable() else BOX for c in text)
 
 
-def has_boxes(texts):
+def has_boxes(texts: Iterable[str]) -> bool:
     """Whether `drawable` changes any of these texts."""
     return any(drawable(text) != text for text in texts)

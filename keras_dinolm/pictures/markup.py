@@ -1,12 +1,16 @@
-"""The HTML around pictures: texts are shown, never interpreted."""
+"""The HTML around pictures. Texts are shown and never interpreted."""
 
 import html
 import re
+from collections.abc import Sequence
+
+from keras_dinolm.pictures.prototype_atlas import Prototype
+from keras_dinolm.pictures.tokens import Tokens
 
 # Longer texts are cut on the page, with a note of how much is missing.
 _LONGEST = 1_500
-# Not allowed in HTML: control characters (but for tab and line ends), halves
-# of surrogate pairs, and code points that are no characters.
+# HTML allows no control characters (except tab and line ends), no halves of
+# surrogate pairs and no code points that are no characters.
 _FORBIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 )
@@ -32,26 +36,26 @@ mark { padding: 0 .2em; border-radius: 3px; }
 """
 
 
-def clean(text):
+def clean(text: str) -> str:
     """A text for use between tags or within a quoted attribute."""
     return html.escape(_FORBIDDEN.sub("\ufffd", text), quote=True)
 
 
-def quotation(tokens, label):
+def quotation(tokens: Tokens, label: str) -> str:
     """The text of `Tokens`, with a note of what is left out."""
     text = tokens.text
     note = f"{label}: {tokens.count()}"
     if len(text) > _LONGEST:
         note += f", shown here to character {_LONGEST:,} of {len(text):,}"
         text = text[:_LONGEST]
-    # The language of a text is not known; its direction shows.
+    # The language of a text is not known. Its direction is detected.
     return (
         f"<p>{clean(note)}</p>"
         f'<blockquote lang="" dir="auto">{clean(text)}</blockquote>'
     )
 
 
-def table_of_spans(prototype, unit):
+def table_of_spans(prototype: Prototype, unit: str) -> str:
     """A prototype with its nearest spans."""
     rows = "".join(
         f'<tr><td class="number">{span.cosine:.2f}</td>'
@@ -74,7 +78,9 @@ def _marked(span):
     return f"{clean(span.before)}<mark>{text}</mark>{clean(span.after)}"
 
 
-def wrap(title, notes, sections):
+def wrap(
+    title: str, notes: Sequence[str], sections: Sequence[tuple[str, str]]
+) -> str:
     """The whole page.
 
     Args:
@@ -94,7 +100,7 @@ def wrap(title, notes, sections):
         for i, (name, content) in enumerate(sections, 1)
     )
     paragraphs = "".join(f"<p>{clean(note)}</p>" for note in notes)
-    # The policy of the page: nothing is loaded, and no script runs.
+    # The page loads nothing and runs no script.
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>

@@ -2,6 +2,11 @@
 
 import base64
 import pathlib
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
 
 from keras_dinolm.pictures.attention_maps import AttentionMaps
 from keras_dinolm.pictures.fonts import BOX
@@ -15,12 +20,18 @@ from keras_dinolm.pictures.plot_prototype_atlas import plot_prototype_atlas
 from keras_dinolm.pictures.plot_token_similarity import plot_token_similarity
 from keras_dinolm.pictures.prototype_atlas import PrototypeAtlas
 from keras_dinolm.pictures.token_similarity import TokenSimilarity
+from keras_dinolm.typing import Path
 
 _DOTS_PER_INCH = 130
 PAGE = "index.html"
 
 
-def write_page(directory, pictures, title="What the encoder sees", notes=()):
+def write_page(
+    directory: Path,
+    pictures: Sequence[Any],
+    title: str = "What the encoder sees",
+    notes: Sequence[str] = (),
+) -> pathlib.Path:
     """Draws pictures as PNG files, and shows them on one page.
 
     The page, `index.html`, holds the images itself and loads nothing: it can
@@ -77,11 +88,13 @@ def write_page(directory, pictures, title="What the encoder sees", notes=()):
 class _Images:
     """Numbers and saves figures, and makes them part of the page."""
 
-    def __init__(self, directory):
+    def __init__(self, directory: pathlib.Path) -> None:
         self.directory = directory
         self.count = 0
 
-    def add(self, figure, name, description, names):
+    def add(
+        self, figure: Figure, name: str, description: str, names: Iterable[str]
+    ) -> str:
         """Saves a figure.
 
         Args:
@@ -100,8 +113,8 @@ class _Images:
         note = ""
         if has_boxes(names):
             note = (
-                f"<figcaption>{BOX} stands for characters that no font of the "
-                "machine has on which this was drawn.</figcaption>"
+                f"<figcaption>{BOX} replaces characters that no font has on "
+                "the machine that drew this.</figcaption>"
             )
         return (
             f'<figure><img src="data:image/png;base64,{data}" '

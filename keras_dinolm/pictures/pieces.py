@@ -1,6 +1,7 @@
 """Tokens of any supported tokenizer as text."""
 
 import functools
+from collections.abc import Sequence
 
 import keras_hub
 
@@ -20,7 +21,7 @@ class Pieces:
         tokenizer: a keras-hub tokenizer.
     """
 
-    def __init__(self, tokenizer):
+    def __init__(self, tokenizer: keras_hub.tokenizers.Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._suffix_indicator = getattr(tokenizer, "suffix_indicator", None)
         self._is_byte_pair = isinstance(
@@ -28,19 +29,21 @@ class Pieces:
         )
         self._piece = functools.cache(self._read)
 
-    def names(self, ids):
-        """A label for each token; a middle dot where a word goes on."""
+    def names(self, ids: Sequence[int]) -> list[str]:
+        """A label for each token; a middle dot where a word continues."""
         pieces = [self._piece(i) for i in ids]
         return [text if begins else f"\u00b7{text}" for text, begins in pieces]
 
-    def join(self, ids):
+    def join(self, ids: Sequence[int]) -> str:
         """The tokens as running text, with a space wherever a word begins."""
         pieces = [self._piece(i) for i in ids]
         return "".join(
             f" {text}" if begins else text for text, begins in pieces
         )
 
-    def join_marked(self, before, ids, after):
+    def join_marked(
+        self, before: Sequence[int], ids: Sequence[int], after: Sequence[int]
+    ) -> tuple[str, str, str]:
         """Three parts of a running text, the space between two of them kept.
 
         Args:

@@ -1,15 +1,18 @@
 """Attention as heat maps, one for each head."""
 
+from matplotlib.figure import Figure
+
 from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.pictures.attention_maps import AttentionMaps
 from keras_dinolm.pictures.figures import heat_map
 from keras_dinolm.pictures.figures import new_figure
 from keras_dinolm.pictures.figures import side
 
-# How many maps stand side by side: all rows full, if one of these will do.
+# How many maps a row has: the first of these that fills all rows.
 _COLUMNS = (4, 3, 2)
 
 
-def plot_attention_maps(maps, layer):
+def plot_attention_maps(maps: AttentionMaps, layer: int) -> Figure:
     """Draws the attention of a layer's heads side by side.
 
     A row shows what its token attends to. All heads share one scale of

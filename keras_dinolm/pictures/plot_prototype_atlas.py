@@ -1,14 +1,17 @@
 """The prototype atlas as one picture."""
 
+from matplotlib.figure import Figure
+
 from keras_dinolm.pictures.figures import LABEL_SIZE
 from keras_dinolm.pictures.figures import new_figure
 from keras_dinolm.pictures.figures import words
+from keras_dinolm.pictures.prototype_atlas import PrototypeAtlas
 
 _LINE = 0.155  # inches
 _CHARACTERS = 135
 
 
-def plot_prototype_atlas(atlas):
+def plot_prototype_atlas(atlas: PrototypeAtlas) -> Figure:
     """Draws how prototypes are used, and lists the spans of the first ones.
 
     Args:

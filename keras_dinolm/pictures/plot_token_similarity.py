@@ -1,11 +1,14 @@
 """Token similarities as a heat map."""
 
+from matplotlib.figure import Figure
+
 from keras_dinolm.pictures.figures import heat_map
 from keras_dinolm.pictures.figures import new_figure
 from keras_dinolm.pictures.figures import side
+from keras_dinolm.pictures.token_similarity import TokenSimilarity
 
 
-def plot_token_similarity(similarity):
+def plot_token_similarity(similarity: TokenSimilarity) -> Figure:
     """Draws the cosines between tokens, bright where they are alike.
 
     Colors go from the lowest cosine to 1: token features of most encoders

@@ -1,12 +1,15 @@
-"""What each of the most used prototypes stands for."""
+"""What the most used prototypes mean."""
 
 import collections
 import dataclasses
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from keras_dinolm.data.corpora.documents import to_documents
 from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.pictures.text_reader import TextReader
 
 # Tokens shown on either side of a token.
 _CONTEXT = 8
@@ -19,12 +22,12 @@ class Span:
     """A piece of text that belongs to a prototype.
 
     Attributes:
-        before: string. What stands before a token, with the space between
-            them if there is one; empty for a span.
+        before: string. The text before a token, with the space between them
+            if there is one; empty for a span.
         text: string. The token, or the span.
-        after: string. As `before`, what follows a token.
-        cosine: float. Of its projected feature with the prototype.
-        times: int. How often this very span belongs to it.
+        after: string. The text that follows a token, as `before`.
+        cosine: float. Cosine of its projected feature with the prototype.
+        times: int. How often exactly this span belongs to it.
     """
 
     before: str
@@ -85,17 +88,17 @@ class PrototypeAtlas:
     num_texts: int
 
     @property
-    def num_used(self):
+    def num_used(self) -> int:
         """How many prototypes have anything that belongs to them."""
         return int((self.counts > 0).sum())
 
     @property
-    def perplexity(self):
-        """Of the shares: K if all are used alike, 1 if one takes all."""
+    def perplexity(self) -> float:
+        """Perplexity of usage: K if all are used alike, 1 if one takes all."""
         shares = self.counts[self.counts > 0] / self.counts.sum()
         return float(np.exp(-(shares * np.log(shares)).sum()))
 
-    def describe(self):
+    def describe(self) -> str:
         """The usage of the prototypes, in words."""
         return (
             f"{self.counts.sum():,} {self.unit} of {self.num_texts:,} texts, "
@@ -107,21 +110,21 @@ class PrototypeAtlas:
 
 
 def prototype_atlas(
-    reader,
-    texts,
-    head="sequence",
-    unit=None,
-    num_prototypes=12,
-    num_spans=5,
-    span_length=32,
-    batch_size=32,
-):
-    """Finds what the most used prototypes stand for.
+    reader: TextReader,
+    texts: Iterable[Any],
+    head: str = "sequence",
+    unit: str | None = None,
+    num_prototypes: int = 12,
+    num_spans: int = 5,
+    span_length: int = 32,
+    batch_size: int = 32,
+) -> PrototypeAtlas:
+    """Finds what the most used prototypes mean.
 
-    Prototypes have no names: what one means is what is assigned to it. Each
-    span of the texts, or each token in its span, goes to the prototype with
-    the largest cosine: the head's own choice, without the balancing of
-    training (Sinkhorn, centering).
+    Prototypes have no names, so their meaning shows in what is assigned to
+    them. Each span of the texts, or each token in its span, goes to the
+    prototype with the largest cosine. This is the head's own choice, without
+    the balancing of training (Sinkhorn, centering).
 
     Args:
         reader: `TextReader` with heads.
@@ -210,7 +213,8 @@ def _spans(reader, texts, span_length):
         num_texts += 1
         ids = reader.ids(document.text)
         if ids:
-            # Evenly, lest a last span of one token stand for a text.
+            # Spans are even, so that no last span of one token represents
+            # a text.
             parts = np.array_split(ids, -(-len(ids) // limit))
             rows += [reader.row(part.tolist()) for part in parts]
     return rows, num_texts

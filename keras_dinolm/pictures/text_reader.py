@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Sequence
 
 import keras
 import keras_hub
@@ -13,20 +14,22 @@ from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.models.presets.preset_files import check_preset
 from keras_dinolm.models.presets.preset_heads import has_heads
 from keras_dinolm.models.presets.preset_heads import load_tower
-from keras_dinolm.models.tasks.text_embedder import padded_length
+from keras_dinolm.models.tasks.batches import batches_by_length
+from keras_dinolm.models.tasks.batches import pad_rows
 from keras_dinolm.pictures.attention_probabilities import attention_model
 from keras_dinolm.pictures.attention_probabilities import predict_attention
 from keras_dinolm.pictures.pieces import CLS
 from keras_dinolm.pictures.pieces import Pieces
 from keras_dinolm.pictures.tokens import Tokens
+from keras_dinolm.typing import Path
 from keras_dinolm.views.special_tokens import SpecialTokens
 
 
 class TextReader:
     """Reads texts with an encoder, and knows what its tokens look like.
 
-    What the pictures are made from: any preset of this library, of a
-    `DinoLMBackbone` or of a keras-hub encoder, with or without heads.
+    All pictures are made from a reader. It opens any preset of this library,
+    of a `DinoLMBackbone` or of a keras-hub encoder, with or without heads.
 
     Args:
         network: what `model.learned()` of a `DinoLM` returns (an encoder with
@@ -56,7 +59,11 @@ class TextReader:
     ```
     """
 
-    def __init__(self, network, tokenizer):
+    def __init__(
+        self,
+        network: keras.layers.Layer,
+        tokenizer: keras_hub.tokenizers.Tokenizer,
+    ) -> None:
         self.tower = network if isinstance(network, Tower) else None
         if self.tower is not None:
             network = network.encoder
@@ -76,7 +83,9 @@ class TextReader:
         self._models = {}
 
     @classmethod
-    def from_preset(cls, preset, pooling=None):
+    def from_preset(
+        cls, preset: Path, pooling: str | None = None
+    ) -> "TextReader":
         """Opens a preset that `export_preset` wrote, with heads if it has any.
 
         Args:
@@ -99,16 +108,16 @@ class TextReader:
         return cls(network, keras_hub.models.Tokenizer.from_preset(str(preset)))
 
     @property
-    def heads(self):
+    def heads(self) -> tuple[str, ...]:
         """Names of the heads, none if the preset was written without them."""
         return () if self.tower is None else self.tower.heads
 
     @functools.cached_property
-    def pieces(self):
-        """How tokens are written."""
+    def pieces(self) -> Pieces:
+        """The text of each token id."""
         return Pieces(self.tokenizer)
 
-    def tokens(self, text, max_tokens=None):
+    def tokens(self, text: str, max_tokens: int | None = None) -> Tokens:
         """Splits a text into tokens.
 
         Args:
@@ -131,7 +140,7 @@ class TextReader:
             num_left_out=len(ids) - len(kept),
         )
 
-    def ids(self, text):
+    def ids(self, text: str) -> tuple[int, ...]:
         """All ids of a text, without `[CLS]`.
 
         Args:
@@ -148,20 +157,27 @@ class TextReader:
                 "A text must be a string. Received: "
                 f"{text!r} (of type {type(text).__name__})"
             )
-        # On some paths keras-hub gives tensors.
+        # keras-hub may return tensors.
         return tuple(
             int(i) for i in np.asarray(self.tokenizer.tokenize([text])[0])
         )
 
-    def row(self, ids):
-        """Ids as the encoder reads them: `[CLS]` first, as in training."""
-        return (self._special.cls_token_id, *ids)
-
-    def limit(self, name, length):
-        """The smaller of a length and what the encoder takes beside `[CLS]`.
+    def row(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """Ids as the encoder reads them: `[CLS]` first, as in training.
 
         Args:
-            name: string, what the argument is called, for errors.
+            ids: sequence of ids of a text.
+
+        Returns:
+            A tuple of ints.
+        """
+        return (self._special.cls_token_id, *ids)
+
+    def limit(self, name: str, length: int | None) -> int | None:
+        """The smaller of a length and what the encoder takes after `[CLS]`.
+
+        Args:
+            name: string. The name of the argument, for errors.
             length: int, or `None`.
 
         Returns:
@@ -173,7 +189,9 @@ class TextReader:
             limits.append(check_positive(name, length))
         return min(limits, default=None)
 
-    def features(self, rows, batch_size=32):
+    def features(
+        self, rows: Sequence[Sequence[int]], batch_size: int = 32
+    ) -> list[dict[str, np.ndarray]]:
         """What the encoder makes of rows of token ids.
 
         Args:
@@ -188,7 +206,13 @@ class TextReader:
             self._models["features"] = self._model(lambda features: features)
         return self._predict("features", rows, batch_size, {"tokens"})
 
-    def assignments(self, rows, head, of_tokens, batch_size=32):
+    def assignments(
+        self,
+        rows: Sequence[Sequence[int]],
+        head: str,
+        of_tokens: bool,
+        batch_size: int = 32,
+    ) -> list[dict[str, np.ndarray]]:
         """The nearest prototype of each text, or of each token.
 
         Args:
@@ -222,7 +246,7 @@ class TextReader:
         per_token = {"prototype", "cosine"} if of_tokens else set()
         return self._predict(name, rows, batch_size, per_token)
 
-    def attention(self, row):
+    def attention(self, row: Sequence[int]) -> np.ndarray:
         """What the tokens of a row attend to.
 
         Args:
@@ -239,7 +263,7 @@ class TextReader:
             self._models["attention"] = attention_model(self.encoder)
         batch = self.batch([row])
         found = predict_attention(self._models["attention"], batch)[:, 0]
-        # Padding gets no attention, and comes last.
+        # Padding gets no attention and comes last.
         length = found.shape[-1] - batch["token_ids"].shape[1] + len(row)
         return found[:, :, :length, :length]
 
@@ -271,9 +295,7 @@ class TextReader:
         """Outputs of each row; those `per_token` without padding."""
         batch_size = check_positive("batch_size", batch_size)
         results = [None] * len(rows)
-        order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
-        for start in range(0, len(order), batch_size):
-            indices = order[start : start + batch_size]
+        for indices in batches_by_length(rows, batch_size):
             batch = self.batch([rows[i] for i in indices], batch_size)
             found = self._models[name].predict_on_batch(batch)
             for place, i in enumerate(indices):
@@ -286,8 +308,10 @@ class TextReader:
                 }
         return results
 
-    def batch(self, rows, batch_size=1):
-        """Rows as one batch, of one of a few shapes, so that few are compiled.
+    def batch(
+        self, rows: Sequence[Sequence[int]], batch_size: int = 1
+    ) -> dict[str, np.ndarray]:
+        """Rows as one batch. There are few shapes, so few are compiled.
 
         Args:
             rows: list of sequences of ids.
@@ -298,19 +322,16 @@ class TextReader:
             `[rows, length]`.
         """
         longest = self.encoder.max_sequence_length
-        length = max(len(row) for row in rows)
-        length = padded_length(length, longest or math.inf)
-        size = min(1 << (len(rows) - 1).bit_length(), batch_size)
-        ids = np.full((size, length), self._special.pad_token_id, "int32")
-        mask = np.zeros((size, length), "bool")
-        for index, row in enumerate(rows):
-            ids[index, : len(row)] = row
-            mask[index, : len(row)] = True
-        return {"token_ids": ids, "padding_mask": mask}
+        return pad_rows(
+            rows,
+            batch_size,
+            self._special.pad_token_id,
+            math.inf if longest is None else longest,
+        )
 
 
 def _plain(value):
-    """In a dtype that NumPy knows, unlike bfloat16."""
+    """The value in a dtype that NumPy knows, which bfloat16 is not."""
     value = np.asarray(value)
     whole = np.issubdtype(value.dtype, np.integer)
     return value.astype("int64" if whole else "float32")

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.arguments import unit
+from keras_dinolm.pictures.text_reader import TextReader
 from keras_dinolm.pictures.tokens import Tokens
 
 
@@ -35,11 +36,11 @@ class TokenSimilarity:
     columns: Tokens
 
     @property
-    def within(self):
+    def within(self) -> bool:
         """Whether this is one text compared with itself."""
         return self.rows is self.columns
 
-    def describe(self):
+    def describe(self) -> str:
         """The picture in words, for those who cannot see it."""
         what = (
             f"{self.rows.count()} of one text and [CLS]"
@@ -73,12 +74,15 @@ class TokenSimilarity:
         return row + 1, column + 1
 
 
-def token_similarity(reader, a, b=None, max_tokens=64):
-    """Compares each token of a text with each of another, or of its own.
+def token_similarity(
+    reader: TextReader, a: str, b: str | None = None, max_tokens: int = 64
+) -> TokenSimilarity:
+    """Compares each token of a text with each token of another text.
 
-    The features after the last layer, as frozen heads on tokens get them. In
-    one text this is its Gram matrix, which `GramAnchoring` keeps: good token
-    features show blocks of related words, spoilt ones are all alike.
+    It compares the features after the last layer, which frozen heads on tokens
+    get. Within one text this is the Gram matrix that `GramAnchoring` keeps:
+    good token features show blocks of related words, and spoilt ones are all
+    alike.
 
     Args:
         reader: `TextReader`.

@@ -29,12 +29,12 @@ class Tokens:
     names: tuple
     num_left_out: int = 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ids)
 
-    def count(self):
+    def count(self) -> str:
         """How many tokens there are, and how many are left out, in words."""
-        # [CLS] is not of the text.
+        # [CLS] is no part of the text.
         shown = len(self) - 1
         if not self.num_left_out:
             return f"{shown:,} {'token' if shown == 1 else 'tokens'}"

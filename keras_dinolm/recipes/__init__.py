@@ -1,5 +1,37 @@
-"""Ways to train, each written once."""
+"""Ways to train, each written once, and one call from texts to an encoder.
 
-from keras_dinolm.recipes.long_context_adaptation import (
-    LongContextAdaptation as LongContextAdaptation,
-)
+`pretrain` does all of it. A recipe is a function that returns a list of
+`Phase`; `register` adds one of your own.
+"""
+
+from keras_dinolm.recipes.bag_then_blocks import bag_then_blocks
+from keras_dinolm.recipes.crop_info_nce import crop_info_nce
+from keras_dinolm.recipes.dino import dino
+from keras_dinolm.recipes.distillation import distillation
+from keras_dinolm.recipes.long_context_adaptation import LongContextAdaptation
+from keras_dinolm.recipes.masked_lm import masked_lm
+from keras_dinolm.recipes.phase import Phase
+from keras_dinolm.recipes.plan import make_dataset
+from keras_dinolm.recipes.pretrain import pretrain
+from keras_dinolm.recipes.registry import get
+from keras_dinolm.recipes.registry import names
+from keras_dinolm.recipes.registry import register
+from keras_dinolm.recipes.simcse import simcse
+from keras_dinolm.recipes.text_search import TextSearch
+
+__all__ = [
+    "LongContextAdaptation",
+    "Phase",
+    "TextSearch",
+    "bag_then_blocks",
+    "crop_info_nce",
+    "dino",
+    "distillation",
+    "get",
+    "make_dataset",
+    "masked_lm",
+    "names",
+    "pretrain",
+    "register",
+    "simcse",
+]

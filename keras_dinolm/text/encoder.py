@@ -9,29 +9,34 @@ from keras_dinolm.text.normalization import normalize
 UNKNOWN = "[UNK]"
 SUFFIX_INDICATOR = "##"
 
-# Words whose ids are remembered: some 100 MB.
+# How many words are remembered with their ids, in some 100 MB.
 _MAXIMUM_WORDS = 500_000
 
 
 class Encoder:
     """WordPiece of normalised text by Hugging Face `tokenizers`.
 
-    The ids are those of `DinoLMTokenizer`; this class needs neither Keras nor
+    The ids are those of `DinoLMTokenizer`. This class needs neither Keras nor
     keras-hub, so that worker processes start at once.
 
     Args:
         vocabulary: list of str. Token of each id.
-        lowercase: bool. Whether letters are lower-cased.
-        strip_accents: bool. Whether accents are removed.
+        lowercase: bool. Whether letters are lower-cased. Defaults to `True`.
+        strip_accents: bool. Whether accents are removed. Defaults to `True`.
     """
 
-    def __init__(self, vocabulary, lowercase=True, strip_accents=True):
+    def __init__(
+        self,
+        vocabulary: list[str],
+        lowercase: bool = True,
+        strip_accents: bool = True,
+    ):
         self.lowercase = lowercase
         self.strip_accents = strip_accents
         self.vocabulary = list(vocabulary)
         ids = {token: index for index, token in enumerate(vocabulary)}
         self.unknown_id = ids[UNKNOWN]
-        self._ids_of_word = {}
+        self._ids_of_word: dict[str, list[int]] = {}
         self._tokenizer = tokenizers.Tokenizer(
             tokenizers.models.WordPiece(
                 ids,
@@ -41,14 +46,14 @@ class Encoder:
                 continuing_subword_prefix=SUFFIX_INDICATOR,
             )
         )
-        # No `add_special_tokens`: "[MASK]" in a text is three words, and no
-        # text can smuggle in a special id.
+        # Without `add_special_tokens`, "[MASK]" in a text is three words, and
+        # no text can contain a special id.
         self._tokenizer.pre_tokenizer = (
             tokenizers.pre_tokenizers.WhitespaceSplit()
         )
 
-    def __call__(self, texts):
-        """A list of ids for each text of a list."""
+    def __call__(self, texts: list[str]) -> list[list[int]]:
+        """Returns a list of ids for each text of a list."""
         rows = [
             normalize(text, self.lowercase, self.strip_accents).split()
             for text in texts
@@ -60,10 +65,10 @@ class Encoder:
         ]
 
     def _learn(self, words):
-        # Texts repeat their words: looking ids up takes a fifth of the time
-        # of encoding them anew.
+        # Texts repeat their words, and looking ids up takes a fifth of the
+        # time of encoding them again.
         if len(self._ids_of_word) + len(words) > _MAXIMUM_WORDS:
-            # Not cleared: another thread may be reading it.
+            # A new dict, because another thread may be reading the old one.
             self._ids_of_word = {}
         known = self._ids_of_word
         new = list(words - known.keys())

@@ -1,4 +1,4 @@
-"""Word n-grams as 64-bit numbers: what copies are recognised by."""
+"""Word n-grams as 64-bit numbers, by which copies are recognised."""
 
 import functools
 import re
@@ -9,13 +9,13 @@ import numpy as np
 _WORD = re.compile(r"[^\W_]+")
 
 
-def split_words(text):
+def split_words(text: str) -> list[str]:
     """The words of a text in lower case, without any punctuation."""
     return _WORD.findall(text.lower())
 
 
-def hash_ngrams(words, n):
-    """A hash of each run of n words, in the order of the text.
+def hash_ngrams(words: list[str], n: int) -> np.ndarray:
+    """Hashes each run of n words, in the order of the text.
 
     Args:
         words: list of str.

@@ -2,36 +2,37 @@
 
 `tf.data` (ICU and RE2), Python (`unicodedata`) and Hugging Face `tokenizers`
 (Rust) each bring their own edition of Unicode, and disagree about characters
-that one of them does not know yet. Ids that depend on which path ran would be a
-silent bug, so none of the three is asked: one table from code point to
-replacement decides, and what remains is splitting at U+0020, on which everybody
-agrees.
+that one of them does not know yet. Ids that depend on the path would be a
+silent bug, so none of the three is asked. One table from code point to
+replacement decides, and what remains is splitting at U+0020, which all of them
+do in the same way.
 
 The table comes from `unicodedata.ucd_3_2_0`, the frozen Unicode 3.2 database
-that every CPython carries (for IDNA), plus explicit blocks for what came later
-(emoji, newer symbols and ideographs). A Python upgrade therefore cannot change
-ids; a test pins the digest of the table.
+that every CPython has (for IDNA), and from explicit blocks for what came later
+(emoji, newer symbols and ideographs). So a Python upgrade cannot change ids. A
+test pins the digest of the table.
 
 - White space and control characters become one space.
 - Format characters (zero-width joiners, soft hyphens, byte order marks, bidi
   controls) and variation selectors vanish.
 - Punctuation, symbols, emoji and CJK ideographs stand alone as words.
 - `strip_accents` removes the marks of European scripts (also from precomposed
-  letters), and no others: vowel signs of Hindi or Thai are not accents.
-- `lowercase` maps single characters, without context.
+  letters) only. Vowel signs of Hindi or Thai are not accents.
+- `lowercase` maps single characters, without regard to context.
 - What is not valid text (lone surrogates, bytes that are not UTF-8) separates
   words like a space.
-- A longer word than `MAX_WORD_LENGTH` characters is cut into pieces of that
-  length, so that base64 blobs do not end as one unknown token.
+- A word of more than `MAX_WORD_LENGTH` characters is cut into pieces of that
+  length, so that a base64 blob does not become one unknown token.
 """
 
 import functools
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterator
 
-# WordPiece in tensorflow-text gives up on words above 100 bytes; 25 characters
-# are at most that many bytes in UTF-8, so the limit never acts.
+# WordPiece in tensorflow-text gives up on words above 100 bytes. 25 characters
+# are at most 100 bytes in UTF-8, so that limit is never reached.
 MAX_WORD_LENGTH = 25
 
 # Part of every tokenizer's fingerprint: raise it when the table changes.
@@ -85,12 +86,13 @@ def _within(code, ranges):
     return any(low <= code <= high for low, high in ranges)
 
 
-def is_ideograph(code):
+def is_ideograph(code: int) -> bool:
+    """Whether a code point stands alone as a word, as in BERT."""
     return _within(code, IDEOGRAPHS)
 
 
 def _without_accents(character):
-    """The base letter, where nothing but accents is lost; else the input."""
+    """The base letter if only accents are lost, or else the character."""
     decomposed = _UCD.normalize("NFD", character)
     base = [c for c in decomposed if not _within(ord(c), _ACCENTS)]
     return base[0] if len(base) == 1 else character
@@ -111,7 +113,7 @@ def _replacement(code, lowercase, strip_accents):
         character = _without_accents(character)
     if category[0] in "PS" or _within(code, _STANDALONE):
         return f" {character} "
-    # Only characters that Unicode 3.2 knows: their case pairs are settled.
+    # The case pairs of characters that Unicode 3.2 knows do not change.
     if lowercase and category in ("Lu", "Lt"):
         # One character stays one character ("İ" lowers to two).
         lowered = character.lower()[0]
@@ -120,31 +122,37 @@ def _replacement(code, lowercase, strip_accents):
 
 
 class ReplacementTable(dict):
-    """What each code point becomes, worked out when it is first met.
+    """What each code point becomes, computed when it is first looked up.
 
-    Fit for `str.translate`. A value is nothing, one space, one character, or
+    `str.translate` takes it. A value is nothing, one space, one character, or
     one character between two spaces.
+
+    Args:
+        lowercase: bool. Whether letters are lower-cased.
+        strip_accents: bool. Whether accents are removed.
     """
 
-    def __init__(self, lowercase, strip_accents):
+    def __init__(self, lowercase: bool, strip_accents: bool):
         super().__init__()
         self.options = (bool(lowercase), bool(strip_accents))
 
-    def __missing__(self, code):
+    def __missing__(self, code: int) -> str:
         self[code] = _replacement(code, *self.options)
         return self[code]
 
 
 @functools.cache
-def replacement_table(lowercase, strip_accents):
-    """The `ReplacementTable` of these options; shared, it only grows."""
+def replacement_table(lowercase: bool, strip_accents: bool) -> ReplacementTable:
+    """The one `ReplacementTable` of these options, which only grows."""
     return ReplacementTable(lowercase, strip_accents)
 
 
-def exceptions(lowercase, strip_accents):
-    """Pairs (code point, replacement) where the two differ, in order.
+def exceptions(
+    lowercase: bool, strip_accents: bool
+) -> Iterator[tuple[int, str]]:
+    """Yields pairs (code point, replacement) where the two differ, in order.
 
-    Without `IDEOGRAPHS`, each of which becomes itself between two spaces.
+    `IDEOGRAPHS` are left out. Each of them becomes itself between two spaces.
     """
     table = replacement_table(lowercase, strip_accents)
     for low, high in _CHANGEABLE:
@@ -154,7 +162,7 @@ def exceptions(lowercase, strip_accents):
 
 
 @functools.cache
-def table_digest(lowercase, strip_accents):
+def table_digest(lowercase: bool, strip_accents: bool) -> str:
     """A hexadecimal digest that changes when any replacement changes."""
     pairs = exceptions(lowercase, strip_accents)
     text = ";".join(f"{k:x}={v}" for k, v in pairs)
@@ -166,13 +174,15 @@ def table_digest(lowercase, strip_accents):
 _LONG_WORD = re.compile(f"([^ ]{{{MAX_WORD_LENGTH}}})")
 
 
-def normalize(text, lowercase=True, strip_accents=True):
-    """Text as words with spaces between them.
+def normalize(
+    text: str, lowercase: bool = True, strip_accents: bool = True
+) -> str:
+    """Turns a text into words with spaces between them.
 
     Args:
         text: str.
-        lowercase: bool. Whether letters are lower-cased.
-        strip_accents: bool. Whether accents are removed.
+        lowercase: bool. Whether letters are lower-cased. Defaults to `True`.
+        strip_accents: bool. Whether accents are removed. Defaults to `True`.
 
     Returns:
         A string whose only white space is U+0020 (in runs of any length).

@@ -392,7 +392,7 @@ def view_cases(tokenizer):
         "alternates": (kd.views.TextViews(tokenizer, 24, both), {}),
         "clusters": (
             kd.views.TextViews(tokenizer, 24),
-            {"clusters": clusters, "homogeneous": 0.5},
+            {"homogeneous": kd.data.HomogeneousBatches(clusters, 0.5)},
         ),
     }
 

@@ -1,5 +1,7 @@
 """Clusters, balanced samples and neighbours, against brute force."""
 
+import importlib
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -8,7 +10,11 @@ from sklearn.metrics import adjusted_rand_score
 
 import keras_dinolm as kd
 from keras_dinolm.curation import balance
-from keras_dinolm.curation import clusters as module
+
+pytestmark = pytest.mark.once
+
+# The package has a function of the same name.
+module = importlib.import_module("keras_dinolm.curation.hierarchical_kmeans")
 
 
 def blobs(sizes, generator, spread=0.01):

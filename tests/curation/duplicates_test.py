@@ -7,6 +7,8 @@ import pytest
 
 import keras_dinolm as kd
 
+pytestmark = pytest.mark.once
+
 
 def jaccard(one, other):
     """The exact similarity, of triples as strings."""

@@ -7,6 +7,8 @@ import pytest
 
 import keras_dinolm as kd
 
+pytestmark = pytest.mark.once
+
 QUIET = {"show_progress": False}
 
 

@@ -6,6 +6,8 @@ import keras_dinolm as kd
 from keras_dinolm.curation import passes
 from keras_dinolm.curation import quality
 
+pytestmark = pytest.mark.once
+
 QUIET = {"show_progress": False}
 
 

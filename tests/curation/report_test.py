@@ -4,6 +4,8 @@ import pytest
 
 from keras_dinolm.curation.report import Report
 
+pytestmark = pytest.mark.once
+
 
 def make(**options):
     rules = {"long": [0, 3], "odd": [3, 4], "never": []}

@@ -2,17 +2,21 @@
 
 import json
 
-import keras
 import numpy as np
 import pytest
 
 import keras_dinolm as kd
 from keras_dinolm.data.alternates import proportional
 from keras_dinolm.views.namespace import NUMPY
+from tests.data.stores import Windows
+from tests.data.stores import assert_equal
+from tests.data.stores import build_store
+from tests.data.stores import take
+from tests.data.stores import word_tokenizer
 
 WIDTH = 16
 COUNT = 80
-SHARDS = {"num_workers": 0, "shard_characters": 600, "show_progress": False}
+SHARDS = {"shard_characters": 600}
 OPTIONS = {"batch_size": 8, "seed": 3, "block_tokens": 2_500}
 
 
@@ -49,15 +53,13 @@ def texts_of(document):
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    words = sum((sum(texts_of(d), []) for d in DOCUMENTS), [])
-    return kd.models.DinoLMTokenizer(specials + words)
+    return word_tokenizer(sum((sum(texts_of(d), []) for d in DOCUMENTS), []))
 
 
 @pytest.fixture(scope="module")
 def store(tokenizer, tmp_path_factory):
     directory = tmp_path_factory.mktemp("store")
-    return kd.data.tokenize(DOCUMENTS, tokenizer, directory, **SHARDS)
+    return build_store(DOCUMENTS, tokenizer, directory, **SHARDS)
 
 
 @pytest.fixture(scope="module")
@@ -74,31 +76,14 @@ def origin(tokenizer):
     return found
 
 
-class Windows:
-    """Stands in for `TextViews`: shows the windows."""
-
-    sequence_length = WIDTH + 1
+class Drawing(Windows):
     draws_alternates = True
-
-    def __call__(self, windows, seed, step):
-        return windows
-
-
-def take(dataset, count):
-    return [
-        keras.tree.map_structure(np.asarray, batch)
-        for batch, _ in zip(dataset, range(count))
-    ]
-
-
-def assert_equal(one, other):
-    keras.tree.assert_same_structure(one, other)
-    keras.tree.map_structure(np.testing.assert_array_equal, one, other)
 
 
 # === Reading and storing ===
 
 
+@pytest.mark.once
 def test_json_lines_bring_alternates(tmp_path):
     values = [["b", "c"], "d", None, [], 3, ["e", 4]]
     records = [{"text": "a", "others": value} for value in values]
@@ -112,6 +97,7 @@ def test_json_lines_bring_alternates(tmp_path):
     assert not any(d.alternates for d in kd.data.read_jsonl(path))
 
 
+@pytest.mark.once
 def test_a_single_string_is_no_list_of_alternates():
     with pytest.raises(ValueError, match="alternates='abc'"):
         kd.data.Document("a", alternates="abc")
@@ -119,12 +105,14 @@ def test_a_single_string_is_no_list_of_alternates():
         kd.data.train_tokenizer([{"text": "a", "alternates": [1]}])
 
 
+@pytest.mark.once
 def test_the_tokenizer_learns_the_words_of_alternates():
     documents = [{"text": "one two", "alternates": ["drei vier"]}] * 9
     tokenizer = kd.data.train_tokenizer(documents, vocabulary_size=60)
     assert tokenizer.tokenize("drei").shape == (1,)
 
 
+@pytest.mark.once
 def test_a_store_holds_the_alternates_of_each_document(store, tokenizer):
     assert len(store.shards) > 5
     for index, document in enumerate(DOCUMENTS):
@@ -143,35 +131,38 @@ def test_a_store_holds_the_alternates_of_each_document(store, tokenizer):
     assert again.alternates(0)[0].dtype == "int32"
 
 
+@pytest.mark.once
 def test_a_shard_without_alternates_among_others(tokenizer, tmp_path):
     plain = [kd.data.Document(d.text) for d in DOCUMENTS]
     documents = [*plain[:30], *DOCUMENTS[30:]]
-    store = kd.data.tokenize(documents, tokenizer, tmp_path, **SHARDS)
+    store = build_store(documents, tokenizer, tmp_path, **SHARDS)
     assert "alternates" not in store.shards[0]
     assert store.alternates(3) == [] and store.alternates(-1)
     # Interrupted before the end, it goes on and ends the same.
     files = {p: p.read_bytes() for p in tmp_path.iterdir()}
     for name in ("header.json", "shard-00000.alternate_counts"):
         (tmp_path / name).unlink()
-    kd.data.tokenize(documents, tokenizer, tmp_path, **SHARDS)
+    build_store(documents, tokenizer, tmp_path, **SHARDS)
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == files
     (tmp_path / "shard-00001.alternates").unlink()
     with pytest.raises(FileNotFoundError, match="shard-00001.alternates is"):
         kd.data.TokenStore.open(tmp_path, tokenizer)
 
 
+@pytest.mark.once
 def test_other_alternates_are_another_corpus(store, tokenizer):
     changed = list(DOCUMENTS)
     last = next(i for i in range(COUNT) if DOCUMENTS[i].alternates)
     texts = (*changed[last].alternates[:-1], "w1 w2")
     changed[last] = kd.data.Document(changed[last].text, alternates=texts)
     with pytest.raises(ValueError, match="another corpus"):
-        kd.data.tokenize(changed, tokenizer, store.directory, **SHARDS)
+        build_store(changed, tokenizer, store.directory, **SHARDS)
 
 
 # === Windows ===
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("value", [0, 1, 6, 12345, 2**31 - 1])
 def test_proportions_of_any_size(value):
     rng = np.random.default_rng(value)
@@ -184,10 +175,11 @@ def test_proportions_of_any_size(value):
     assert found.tolist() == expected and found.dtype == "int32"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("slots", [2, 4])
 def test_windows_come_with_parts_of_alternates(store, origin, slots):
     dataset = kd.data.view_dataset(
-        store, Windows(), max_alternates=slots, use_tf_data=False, **OPTIONS
+        store, Drawing(), max_alternates=slots, use_tf_data=False, **OPTIONS
     )
     seen, widths = set(), set()
     for batch in take(dataset, 6 * dataset.steps_per_epoch):
@@ -231,12 +223,13 @@ def test_windows_come_with_parts_of_alternates(store, origin, slots):
     assert len(seen) > 0.9 * store.num_alternates
 
 
+@pytest.mark.once
 def test_short_documents_see_all_of_a_long_alternate(tokenizer, tmp_path):
     long = max(DOCUMENTS, key=lambda d: len(d.text)).text
     documents = [kd.data.Document("w0", alternates=[long])] * 8
     with pytest.warns(UserWarning, match="distinct"):
-        store = kd.data.tokenize(documents, tokenizer, tmp_path, **SHARDS)
-    dataset = kd.data.view_dataset(store, Windows(), 8, use_tf_data=False)
+        store = build_store(documents, tokenizer, tmp_path, **SHARDS)
+    dataset = kd.data.view_dataset(store, Drawing(), 8, use_tf_data=False)
     ids = [batch["alternate_ids"] for batch in take(dataset, 40)]
     assert set(np.unique(ids)) == set(tokenizer.tokenize(long).tolist())
 
@@ -297,26 +290,28 @@ def test_views_are_cut_from_any_text_and_positions_stay_true(
     assert len({b["mixed"]["token_ids"].shape for b in batches}) == 2
 
 
+@pytest.mark.once
 def test_texts_that_are_not_on_disk(tokenizer, origin):
     views = make_views(tokenizer, 1.0, span=(0.3, 0.9))
     options = {"tokenizer": tokenizer, "num_epochs": 2, "max_alternates": 3}
-    stream = kd.data.view_dataset(iter(DOCUMENTS), views, 8, **options)
+    stream = kd.data.stream_dataset(DOCUMENTS, views, 8, **options)
     assert check_views(take(stream, 100), origin) == 1.0
-    again = kd.data.view_dataset(DOCUMENTS, views, 8, **options)
-    once = kd.data.view_dataset(DOCUMENTS, views, 8, start_step=3, **options)
+    again = kd.data.stream_dataset(DOCUMENTS, views, 8, **options)
+    once = kd.data.stream_dataset(DOCUMENTS, views, 8, start_step=3, **options)
     assert_equal(take(again, 4)[3], take(once, 1)[0])
 
 
+@pytest.mark.once
 def test_views_that_draw_none_have_the_bits_of_a_plain_corpus(
     tokenizer, tmp_path
 ):
     # In one shard: where shards are cut, alternates count.
     options = {**SHARDS, "shard_characters": 10**6}
     plain = [document.text for document in DOCUMENTS]
-    one = kd.data.tokenize(plain, tokenizer, tmp_path / "plain", **options)
+    one = build_store(plain, tokenizer, tmp_path / "plain", **options)
     assert not list((tmp_path / "plain").glob("*alternate*"))
     assert not any("alternate" in key for key in one.shards[0])
-    two = kd.data.tokenize(DOCUMENTS, tokenizer, tmp_path / "with", **options)
+    two = build_store(DOCUMENTS, tokenizer, tmp_path / "with", **options)
     never = make_views(tokenizer, 0.0)
     half = make_views(tokenizer, 0.5)
     without, drawing_none, drawing = (
@@ -331,7 +326,7 @@ def test_views_that_draw_none_have_the_bits_of_a_plain_corpus(
 
 def test_refuses(tokenizer, tmp_path):
     texts = [f"w{i} w{i + 1}" for i in range(8)]
-    store = kd.data.tokenize(texts, tokenizer, tmp_path, **SHARDS)
+    store = build_store(texts, tokenizer, tmp_path, **SHARDS)
     views = make_views(tokenizer)
     with pytest.raises(ValueError, match="no document of the store .* has any"):
         kd.data.view_dataset(store, views, 8)

@@ -7,6 +7,10 @@ import pytest
 from scipy import linalg
 
 import keras_dinolm as kd
+from tests.data.stores import build_store
+from tests.data.stores import word_tokenizer
+
+pytestmark = pytest.mark.once
 
 WORDS = ["alpha", "beta", "gamma", "delta", "eps", "zeta", "eta"]
 
@@ -19,19 +23,7 @@ def texts():
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    return kd.models.DinoLMTokenizer(special + WORDS)
-
-
-def store(texts, tokenizer, directory, **kwargs):
-    return kd.data.tokenize(
-        texts,
-        tokenizer,
-        directory,
-        show_progress=False,
-        num_workers=0,
-        **kwargs,
-    )
+    return word_tokenizer(WORDS)
 
 
 def dense_ppmi(texts, size, tokenizer, window):
@@ -54,7 +46,7 @@ def test_products_of_rows_are_the_root_of_the_squared_matrix(
     texts, tokenizer, tmp_path, window, more
 ):
     # With all dimensions, (U S^1/2)(U S^1/2)^T = (P P^T)^(1/2), with more too.
-    tokens = store(texts, tokenizer, tmp_path, shard_characters=300)
+    tokens = build_store(texts, tokenizer, tmp_path, shard_characters=300)
     assert len(tokens.shards) > 3
     size = tokenizer.vocabulary_size()
     rows = kd.data.ppmi_embeddings(tokens, size, size + more, window=window)
@@ -70,7 +62,7 @@ def test_products_of_rows_are_the_root_of_the_squared_matrix(
 def test_words_used_alike_are_near(tokenizer, tmp_path):
     # "alpha" and "beta" stand in the same places, "gamma" in others.
     texts = ["alpha delta eps", "beta delta eps", "gamma zeta eta"] * 10
-    tokens = store(texts, tokenizer, tmp_path)
+    tokens = build_store(texts, tokenizer, tmp_path)
     size = tokenizer.vocabulary_size()
     rows = kd.data.ppmi_embeddings(tokens, size, 4, stddev=1.0)
     vocabulary = list(tokenizer.get_vocabulary())
@@ -80,7 +72,7 @@ def test_words_used_alike_are_near(tokenizer, tmp_path):
 
 
 def test_tokens_that_are_not_seen_get_random_rows(tokenizer, tmp_path):
-    tokens = store(["alpha beta alpha"] * 5, tokenizer, tmp_path)
+    tokens = build_store(["alpha beta alpha"] * 5, tokenizer, tmp_path)
     size = tokenizer.vocabulary_size()
     first, again, other = (
         kd.data.ppmi_embeddings(tokens, size, 2, seed=seed)
@@ -98,7 +90,7 @@ def test_stretches_count_each_pair_once(
 ):
     # The function of the same name hides its module.
     module = importlib.import_module("keras_dinolm.data.ppmi_embeddings")
-    tokens = store(texts, tokenizer, tmp_path)
+    tokens = build_store(texts, tokenizer, tmp_path)
     size = tokenizer.vocabulary_size()
     whole = kd.data.ppmi_embeddings(tokens, size, size)
     monkeypatch.setattr(module, "STRETCH", 7)
@@ -111,15 +103,15 @@ def test_stretches_count_each_pair_once(
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"dim": 0}, "`dim` must be positive"),
-        ({"window": 0}, "`window` must be positive"),
-        ({"stddev": 0.0}, "`stddev` must be positive"),
-        ({"max_tokens": 0}, "`max_tokens` must be positive"),
+        ({"dim": 0}, "`dim` must be .*dim=0"),
+        ({"window": 0}, "`window` must be .*window=0"),
+        ({"stddev": 0.0}, "`stddev` must be .*stddev=0.0"),
+        ({"max_tokens": 0}, "`max_tokens` must be .*max_tokens=0"),
         ({"vocabulary_size": 6}, "of a larger vocabulary"),
     ],
 )
 def test_bad_arguments(texts, tokenizer, tmp_path, arguments, message):
-    tokens = store(texts, tokenizer, tmp_path)
+    tokens = build_store(texts, tokenizer, tmp_path)
     arguments = {"vocabulary_size": 12, "dim": 2, **arguments}
     with pytest.raises(ValueError, match=message):
         kd.data.ppmi_embeddings(tokens, **arguments)
@@ -128,11 +120,11 @@ def test_bad_arguments(texts, tokenizer, tmp_path, arguments, message):
 @pytest.mark.parametrize(
     "texts, message",
     [
-        (["alpha", "beta"], "no two tokens beside each other"),
+        (["alpha", "beta"], "no document with two tokens"),
         (["alpha alpha alpha"], "more often than by chance"),
     ],
 )
 def test_nothing_to_learn_from(texts, message, tokenizer, tmp_path):
-    tokens = store(texts, tokenizer, tmp_path)
+    tokens = build_store(texts, tokenizer, tmp_path)
     with pytest.raises(ValueError, match=message):
         kd.data.ppmi_embeddings(tokens, 12, 2)

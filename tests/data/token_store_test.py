@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 import keras_dinolm as kd
-from keras_dinolm.data.shard import split_sentences
+from keras_dinolm.text.sentences import split_sentences
+
+pytestmark = pytest.mark.once
 
 
 def make_texts(count=300, seed=0):
@@ -74,14 +76,6 @@ def test_sentence_starts(texts, tokenizer, tmp_path):
         lengths = [len(row) for row in tokenizer.tokenize(pieces)]
         starts = [0, lengths[0], lengths[0] + lengths[1]]
         assert store.sentence_starts(i).tolist() == starts
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "   ", "one", 'He said "no." Then.\n\nA title\n\nx = 3.5 e.g. f.x'],
-)
-def test_sentences_together_are_the_text(text):
-    assert "".join(split_sentences(text)) == text
 
 
 def test_processes_write_the_same_files(texts, tokenizer, tmp_path):

@@ -1,6 +1,7 @@
 """Batches: the same everywhere, each a function of (seed, step)."""
 
 import collections
+import inspect
 import json
 import os
 import subprocess
@@ -11,15 +12,19 @@ import numpy as np
 import pytest
 
 import keras_dinolm as kd
+from tests.data.stores import Windows
+from tests.data.stores import assert_equal
+from tests.data.stores import build_store
+from tests.data.stores import take
+from tests.data.stores import word_tokenizer
 
 BACKEND = keras.backend.backend()
+WORDS = [f"w{i}" for i in range(50)]
 OPTIONS = {"batch_size": 8, "seed": 3, "block_tokens": 1_500}
 
 
-class Windows:
-    """Stands in for `TextViews`: shows the windows and what it was told."""
-
-    sequence_length = 17
+class Told(Windows):
+    """Also returns what it was told."""
 
     def __call__(self, windows, seed, step):
         return {"seed": windows["lengths"] * 0 + seed, "step": step, **windows}
@@ -27,45 +32,24 @@ class Windows:
 
 def make_texts(count=150):
     generator = np.random.default_rng(0)
-    words = [f"w{i}" for i in range(50)]
     lengths = generator.integers(0, 50, count)
-    return [" ".join(generator.choice(words, n)) for n in lengths]
+    return [" ".join(generator.choice(WORDS, n)) for n in lengths]
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    return kd.models.DinoLMTokenizer(specials + [f"w{i}" for i in range(50)])
+    return word_tokenizer(WORDS)
 
 
 @pytest.fixture(scope="module")
 def store(tokenizer, tmp_path_factory):
     with pytest.warns(UserWarning, match="no token"):
-        return kd.data.tokenize(
+        return build_store(
             make_texts(),
             tokenizer,
             tmp_path_factory.mktemp("store"),
-            num_workers=0,
             shard_characters=1_000,
-            show_progress=False,
         )
-
-
-def numpy(batch):
-    return keras.tree.map_structure(np.asarray, batch)
-
-
-def take(dataset, count):
-    return [numpy(batch) for batch, _ in zip(dataset, range(count))]
-
-
-def assert_equal(one, other):
-    def check(a, b):
-        assert a.dtype == b.dtype and a.shape == b.shape
-        np.testing.assert_array_equal(a, b)
-
-    keras.tree.assert_same_structure(one, other)
-    keras.tree.map_structure(check, one, other)
 
 
 # === tf.data and PyDataset ===
@@ -85,32 +69,35 @@ def test_batches_are_equal_to_the_bit_with_and_without_tensorflow(
     assert len(plain.layout.blocks) > 2
     widths = set()
     # Into the third epoch.
-    for one, other in zip(take(graph, 2 * steps + 3), plain):
-        assert_equal(one, numpy(other))
+    count = 2 * steps + 3
+    for one, other in zip(take(graph, count), take(plain, count)):
+        assert_equal(one, other)
         widths.add(one["global"]["token_ids"].shape[-1])
     assert len(widths) == 2
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("use_tf_data", [True, False])
 def test_any_step_can_be_the_first(store, use_tf_data):
     options = {"use_tf_data": use_tf_data, **OPTIONS}
-    steps = kd.data.steps_per_epoch(store, Windows(), 8, block_tokens=1_500)
+    steps = kd.data.steps_per_epoch(store, Told(), 8, block_tokens=1_500)
     count = 2 * steps + 4
-    batches = take(kd.data.view_dataset(store, Windows(), **options), count)
+    batches = take(kd.data.view_dataset(store, Told(), **options), count)
     for start in (1, 2 * steps - 1):
         dataset = kd.data.view_dataset(
-            store, Windows(), start_step=start, **options
+            store, Told(), start_step=start, **options
         )
         for one, other in zip(take(dataset, 2), batches[start:]):
             assert_equal(one, other)
         assert batches[start]["step"] == start
-    # A million epochs ahead is as near.
+    # A step a million epochs ahead is found as fast.
     dataset = kd.data.view_dataset(
-        store, Windows(), start_step=10**6 * steps, **options
+        store, Told(), start_step=10**6 * steps, **options
     )
     assert take(dataset, 1)[0]["step"] == 10**6 * steps
 
 
+@pytest.mark.once
 def test_the_graph_holds_no_python(store, tokenizer):
     import tensorflow as tf
 
@@ -126,6 +113,7 @@ def test_the_graph_holds_no_python(store, tokenizer):
     assert not [op for op in ops if "Py" in op or "Generator" in op]
 
 
+@pytest.mark.once
 def test_shapes_are_static_in_each_bucket(store):
     shapes = []
 
@@ -149,7 +137,7 @@ def epoch_of(store, **options):
         "num_epochs": 1,
         **options,
     }
-    dataset = kd.data.view_dataset(store, Windows(), **options)
+    dataset = kd.data.view_dataset(store, Told(), **options)
     windows = []
     for batch in take(dataset, len(dataset)):
         width = batch["token_ids"].shape[1]
@@ -161,6 +149,7 @@ def epoch_of(store, **options):
     return windows
 
 
+@pytest.mark.once
 def test_an_epoch_covers_every_token_of_every_document(store):
     windows = epoch_of(store, drop_remainder=False)
     seen = collections.defaultdict(set)
@@ -178,19 +167,21 @@ def test_an_epoch_covers_every_token_of_every_document(store):
         assert covered == set(range(len(ids)))
 
 
+@pytest.mark.once
 def test_drop_remainder_leaves_out_less_than_a_batch_of_each_block(store):
     everything = sum(-(-n // 16) for n in store.lengths().tolist())
     windows = epoch_of(store, block_tokens=1_500)
     assert len(set(windows)) == len(windows)
     blocks = len(
         kd.data.view_dataset(
-            store, Windows(), use_tf_data=False, **OPTIONS
+            store, Told(), use_tf_data=False, **OPTIONS
         ).layout.blocks
     )
     assert everything - 8 * blocks < len(windows) <= everything
 
 
-def test_short_windows_travel_in_the_smallest_bucket_but_for_leftovers(store):
+@pytest.mark.once
+def test_short_windows_are_in_the_smallest_bucket_except_leftovers(store):
     windows = epoch_of(store, buckets=[4, 8, 16])
     widths = collections.Counter(
         width for ids, _, width in windows if len(ids) <= 4
@@ -199,12 +190,13 @@ def test_short_windows_travel_in_the_smallest_bucket_but_for_leftovers(store):
     assert all(len(ids) <= width for ids, _, width in windows)
 
 
-def test_epochs_and_seeds_shuffle_anew(store):
+@pytest.mark.once
+def test_each_epoch_and_seed_has_another_order(store):
     options = {"batch_size": 8, "use_tf_data": False, "num_epochs": 2}
     orders = []
     for seed in (0, 1):
         dataset = kd.data.view_dataset(
-            store, Windows(), seed=seed, buckets=[16], **options
+            store, Told(), seed=seed, buckets=[16], **options
         )
         batches = take(dataset, len(dataset))
         assert all(batch["seed"].tolist() == [seed] * 8 for batch in batches)
@@ -217,24 +209,36 @@ def test_epochs_and_seeds_shuffle_anew(store):
         sorted(sum(map(bool, row)) for batch in order for row in batch)
         for order in orders
     ]
-    # The same windows but for the few of the last batch.
+    # The same windows, except the few of the last batch.
     first, second = collections.Counter(lengths[0]), lengths[1]
     assert (first - collections.Counter(second)).total() < 8
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("use_tf_data", [True, False])
 def test_a_finite_dataset_has_a_length(store, use_tf_data):
     options = {"use_tf_data": use_tf_data, "num_epochs": 2, **OPTIONS}
-    steps = kd.data.steps_per_epoch(store, Windows(), 8, block_tokens=1_500)
-    dataset = kd.data.view_dataset(store, Windows(), **options)
+    steps = kd.data.steps_per_epoch(store, Told(), 8, block_tokens=1_500)
+    dataset = kd.data.view_dataset(store, Told(), **options)
     assert len(dataset) == 2 * steps == sum(1 for _ in dataset)
     dataset = kd.data.view_dataset(
-        store, Windows(), start_step=steps + 1, **options
+        store, Told(), start_step=steps + 1, **options
     )
     assert len(dataset) == steps - 1 == sum(1 for _ in dataset)
 
 
 # === fit, and without TensorFlow ===
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("use_tf_data", [True, False])
+@pytest.mark.parametrize("num_epochs", [None, 2])
+def test_a_dataset_carries_its_views(store, use_tf_data, num_epochs):
+    views = Windows()
+    dataset = kd.data.view_dataset(
+        store, views, 8, use_tf_data=use_tf_data, num_epochs=num_epochs
+    )
+    assert dataset.views is views
 
 
 class Total(keras.layers.Layer):
@@ -282,32 +286,32 @@ import numpy as np
 sys.modules["tensorflow"] = None
 sys.modules["tensorflow_text"] = None
 import keras, keras_dinolm as kd
-directory, vocabulary = json.load(sys.stdin)
-tokenizer = kd.models.DinoLMTokenizer(vocabulary)
-store = kd.data.TokenStore.open(directory, tokenizer)
-views = kd.views.TextViews(tokenizer, sequence_length=17)
+store = kd.data.TokenStore.open(sys.argv[1])
+views = kd.views.TextViews(kd.views.SpecialTokens(0, 2, 4), 17)
 dataset = kd.data.view_dataset(store, views, 8, 3, block_tokens=1_500)
 assert isinstance(dataset, keras.utils.PyDataset)
 rows = keras.tree.map_structure(lambda x: np.asarray(x).tolist(), dataset[5])
 json.dump(rows, sys.stdout)
+try:
+    kd.data.view_dataset(store, views, 8, use_tf_data=True)
+except ImportError as error:
+    assert "`use_tf_data=True` needs TensorFlow" in str(error)
+else:
+    raise AssertionError("no error")
 """
 
 
-def test_without_tensorflow_the_batches_are_the_same(store, tokenizer):
+@pytest.mark.once
+def test_without_tensorflow_the_batches_are_the_same(store):
+    backend = "jax" if BACKEND == "tensorflow" else BACKEND
     result = subprocess.run(
-        [sys.executable, "-c", WITHOUT],
-        input=json.dumps(
-            [str(store.directory), list(tokenizer.get_vocabulary())]
-        ),
-        env={
-            **os.environ,
-            "KERAS_BACKEND": "jax" if BACKEND == "tensorflow" else BACKEND,
-        },
+        [sys.executable, "-c", WITHOUT, str(store.directory)],
+        env={**os.environ, "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
     )
     assert result.returncode == 0, result.stderr
-    views = kd.views.TextViews(tokenizer, sequence_length=17)
+    views = kd.views.TextViews(kd.views.SpecialTokens(0, 2, 4), 17)
     dataset = kd.data.view_dataset(
         store, views, use_tf_data=True, start_step=5, **OPTIONS
     )
@@ -328,53 +332,22 @@ assert not heavy, heavy
 """
 
 
+@pytest.mark.once
 def test_importing_data_and_workers_imports_no_framework():
     subprocess.run([sys.executable, "-c", LIGHT], check=True)
-
-
-# === Raw texts ===
-
-
-def test_texts_that_are_not_on_disk(tokenizer):
-    texts = make_texts()
-    options = {
-        "batch_size": 8,
-        "tokenizer": tokenizer,
-        "num_epochs": 1,
-        "shuffle_buffer": 20,
-    }
-    dataset = kd.data.view_dataset(iter(texts), Windows(), **options)
-    batches = take(dataset, 10_000)
-    windows = sum(-(-len(t.split()) // 16) for t in texts)
-    assert len(batches) == windows // 8
-    again = kd.data.view_dataset(texts, Windows(), start_step=4, **options)
-    for one, other in zip(take(again, 3), batches[4:]):
-        assert_equal(one, other)
-    assert_equal(numpy(again[0]), batches[4])
-    with pytest.raises(ValueError, match="forward.*index=9"):
-        again[9]
-
-
-def test_texts_end_or_begin_again(tokenizer):
-    options = {"batch_size": 8, "tokenizer": tokenizer}
-    forever = kd.data.view_dataset(["w1 w2"] * 3, Windows(), **options)
-    assert len(take(forever, 10)) == 10
-    once = kd.data.view_dataset(iter(["w1 w2"] * 20), Windows(), **options)
-    assert len(take(once, 10)) == 2
-    with pytest.raises(IndexError, match="texts ended before batch 2"):
-        once[2]
 
 
 # === Errors ===
 
 
+@pytest.mark.once
 def test_a_batch_larger_than_the_corpus_is_an_error(store):
     windows = sum(-(-n // 16) for n in store.lengths().tolist())
     with pytest.raises(ValueError, match=f"5000 windows.* {windows} windows"):
-        kd.data.view_dataset(store, Windows(), batch_size=5_000)
+        kd.data.view_dataset(store, Told(), batch_size=5_000)
     dataset = kd.data.view_dataset(
         store,
-        Windows(),
+        Told(),
         batch_size=5_000,
         drop_remainder=False,
         use_tf_data=False,
@@ -383,32 +356,74 @@ def test_a_batch_larger_than_the_corpus_is_an_error(store):
     assert dataset[0]["token_ids"].shape == (5_000, 16)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"batch_size": 0}, "`batch_size`.*batch_size=0"),
-        ({"seed": -1}, "`seed`.*seed=-1"),
-        ({"start_step": -2}, "`start_step`.*start_step=-2"),
-        ({"num_epochs": 0}, "`num_epochs`.*num_epochs=0"),
+        ({"batch_size": 8.0}, "`batch_size`.*batch_size=8.0"),
+        ({"batch_size": True}, "`batch_size`.*batch_size=True"),
+        ({"batch_size": "8"}, "`batch_size`.*batch_size='8'"),
+        ({"block_tokens": float("nan")}, "`block_tokens`.*block_tokens=nan"),
+        ({"drop_remainder": 1}, "`drop_remainder`.*drop_remainder=1"),
+        ({"drop_remainder": "no"}, "drop_remainder='no'"),
         ({"buckets": [8, 12]}, r"here 16.*buckets=\[8, 12\]"),
         ({"buckets": [16, 8]}, r"ascending.*buckets=\[16, 8\]"),
-        ({"num_epochs": 1, "start_step": 10**6}, "start_step=1000000"),
+        ({"buckets": []}, r"here 16.*buckets=\[\]"),
+        ({"buckets": [8.5, 16]}, r"here 16.*buckets=\[8.5, 16\]"),
+        ({"buckets": ["nonsense"]}, r"here 16.*buckets=\['nonsense'\]"),
+        ({"buckets": "nonsense"}, "here 16.*buckets='nonsense'"),
+        ({"buckets": 16}, "here 16.*buckets=16"),
+        ({"views": len}, "`views`.*`keras_dinolm.views.TextViews`"),
+        ({"tokens": "tokens/"}, "`TokenStore`.*stream_dataset.*'tokens/'"),
+        ({"tokens": ["w1 w2"]}, "`TokenStore`.*stream_dataset.*'w1 w2'"),
     ],
 )
 def test_wrong_arguments_are_named(store, options, message):
-    options = {"batch_size": 8, **options}
+    options = {"tokens": store, "views": Told(), "batch_size": 8, **options}
     with pytest.raises(ValueError, match=message):
-        kd.data.view_dataset(store, Windows(), **options)
+        kd.data.view_dataset(**options)
+    with pytest.raises(ValueError, match=message):
+        kd.data.steps_per_epoch(**options)
 
 
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": -1}, "`seed`.*seed=-1"),
+        ({"seed": 2**63}, "`seed`.*below.*seed=9223372036854775808"),
+        ({"start_step": -2}, "`start_step`.*start_step=-2"),
+        ({"start_step": 2**31}, "`start_step`.*below.*start_step=2147483648"),
+        ({"num_epochs": 0}, "`num_epochs`.*num_epochs=0"),
+        ({"num_epochs": 1, "start_step": 10**6}, "start_step=1000000"),
+        ({"use_tf_data": "yes"}, "`use_tf_data`.*use_tf_data='yes'"),
+        ({"use_tf_data": 0}, "`use_tf_data`.*use_tf_data=0"),
+        ({"max_alternates": 2}, "`max_alternates` is for views.*=2"),
+    ],
+)
+def test_wrong_arguments_of_the_order_are_named(store, options, message):
+    with pytest.raises(ValueError, match=message):
+        kd.data.view_dataset(store, Told(), 8, **options)
+
+
+@pytest.mark.once
+def test_a_tokenizer_is_not_taken_for_views(store, tokenizer):
+    with pytest.raises(ValueError, match="`views`.*DinoLMTokenizer"):
+        kd.data.view_dataset(store, tokenizer, 8)
+
+
+@pytest.mark.once
+def test_steps_per_epoch_has_arguments_of_view_dataset():
+    ours = inspect.signature(kd.data.steps_per_epoch).parameters
+    theirs = inspect.signature(kd.data.view_dataset).parameters
+    for name, parameter in ours.items():
+        assert parameter.default == theirs[name].default
+        assert parameter.annotation == theirs[name].annotation
+
+
+@pytest.mark.once
 def test_a_store_of_another_tokenizer_is_an_error(store, tokenizer):
     other = kd.models.DinoLMTokenizer([*tokenizer.get_vocabulary(), "another"])
     with pytest.raises(ValueError, match=other.fingerprint()):
-        kd.data.view_dataset(store, Windows(), 8, tokenizer=other)
-
-
-def test_texts_need_a_tokenizer(tmp_path):
-    with pytest.raises(ValueError, match="`tokenizer` is needed"):
-        kd.data.view_dataset(["a"], Windows(), 8)
-    with pytest.raises(ValueError, match="`TokenStore`"):
-        kd.data.view_dataset(str(tmp_path), Windows(), 8)
+        kd.data.view_dataset(store, Told(), 8, tokenizer=other)

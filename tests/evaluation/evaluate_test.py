@@ -50,6 +50,7 @@ def folder(tmp_path_factory):
     return task_folder.write(tmp_path_factory.mktemp("tasks"))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("split", ["dev", "test"])
 def test_all_tasks(folder, split, capsys):
     scores = evaluate(Bag(), folder, split)
@@ -81,6 +82,7 @@ def test_our_embedder_does_texts_and_words(folder):
     assert min(scores.values()) > 0.8
 
 
+@pytest.mark.once
 def test_each_text_is_encoded_once(folder):
     bag = Bag()
     bag.encode_words = lambda sentences: [
@@ -90,6 +92,7 @@ def test_each_text_is_encoded_once(folder):
     assert len(bag.asked) == len(set(bag.asked))
 
 
+@pytest.mark.once
 def test_finished_tasks_are_read_from_the_file(folder, tmp_path):
     path = tmp_path / "results" / "scores.json"
     first = evaluate(Bag(), folder, tasks=["trec"], results=path, verbose=False)
@@ -110,6 +113,7 @@ def test_finished_tasks_are_read_from_the_file(folder, tmp_path):
 # === What a task reads ===
 
 
+@pytest.mark.once
 def test_choosing_and_reporting_share_nothing(folder):
     for name in ("xquad", "topic"):
         whole = (
@@ -127,6 +131,7 @@ def test_choosing_and_reporting_share_nothing(folder):
     assert test.dev == dev.dev and test.test != dev.dev
 
 
+@pytest.mark.once
 def test_a_dev_file_of_judgements_is_used(folder, tmp_path):
     beir = tmp_path / "retrieval" / "xquad"
     (beir / "qrels").mkdir(parents=True)
@@ -144,6 +149,7 @@ def test_a_dev_file_of_judgements_is_used(folder, tmp_path):
     assert counts == [4, 26]
 
 
+@pytest.mark.once
 def test_fewer_training_rows_are_the_same_for_all(folder):
     task = TASKS["trec"]
     whole, part = task.load(folder), task.load(folder, max_train=7, seed=3)
@@ -157,6 +163,7 @@ def test_fewer_training_rows_are_the_same_for_all(folder):
     assert len(TASKS["topic"].load(folder, max_train=4).train.texts) == 4
 
 
+@pytest.mark.once
 def test_passages_are_long_lines_cut(tmp_path):
     corpus = tmp_path / "corpus"
     corpus.mkdir()
@@ -168,6 +175,7 @@ def test_passages_are_long_lines_cut(tmp_path):
     assert [len(text.split()) for text in texts] == [16, 64, 64]
 
 
+@pytest.mark.once
 def test_wrong_arguments_are_named(folder, tmp_path):
     with pytest.raises(ValueError, match="stsb, xquad, .*'imdb'"):
         evaluate(Bag(), folder, tasks=["imdb"])

@@ -4,6 +4,8 @@ import pytest
 from keras_dinolm.evaluation import few_shot_curve
 from keras_dinolm.evaluation import linear_probe
 
+pytestmark = pytest.mark.once
+
 
 def clouds(seed, num_rows, noise=1.0):
     rng = np.random.default_rng(seed)

@@ -24,6 +24,7 @@ def sklearn_score(strength, train, test):
     return model.score(test[0].astype("float64"), test[1])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("strength", [None, 0.01])
 def test_agrees_with_a_scikit_learn_pipeline(strength):
     train, test = clouds(1, 90), clouds(2, 60)
@@ -34,6 +35,7 @@ def test_agrees_with_a_scikit_learn_pipeline(strength):
     assert actual == pytest.approx(expected)
 
 
+@pytest.mark.once
 def test_the_strength_is_chosen_on_dev():
     # Few rows of many noisy columns: weak regularisation overfits.
     rng = np.random.default_rng(3)
@@ -52,6 +54,7 @@ def test_the_strength_is_chosen_on_dev():
     assert linear_probe(*train, *test, *dev) == pytest.approx(expected)
 
 
+@pytest.mark.once
 def test_scale_of_the_features_does_not_matter():
     train, test = clouds(4, 90), clouds(5, 60)
     # As small as the dead dimensions of a real encoder (all-MiniLM-L6-v2).
@@ -70,6 +73,7 @@ def test_any_labels_and_half_precision():
     assert linear_probe(x, names[labels], y, unknown) == 29 / 30
 
 
+@pytest.mark.once
 def test_constant_columns_are_harmless():
     (x, labels), test = clouds(8, 90, noise=0.1), clouds(9, 30, noise=0.1)
     x[:, 2] = 1e6
@@ -77,11 +81,13 @@ def test_constant_columns_are_harmless():
     assert linear_probe(x, labels, *test) > 0.9
 
 
+@pytest.mark.once
 def test_an_unfinished_fit_warns_and_says_what_to_do():
     with pytest.warns(UserWarning, match="Raise `max_iterations`"):
         linear_probe(*clouds(10, 90), *clouds(11, 30), max_iterations=1)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "change, message",
     [

@@ -1,7 +1,7 @@
 """Our encoders and files in the real `mteb`, without the network.
 
-On the torch backend alone, see tests/skips.py: `mteb` imports torch, which
-TensorFlow beside it can crash, and nothing here is of any backend.
+Nothing here depends on the backend, so one runs it: torch, since `mteb`
+imports torch, which can crash when TensorFlow was imported first.
 """
 
 import zlib
@@ -15,6 +15,8 @@ from keras_dinolm.evaluation import STSTask
 from keras_dinolm.evaluation import evaluate
 from keras_dinolm.evaluation import mteb_task
 from tests.evaluation import task_folder
+
+pytestmark = pytest.mark.once
 
 WIDTH = 8
 

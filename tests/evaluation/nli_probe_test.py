@@ -6,6 +6,8 @@ from sklearn.preprocessing import StandardScaler
 
 from keras_dinolm.evaluation import nli_probe
 
+pytestmark = pytest.mark.once
+
 
 def pairs(seed, num_rows, noise=1.0):
     """Three relations that only |u - v| and u * v can tell."""

@@ -10,6 +10,8 @@ from keras_dinolm.evaluation import read_labelled_texts
 from keras_dinolm.evaluation import read_tagged_words
 from keras_dinolm.evaluation import read_text_pairs
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def write(tmp_path):

@@ -16,6 +16,7 @@ def draw(seed, *shape):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("shape", [(200, 12), (5, 12), (1, 3), (7, 1)])
 def test_rankme_is_the_perplexity_of_the_singular_values(shape):
     x = draw(0, *shape)
@@ -28,6 +29,7 @@ def test_rankme_is_the_perplexity_of_the_singular_values(shape):
     assert value == pytest.approx(np.exp(entropy(values)), rel=1e-4)
 
 
+@pytest.mark.once
 def test_rankme_of_known_spectra():
     orthogonal, _ = np.linalg.qr(draw(1, 50, 8))
     assert rankme(orthogonal) == pytest.approx(8, rel=1e-4)
@@ -38,6 +40,7 @@ def test_rankme_of_known_spectra():
     assert rankme(np.zeros((50, 8))) == 0.0
 
 
+@pytest.mark.once
 def test_rankme_adds_epsilon_as_in_the_paper():
     probs = np.array([1.0, 0.0]) + 0.1
     expected = np.exp(-np.sum(probs * np.log(probs)))
@@ -46,6 +49,7 @@ def test_rankme_adds_epsilon_as_in_the_paper():
     )
 
 
+@pytest.mark.once
 def test_alignment_against_loops():
     x, y = draw(2, 9, 5), draw(3, 9, 5)
     terms = [np.sum((a - b) ** 2) for a, b in zip(unit(x), unit(y))]  # noqa: B905
@@ -54,6 +58,7 @@ def test_alignment_against_loops():
     assert alignment(x, -x) == pytest.approx(4.0)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("t", [2.0, 0.5])
 @pytest.mark.parametrize("batch_size", [4, 1024])
 def test_uniformity_against_all_pairs(t, batch_size):
@@ -63,6 +68,7 @@ def test_uniformity_against_all_pairs(t, batch_size):
     assert uniformity(x, t, batch_size) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.once
 def test_uniformity_of_constant_features_is_zero():
     assert uniformity(np.ones((6, 3))) == 0.0
 
@@ -76,6 +82,7 @@ def test_half_precision_and_tensors():
         assert alignment(x, x) == 0.0
 
 
+@pytest.mark.once
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match=r"`features`.*\(2, 3, 4\)"):
         rankme(np.ones((2, 3, 4)))

@@ -18,6 +18,7 @@ def by_hand(a, b, scores):
     return np.corrcoef(rankdata(cosines), rankdata(scores))[0, 1]
 
 
+@pytest.mark.once
 def test_is_the_correlation_of_ranks():
     a, noise = draw(0, 50, 6), draw(1, 50, 6)
     amount = np.linspace(0.1, 3, 50)[:, None]
@@ -31,6 +32,7 @@ def test_is_the_correlation_of_ranks():
     assert sts_spearman(3 * a, b * amount, 7 * scores) == pytest.approx(actual)
 
 
+@pytest.mark.once
 def test_equal_pairs_share_their_rank():
     a = draw(3, 40, 7)
     b = np.concatenate([a[:20] * 3, -a[20:]])
@@ -39,6 +41,7 @@ def test_equal_pairs_share_their_rank():
     assert sts_spearman(a, b, scores) == pytest.approx(1.0)
 
 
+@pytest.mark.once
 def test_constant_features_give_zero_and_a_warning():
     with pytest.warns(UserWarning, match="collapsed to constant features"):
         assert sts_spearman(np.ones((4, 3)), np.ones((4, 3)), range(4)) == 0.0
@@ -52,6 +55,7 @@ def test_tensors_of_half_precision():
     assert actual == pytest.approx(by_hand(exact, b, scores), abs=1e-12)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "a, b, scores, message",
     [

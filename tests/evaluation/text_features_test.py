@@ -32,6 +32,7 @@ class Recorder:
         return letters(texts)
 
 
+@pytest.mark.once
 def test_functions_and_objects_give_the_same():
     texts = ["abba", "dada", "abba", "cab"]
     for encoder in (letters, Recorder()):
@@ -39,6 +40,7 @@ def test_functions_and_objects_give_the_same():
         np.testing.assert_array_equal(found, letters(texts))
 
 
+@pytest.mark.once
 def test_each_text_is_encoded_once():
     encoder = Recorder()
     features = TextFeatures(encoder)
@@ -102,12 +104,14 @@ class Offsets:
         return {"offset_mapping": rows}
 
 
+@pytest.mark.once
 def test_pieces_by_their_places_in_the_text():
     found = TextFeatures(Offsets()).words([["ac", "b"], ["abcdef", "gh"]])
     np.testing.assert_allclose(found[0], [[ord("b")], [ord("b")]])
     np.testing.assert_allclose(found[1], [[ord("c") + 0.5], [ord("g")]])
 
 
+@pytest.mark.once
 def test_an_encoder_of_words_is_asked_once():
     calls = []
 
@@ -126,6 +130,7 @@ def test_an_encoder_of_words_is_asked_once():
 # === What is refused ===
 
 
+@pytest.mark.once
 def test_wrong_encoders_are_named():
     with pytest.raises(TypeError, match="must have a method `encode"):
         TextFeatures("bert")
@@ -137,6 +142,7 @@ def test_wrong_encoders_are_named():
         TextFeatures(lambda texts: np.full((1, 3), np.nan)).texts(["a"])
 
 
+@pytest.mark.once
 def test_pieces_that_fit_no_words_are_refused():
     encoder = Offsets()
     encoder._cut = lambda text: "<>"

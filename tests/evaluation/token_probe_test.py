@@ -6,6 +6,7 @@ from keras_dinolm.evaluation import entity_f1
 from keras_dinolm.evaluation import token_probe
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "true, predicted, f1",
     [
@@ -37,6 +38,7 @@ def test_entity_f1_by_hand(true, predicted, f1):
     assert entity_f1([true.split()], [predicted.split()]) == pytest.approx(f1)
 
 
+@pytest.mark.once
 def test_entities_are_counted_over_all_sentences():
     true = [["B-P", "O"], ["B-P", "I-P", "I-P"], [], ["O"]]
     predicted = [["B-P", "O"], ["B-P", "I-P", "O"], [], ["B-L"]]
@@ -45,6 +47,7 @@ def test_entities_are_counted_over_all_sentences():
     assert entity_f1([["B-P"], ["I-P"]], [["B-P"], ["B-P"]]) == 1.0
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "true, predicted, message",
     [
@@ -76,10 +79,12 @@ def sentences(seed, num_sentences, noise):
     return features, tags
 
 
+@pytest.mark.once
 def test_separable_features_find_all_entities():
     assert token_probe(*sentences(0, 20, 0.01), *sentences(1, 10, 0.01)) == 1.0
 
 
+@pytest.mark.once
 def test_noise_costs_entities():
     train, dev, test = (sentences(seed, 40, 0.5) for seed in (2, 3, 4))
     value = token_probe(*train, *test)
@@ -87,6 +92,7 @@ def test_noise_costs_entities():
     assert 0.2 < token_probe(*train, *test, *dev) < 0.95
 
 
+@pytest.mark.once
 def test_tokens_without_tag_take_no_part():
     train, (features, tags) = sentences(5, 20, 0.01), sentences(6, 10, 0.01)
     # Of the right tag's feature, were it scored.
@@ -104,6 +110,7 @@ def test_padded_tensors_of_half_precision():
     assert token_probe(features, tags, features[:4], tags[:4]) == 1.0
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "change, message",
     [

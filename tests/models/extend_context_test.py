@@ -4,7 +4,7 @@ import keras_hub
 import numpy as np
 import pytest
 
-from keras_dinolm.models.encoder import extend_context
+from keras_dinolm.models.encoder.extend_context import extend_context
 from keras_dinolm.models.encoder.text_encoder import TextEncoder
 from keras_dinolm.models.presets.export_preset import export_preset
 from tests.layers.arrays import to_numpy

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_dinolm as kd
-from keras_dinolm.models.encoder import extend_depth
+from keras_dinolm.models.encoder.extend_depth import extend_depth
 from tests import tiny
 from tests.layers.arrays import to_numpy
 

@@ -10,8 +10,8 @@ from keras_dinolm.models.encoder.text_encoder import TextEncoder
 from keras_dinolm.models.presets.export_preset import export_preset
 from keras_dinolm.models.presets.preset_files import check_preset
 from keras_dinolm.models.presets.preset_files import is_of_keras_hub
+from keras_dinolm.models.tasks.batches import padded_length
 from keras_dinolm.models.tasks.text_embedder import DinoLMTextEmbedder
-from keras_dinolm.models.tasks.text_embedder import padded_length
 from keras_dinolm.models.tasks.text_preprocessor import DinoLMTextPreprocessor
 from tests.models import tiny
 

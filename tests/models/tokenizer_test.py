@@ -73,6 +73,7 @@ def tokenizer(vocabulary):
 # === One way from text to ids ===
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("lowercase", "strip_accents"), OPTIONS)
 def test_ids_are_equal_in_a_graph_in_python_and_in_bulk(
     vocabulary, lowercase, strip_accents
@@ -94,6 +95,7 @@ def test_ids_are_equal_in_a_graph_in_python_and_in_bulk(
     assert alone == rows[:20]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("lowercase", "strip_accents"), OPTIONS)
 def test_ids_are_those_of_the_reference_algorithm(
     vocabulary, lowercase, strip_accents
@@ -133,12 +135,14 @@ def test_bytes_that_are_not_text_separate_words(tokenizer):
     assert tokenizer("a\ud800b").tolist() == rows[-1]
 
 
+@pytest.mark.once
 def test_normalization_is_pinned():
     """Another Unicode edition must not change a single id, silently."""
     assert normalization.table_digest(True, True) == "0a1008844d9f5dc2"
     assert normalization.table_digest(False, False) == "ef0deb20f508bead"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -156,6 +160,7 @@ def test_words(text, words):
     assert normalization.normalize(text).split() == words.split(" ")
 
 
+@pytest.mark.once
 def test_composed_and_decomposed_letters_are_equal(tokenizer):
     text = "Größe ÑANDÚ Việt Nam résumé"
     decomposed = unicodedata.normalize("NFD", text)
@@ -163,6 +168,7 @@ def test_composed_and_decomposed_letters_are_equal(tokenizer):
     assert (tokenizer(text) == tokenizer(decomposed)).all()
 
 
+@pytest.mark.once
 def test_tokenizing_what_was_detokenized_changes_nothing(tokenizer):
     count = 0
     for text in NASTY + random_strings(300):
@@ -179,6 +185,7 @@ def test_tokenizing_what_was_detokenized_changes_nothing(tokenizer):
     )
 
 
+@pytest.mark.once
 def test_no_text_becomes_a_special_token(tokenizer):
     specials = {0, 2, 3, 4}
     for row in tokenizer.tokenize(NASTY):
@@ -188,6 +195,7 @@ def test_no_text_becomes_a_special_token(tokenizer):
 # === The layer ===
 
 
+@pytest.mark.once
 def test_special_ids_are_fixed(tokenizer):
     assert tokenizer.pad_token_id == 0
     assert tokenizer.unk_token_id == 1
@@ -223,12 +231,14 @@ def test_tensors_and_arrays_of_strings(tokenizer):
     assert tokenizer.tokenize(tf.constant("plain")).tolist() == rows[0]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("inputs", [3, None, [["a"]], [1], {"a": "b"}])
 def test_other_inputs_are_errors(tokenizer, inputs):
     with pytest.raises(ValueError, match="flat list"):
         tokenizer.tokenize(inputs)
 
 
+@pytest.mark.once
 def test_a_wrong_vocabulary_is_an_error():
     with pytest.raises(ValueError, match=r"\[PAD\], \[UNK\].*in this order"):
         DinoLMTokenizer(["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "a"])
@@ -237,6 +247,7 @@ def test_a_wrong_vocabulary_is_an_error():
         DinoLMTokenizer([*specials, "a", "a"])
 
 
+@pytest.mark.once
 def test_fingerprint_tells_tokenizers_apart(vocabulary):
     base = DinoLMTokenizer(vocabulary).fingerprint()
     assert base == DinoLMTokenizer(list(vocabulary)).fingerprint()
@@ -283,6 +294,7 @@ json.dump([rows, tokenizer.detokenize(rows)], sys.stdout)
 """
 
 
+@pytest.mark.once
 def test_ids_are_equal_without_tensorflow(vocabulary, tokenizer):
     backend = os.environ["KERAS_BACKEND"]
     result = subprocess.run(
@@ -311,6 +323,7 @@ def corpus(count=200):
     return [" ".join(generator.choice(words, 20)) for _ in range(count)]
 
 
+@pytest.mark.once
 def test_training_depends_on_word_counts_alone():
     texts = corpus()
     options = {"vocabulary_size": 150, "show_progress": False}
@@ -321,6 +334,7 @@ def test_training_depends_on_word_counts_alone():
         assert again.get_vocabulary() == first.get_vocabulary()
 
 
+@pytest.mark.once
 def test_frequent_words_become_one_token():
     texts = corpus() + ["frequently"] * 100
     tokenizer = kd.data.train_tokenizer(
@@ -331,6 +345,7 @@ def test_frequent_words_become_one_token():
     assert np.mean(lengths) < np.mean([len(t) / 2 for t in texts])
 
 
+@pytest.mark.once
 def test_rare_characters_are_left_out_and_unknown():
     texts = [*corpus(), "ѫ ѫ", "ў"]
     tokenizer = kd.data.train_tokenizer(
@@ -340,6 +355,7 @@ def test_rare_characters_are_left_out_and_unknown():
     assert tokenizer("ѫ")[0] > 4
 
 
+@pytest.mark.once
 def test_case_can_matter():
     texts = [t.title() for t in corpus()]
     tokenizer = kd.data.train_tokenizer(
@@ -349,6 +365,7 @@ def test_case_can_matter():
     assert tokenizer.detokenize(tokenizer(texts[0])) == texts[0]
 
 
+@pytest.mark.once
 def test_training_errors():
     with pytest.raises(ValueError, match="0 documents without a single word"):
         kd.data.train_tokenizer([], show_progress=False)

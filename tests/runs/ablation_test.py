@@ -110,6 +110,7 @@ class CrashAt(keras.callbacks.Callback):
         CrashAt.count += 1
 
 
+@pytest.mark.once
 def test_stopped_anywhere_it_ends_the_same(alone, tmp_path):
     # In the first run; right at its end; in the second run, twice.
     for at in (2, 3, 1, 3):
@@ -124,6 +125,7 @@ def test_stopped_anywhere_it_ends_the_same(alone, tmp_path):
     assert lines(tmp_path) == lines(alone[0])
 
 
+@pytest.mark.once
 def test_finished_runs_are_not_repeated_and_more_may_be_added(tmp_path):
     def never(model, history):
         raise Crash
@@ -137,6 +139,7 @@ def test_finished_runs_are_not_repeated_and_more_may_be_added(tmp_path):
     assert first.results() == [result]
 
 
+@pytest.mark.once
 def test_a_change_may_be_a_function(alone, tmp_path):
     def slower(recipe):
         return lambda config, seed: recipe({**config, "rate": 1e-3}, seed)
@@ -157,6 +160,7 @@ class Breaks(keras.callbacks.Callback):
             raise FloatingPointError("not finite")
 
 
+@pytest.mark.once
 def test_a_run_that_breaks_is_a_result(tmp_path):
     keras.utils.set_random_seed(0)
     model, make_dataset = recipe(CONFIG, 0)
@@ -175,6 +179,7 @@ def test_a_run_that_breaks_is_a_result(tmp_path):
     assert result["history"]["loss"] == history.history["loss"]
 
 
+@pytest.mark.once
 def test_one_that_breaks_before_a_checkpoint_is_measured_as_built(tmp_path):
     [result] = ablation(
         tmp_path,
@@ -214,6 +219,7 @@ class Finds(keras.callbacks.Callback):
             self.found.append("one prototype")
 
 
+@pytest.mark.once
 def test_what_was_found_before_a_crash_is_not_forgotten(tmp_path):
     Finds.crashes = 1
     once = ablation(

@@ -1,1 +1,1 @@
-"""Documents, and where they come from."""
+"""Where documents come from: files, installed packages, any iterable."""

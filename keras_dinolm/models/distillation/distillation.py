@@ -215,7 +215,14 @@ class Distillation(PhasedModel):
         return outputs
 
     def check_batch(self, batch: dict) -> None:
-        """Raises unless the batch has every view group of the roles."""
+        """Raises unless the batch has every view group of the roles.
+
+        Args:
+            batch: dict of view group to its arrays.
+
+        Raises:
+            ValueError: naming the groups that are missing.
+        """
         missing = [g for g in self.roles if g not in batch]
         if missing:
             raise ValueError(
@@ -281,13 +288,24 @@ class Distillation(PhasedModel):
 
     def compute_loss(
         self,
-        x=None,
-        y=None,
-        y_pred=None,
-        sample_weight=None,
-        training=True,
-    ):
-        """The loss alone, for `evaluate`; it also updates the metrics."""
+        x: dict | None = None,
+        y: Any = None,
+        y_pred: dict | None = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """The loss alone, for `evaluate`; it also updates the metrics.
+
+        Args:
+            x: the batch.
+            y: not used, there are no labels.
+            y_pred: what `call` made of the batch.
+            sample_weight: not used.
+            training: not used.
+
+        Returns:
+            The sum of the students' losses.
+        """
         losses, aux = self.evaluate_objectives(x, y_pred)
         for learner, loss in zip(self.learners(), losses):
             learner.track(loss, aux[learner.name], finite=True)
@@ -340,7 +358,14 @@ class Distillation(PhasedModel):
         return logs
 
     def prefix(self, part: Learner | Lesson) -> str:
-        """What the names of a student's or a lesson's metrics begin with."""
+        """What the names of a student's or a lesson's metrics begin with.
+
+        Args:
+            part: one of `learners()` or of the values of `lessons()`.
+
+        Returns:
+            A string, empty where there is no other.
+        """
         several = self.students if isinstance(part, Learner) else self._parts
         return f"{part.name}_" if len(several) > 1 else ""
 
@@ -378,6 +403,7 @@ class Distillation(PhasedModel):
             )
 
     def guards(self) -> list[keras.callbacks.Callback]:
+        """Callbacks that stop a `fit` whose gradients are not finite."""
         return [
             SkippedStepGuard(
                 self.max_skipped_steps, f"{self.prefix(learner)}skipped_steps"
@@ -392,13 +418,23 @@ class Distillation(PhasedModel):
             revive(learner)
 
     def counters(self) -> list:
+        """The optimizer updates that each student has done, as variables."""
         return [learner.updates for learner in self.learners()]
 
     @property
     def boundaries(self) -> list[int | None]:
+        """For each counter, the next update at which a phase may end."""
         return [self.plan.boundaries[name] for name in self.students]
 
     def enter_phase(self, updates: list[int]) -> bool:
+        """Plans what is computed from now on.
+
+        Args:
+            updates: list of int, the updates that each student has done.
+
+        Returns:
+            Whether anything differs from before.
+        """
         plan = make_plan(
             self._parts,
             self.roles,

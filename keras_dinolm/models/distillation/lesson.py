@@ -363,7 +363,14 @@ class Lesson(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict) -> "Lesson":
-        """The lesson, given its networks as `student` and `teacher`."""
+        """The lesson, given its networks as `student` and `teacher`.
+
+        Args:
+            config: dict as `get_config` returns it, with both networks.
+
+        Returns:
+            A `Lesson`.
+        """
         config = dict(config)
         deserialize = keras.saving.deserialize_keras_object
         config["objectives"] = [deserialize(o) for o in config["objectives"]]

@@ -1,5 +1,8 @@
 """The encoder that the library trains."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import keras_hub
 from keras import initializers
@@ -12,8 +15,10 @@ from keras_dinolm.layers.rotary import RotaryTables
 from keras_dinolm.layers.validation import check_positive
 from keras_dinolm.layers.validation import check_rate
 from keras_dinolm.models.presets.preset_files import check_preset
+from keras_dinolm.typing import Path
 
-# Heads have 64 features, the feed-forward layer is four times as wide.
+# Heads have 64 features. The feed-forward layer is four times as wide as
+# the features.
 SIZES = {
     "nano": {"num_layers": 2, "num_heads": 2, "hidden_dim": 128},
     "tiny": {"num_layers": 4, "num_heads": 2, "hidden_dim": 128},
@@ -31,9 +36,9 @@ class DinoLMBackbone(keras_hub.models.Backbone):
     Rows of token ids become one feature per token and one per sequence.
     Positions are relative (RoPE), so there is no longest sequence, though
     features are best up to the lengths seen in training;
-    `LongContextAdaptation` goes on at longer ones. How much padding a row
-    carries does not change its features. The pooler is a part of the
-    backbone, so that its weights, where it has any, travel with a preset.
+    `LongContextAdaptation` continues training at longer ones. Padding does
+    not change the features of a row. The pooler is a part of the backbone, so
+    that its weights, if it has any, travel with a preset.
 
     Args:
         vocabulary_size: int. Rows of the token embedding.
@@ -46,10 +51,10 @@ class DinoLMBackbone(keras_hub.models.Backbone):
             output leaves out; 0 for none.
         activation: `"gelu"` (exact) or `"swiglu"`.
         layer_scale: float or `None`. Gain of the residual branches at the
-            start; `None` for no `LayerScale`. Encoders of 12 layers and more
+            start; `None` for no `LayerScale`. Encoders of 12 or more layers
             that train for long start as low as 1e-5.
-        dropout: float in [0, 1). On the embeddings and on the output of each
-            residual branch.
+        dropout: float in [0, 1). Dropout on the embeddings and on the output
+            of each residual branch.
         drop_path_rate: float in [0, 1). Probability that a sample skips a
             residual branch.
         pooling: `"mean"` over the real tokens, `"cls"`, or `"attention"`
@@ -62,17 +67,20 @@ class DinoLMBackbone(keras_hub.models.Backbone):
             tokens do not keep all of it. No loss on the text's feature
             reaches blocks above these layers.
         embedding_stddev: float. Standard deviation of the token embeddings at
-            the start. Drawn from a plain normal: Keras' `TruncatedNormal`
-            of 0.02 has a standard deviation of 0.0176.
+            the start. They are drawn from a plain normal distribution,
+            because Keras' `TruncatedNormal(0.02)` has a standard deviation
+            of 0.0176.
         max_wavelength: float. Longest period of the rotary positions.
         scaling_factor: float. Rotary positions are divided by it; see
             `extend_context`.
         position_jitter: float, at least 1. In training, the rotary positions
-            of a batch are multiplied by a random number between its inverse
-            and it; see `kd.layers.RotaryTables`.
-        remat: bool. Compute each block again in the backward pass, and keep
-            only its input: memory for about a third more time. Gradients are
-            the same, dropout included.
+            of a batch are multiplied by a random number between
+            `1 / position_jitter` and `position_jitter`; see
+            `kd.layers.RotaryTables`.
+        remat: bool. Whether to keep only the input of each block and to
+            compute the block again in the backward pass. This saves memory
+            and costs about a third more time. Gradients are the same, also
+            with dropout.
         dtype: string or `keras.DTypePolicy` for computation and weights.
         **kwargs: `name` and `trainable`.
 
@@ -105,26 +113,26 @@ class DinoLMBackbone(keras_hub.models.Backbone):
 
     def __init__(
         self,
-        vocabulary_size,
-        num_layers,
-        num_heads,
-        hidden_dim,
-        intermediate_dim,
-        num_registers=4,
-        activation="gelu",
-        layer_scale=0.1,
-        dropout=0.0,
-        drop_path_rate=0.0,
-        pooling="mean",
-        pooled_layers=(-1,),
-        embedding_stddev=0.02,
-        max_wavelength=10_000.0,
-        scaling_factor=1.0,
-        position_jitter=1.0,
-        remat=False,
-        dtype=None,
-        **kwargs,
-    ):
+        vocabulary_size: int,
+        num_layers: int,
+        num_heads: int,
+        hidden_dim: int,
+        intermediate_dim: int,
+        num_registers: int = 4,
+        activation: str = "gelu",
+        layer_scale: float | None = 0.1,
+        dropout: float = 0.0,
+        drop_path_rate: float = 0.0,
+        pooling: str = "mean",
+        pooled_layers: Sequence[int] = (-1,),
+        embedding_stddev: float = 0.02,
+        max_wavelength: float = 10_000.0,
+        scaling_factor: float = 1.0,
+        position_jitter: float = 1.0,
+        remat: bool = False,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
         check_positive("vocabulary_size", vocabulary_size)
         if num_layers != 0:
             check_positive("num_layers", num_layers)
@@ -216,7 +224,7 @@ class DinoLMBackbone(keras_hub.models.Backbone):
             **kwargs,
         )
 
-        # A function, lest Keras look for state in a list of tensors.
+        # A function, because Keras would look for state in a list of tensors.
         self._layer_outputs = lambda: layers[1:]
 
         # === Config ===
@@ -239,11 +247,11 @@ class DinoLMBackbone(keras_hub.models.Backbone):
         self.remat = remat
 
     @property
-    def layer_outputs(self):
+    def layer_outputs(self) -> list[keras.KerasTensor]:
         """Symbolic features of the tokens after each block, first to last.
 
-        The residual stream, before the norm of the output and without
-        registers. As with any Keras model, they make one that gives them:
+        They are taken before the norm of the output and without registers.
+        A Keras model of these outputs computes them:
 
         ```python
         import keras
@@ -256,7 +264,9 @@ class DinoLMBackbone(keras_hub.models.Backbone):
         return self._layer_outputs()
 
     @classmethod
-    def from_size(cls, name, vocabulary_size, **overrides):
+    def from_size(
+        cls, name: str, vocabulary_size: int, **overrides: Any
+    ) -> "DinoLMBackbone":
         """Makes a backbone of one of the named sizes.
 
         Args:
@@ -287,15 +297,31 @@ class DinoLMBackbone(keras_hub.models.Backbone):
         return cls(vocabulary_size=vocabulary_size, **config)
 
     @classmethod
-    def from_preset(cls, preset, load_weights=True, **kwargs):
+    def from_preset(
+        cls, preset: Path, load_weights: bool = True, **kwargs: Any
+    ) -> "DinoLMBackbone":
+        """Loads the backbone of a preset.
+
+        Args:
+            preset: string or path. A folder, or a name that keras-hub knows.
+            load_weights: bool. Whether to load the weights, too.
+            **kwargs: replace entries of the configuration.
+
+        Returns:
+            A `DinoLMBackbone`.
+
+        Raises:
+            FileNotFoundError: if a local preset is not whole.
+        """
         check_preset(preset)
         # keras-hub takes no `pathlib.Path`.
         return super().from_preset(str(preset), load_weights, **kwargs)
 
-    def default_lora_layer_names(self):
+    def default_lora_layer_names(self) -> list[str]:
+        """The layers that keras-hub's `enable_lora` adapts."""
         return ["query_key_value"]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             {
@@ -322,7 +348,7 @@ class DinoLMBackbone(keras_hub.models.Backbone):
 
 
 def _pooled_layers(layers, num_layers):
-    """Checked; the last layer as -1, by whichever name it came."""
+    """Checks the layers and writes the last one as -1."""
     allowed = range(-1, num_layers + 1)
     layers = tuple(layers) if isinstance(layers, (list, tuple)) else (layers,)
     if not layers or any(layer not in allowed for layer in layers):
@@ -331,6 +357,6 @@ def _pooled_layers(layers, num_layers):
             f"0 (the embeddings) to num_layers={num_layers}, or -1 for the "
             f"last. Received: pooled_layers={layers}"
         )
-    # Without blocks the embeddings are the last.
+    # Without blocks, the embeddings are the last layer.
     named = [-1 if layer == num_layers else layer for layer in layers]
     return tuple(dict.fromkeys(named))

@@ -5,15 +5,20 @@ from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 ROPE = ("ntk", "interpolation", "extrapolation")
 
 
-def extend_context(backbone, factor, rope="ntk", position_jitter=None):
+def extend_context(
+    backbone: DinoLMBackbone,
+    factor: float,
+    rope: str = "ntk",
+    position_jitter: float | None = None,
+) -> DinoLMBackbone:
     """Makes a backbone for texts that are `factor` times as long.
 
-    Beyond the lengths of its training, an encoder meets angles between far
-    tokens that it has never seen. Rescaled, those of long texts fall into the
-    range it knows:
+    In texts longer than those of its training, an encoder meets angles
+    between far tokens that it has never seen. Rescaling brings them into the
+    range that it knows:
 
-    - `"interpolation"` divides all positions by `factor`. Neighbours, too,
-      come closer than they ever were.
+    - `"interpolation"` divides all positions by `factor`. Neighbours also
+      come closer than they ever were in training.
     - `"ntk"` stretches the longest period by `factor` and the others by less,
       the shortest not at all, so that neighbours stay where they were: with d
       the size of a head, `max_wavelength` is multiplied by
@@ -68,8 +73,8 @@ def extend_context(backbone, factor, rope="ntk", position_jitter=None):
         dim = backbone.hidden_dim // backbone.num_heads
         if dim == 2:
             raise ValueError(
-                "rope='ntk' stretches the periods but the shortest, and heads "
-                "of two features have but one. Use rope='interpolation'. "
+                "rope='ntk' stretches all periods except the shortest, and a "
+                "head of two features has only one. Use rope='interpolation'. "
                 f"Received: hidden_dim={backbone.hidden_dim}, "
                 f"num_heads={backbone.num_heads}"
             )
@@ -82,7 +87,7 @@ def extend_context(backbone, factor, rope="ntk", position_jitter=None):
         )
     if position_jitter is not None:
         config["position_jitter"] = position_jitter
-    # As all copies, whatever a frozen teacher's is.
+    # The copy of a frozen teacher is trainable, as all copies are.
     config["trainable"] = True
     longer = type(backbone).from_config(config)
     longer.set_weights(backbone.get_weights())

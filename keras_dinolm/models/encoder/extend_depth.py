@@ -1,9 +1,12 @@
 """A trained backbone with more blocks on top."""
 
+from typing import Any
+
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 
 ALWAYS = {"dropout", "drop_path_rate", "position_jitter", "remat", "name"}
-# What blocks have weights of, or compute by; and which of them is pooled.
+# What determines the weights and the computation of blocks, and which of
+# their features are pooled.
 OF_BLOCKS = {
     "num_heads",
     "intermediate_dim",
@@ -13,13 +16,18 @@ OF_BLOCKS = {
 }
 
 
-def extend_depth(backbone, num_layers, layer_scale=0.0, **overrides):
+def extend_depth(
+    backbone: DinoLMBackbone,
+    num_layers: int,
+    layer_scale: float = 0.0,
+    **overrides: Any,
+) -> DinoLMBackbone:
     """Makes a deeper backbone that starts with the features of a shallow one.
 
-    A step of a shallow encoder costs a fraction of one of a deep encoder, and
-    much of what the deep one learns first, the shallow one learns as well.
-    Without any block (`num_layers=0`) it is a bag of embeddings. So training
-    may begin with a shallow encoder and go on with a deep one.
+    A step of a shallow encoder costs a fraction of a step of a deep one, and
+    the shallow encoder learns much of what the deep one learns first. Without
+    any block (`num_layers=0`) it is a bag of embeddings. So training may
+    begin with a shallow encoder and continue with a deep one.
 
     New blocks come after the old ones. Their residual branches start at a
     gain of `layer_scale`: at 0 the features stay as they are, and the new
@@ -89,7 +97,7 @@ def extend_depth(backbone, num_layers, layer_scale=0.0, **overrides):
         )
     config = {
         **backbone.get_config(),
-        # As all copies, whatever a frozen teacher's is.
+        # The copy of a frozen teacher is trainable, as all copies are.
         "trainable": True,
         "num_layers": num_layers,
         "layer_scale": layer_scale,
@@ -97,7 +105,7 @@ def extend_depth(backbone, num_layers, layer_scale=0.0, **overrides):
     }
     deeper = type(backbone).from_config(config)
     for layer in backbone.layers:
-        # Registers that no block has read are not worth keeping.
+        # Registers that no block has read have learned nothing.
         if backbone.num_layers or layer is not backbone.registers:
             deeper.get_layer(layer.name).set_weights(layer.get_weights())
     return deeper

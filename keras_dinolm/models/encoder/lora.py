@@ -6,13 +6,14 @@ import keras
 from keras import ops
 
 from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.typing import Tensor
 
-# Queries and values, as in the paper, under the names that our encoder (which
-# computes them together with the keys) and those of keras-hub give them.
+# Queries and values, as in the paper. Our encoder computes them together with
+# the keys; keras-hub's encoders have names of their own.
 LAYERS = ("query", "value", "query_dense", "value_dense", "query_key_value")
 
 
-def enable_lora(encoder, rank):
+def enable_lora(encoder: keras.layers.Layer, rank: int) -> None:
     """Freezes an encoder and gives its attention low-rank updates to learn.
 
     A kernel W becomes W + AB, where A has `rank` columns and B starts at 0:
@@ -34,14 +35,15 @@ def enable_lora(encoder, rank):
         variable.trainable = False
     for layer in encoder._flatten_layers():
         if layer.name in LAYERS and hasattr(layer, "enable_lora"):
-            # Under the path of the kernel, by which optimizers know depth.
+            # The factors get the path of the kernel, because optimizers read
+            # the depth of a layer off its path.
             with contextlib.ExitStack() as scopes:
                 for name in layer.path.split("/")[:-1]:
                     scopes.enter_context(keras.name_scope(name))
                 layer.enable_lora(rank)
 
 
-def merged_values(network):
+def merged_values(network: keras.layers.Layer) -> list[Tensor]:
     """The weights of a network as they are without LoRA, its updates added.
 
     Args:
@@ -61,11 +63,11 @@ def merged_values(network):
     ]
 
 
-def revive(network):
-    """Gives updates that a file has merged into their kernels a new start.
+def revive(network: keras.layers.Layer) -> None:
+    """Restarts updates that a file has merged into their kernels.
 
-    Keras saves the sum and loads both factors as 0, from where neither would
-    ever get a gradient.
+    Keras saves the sum and loads both factors as 0. With both at 0, neither
+    would ever get a gradient.
 
     Args:
         network: layer.

@@ -1,6 +1,7 @@
-"""One face for every encoder that can be trained."""
+"""One interface for every encoder that can be trained."""
 
 import functools
+from typing import Any
 
 import keras
 import keras_hub
@@ -9,6 +10,7 @@ from keras import ops
 from keras_dinolm.layers.poolers import get_pooler
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.encoder.lora import merged_values
+from keras_dinolm.typing import Tensor
 
 # keras-hub's text encoders: tokens see both sides, so a masked token can be
 # predicted, and a mean over tokens is a feature of the whole.
@@ -28,7 +30,7 @@ class TextEncoder(keras.layers.Layer):
     """Token and sequence features from any supported backbone.
 
     Backbones differ in what they take (segment ids or not) and return (one
-    tensor or a dictionary). Objectives and models see this layer alone.
+    tensor or a dictionary). Objectives and models see only this layer.
 
     Args:
         backbone: a `DinoLMBackbone`, or one of keras-hub's encoders: BERT,
@@ -41,8 +43,8 @@ class TextEncoder(keras.layers.Layer):
         inputs: dictionary of `"token_ids"`, int `[batch, length]`, and
             `"padding_mask"`, bool `[batch, length]`, `True` at real tokens.
         training: bool.
-        num_layers: int. How many of the last blocks' features to return too;
-            a `DinoLMBackbone` alone can.
+        num_layers: int. How many of the last blocks' features to return as
+            well. Only a `DinoLMBackbone` can do this.
         needs_tokens: bool. With `False` and without `num_layers`, a
             `DinoLMBackbone` runs only the blocks that its `pooled_layers`
             need, and returns no `"tokens"`.
@@ -77,7 +79,9 @@ class TextEncoder(keras.layers.Layer):
     ```
     """
 
-    def __init__(self, backbone, pooling=None, **kwargs):
+    def __init__(
+        self, backbone: keras.Model, pooling: str | None = None, **kwargs: Any
+    ) -> None:
         _check_backbone(backbone)
         # The backbone's own policy: this layer casts nothing.
         kwargs.setdefault("dtype", backbone.dtype_policy)
@@ -106,40 +110,48 @@ class TextEncoder(keras.layers.Layer):
             self.pooler = get_pooler(
                 pooling or "mean", dtype=self.dtype_policy, name="pooler"
             )
-            # The dense pooler of next-sentence prediction is not used here;
-            # frozen, it keeps what it was, with no decay and no warning
+            # The dense pooler of next-sentence prediction is not used here.
+            # Frozen, it keeps its weights: there is no decay, and no warning
             # about a missing gradient.
             if hasattr(backbone, "pooled_dense"):
                 backbone.pooled_dense.trainable = False
         self._takes_segments = "segment_ids" in backbone.input
-        # A function, lest Keras count what it returns as another part.
+        # A function, because Keras would count a model as another part.
         self._part = functools.cache(functools.partial(_part, backbone))
         if self.pooler is None:
             self._part(0)  # outside of any compiled step
         self.built = True
 
     @property
-    def hidden_dim(self):
+    def hidden_dim(self) -> int:
         """Size of the features."""
         return self.backbone.hidden_dim
 
     @property
-    def token_embedding(self):
+    def token_embedding(self) -> keras.layers.Layer:
         """The `ReversibleEmbedding` of the token ids."""
         return self.backbone.token_embedding
 
     @property
-    def vocabulary_size(self):
+    def vocabulary_size(self) -> int:
         """How many token ids the backbone knows."""
         return self.token_embedding.input_dim
 
     @property
-    def max_sequence_length(self):
+    def max_sequence_length(self) -> int | None:
         """The longest row the backbone takes, or `None` for any length."""
         return getattr(self.backbone, "max_sequence_length", None)
 
-    def check_num_layers(self, num_layers):
-        """Raises unless `call` can return features of so many layers."""
+    def check_num_layers(self, num_layers: int) -> None:
+        """Raises an error unless `call` can return so many layers.
+
+        Args:
+            num_layers: int. The layers that `call` shall return.
+
+        Raises:
+            ValueError: if the backbone does not give its layers, or has
+                fewer.
+        """
         if not isinstance(self.backbone, DinoLMBackbone):
             raise ValueError(
                 "Only a `DinoLMBackbone` gives the features of its layers; "
@@ -156,7 +168,13 @@ class TextEncoder(keras.layers.Layer):
             )
         self._part(num_layers)  # outside of any compiled step
 
-    def call(self, inputs, training=None, num_layers=0, needs_tokens=True):
+    def call(
+        self,
+        inputs: dict[str, Tensor],
+        training: bool | None = None,
+        num_layers: int = 0,
+        needs_tokens: bool = True,
+    ) -> dict[str, Any]:
         token_ids = inputs["token_ids"]
         padding_mask = inputs["padding_mask"]
         self._check_length(token_ids.shape[1])
@@ -192,8 +210,12 @@ class TextEncoder(keras.layers.Layer):
             )
 
     def compute_output_spec(
-        self, inputs, training=None, num_layers=0, needs_tokens=True
-    ):
+        self,
+        inputs: dict[str, Tensor],
+        training: bool | None = None,
+        num_layers: int = 0,
+        needs_tokens: bool = True,
+    ) -> dict[str, Any]:
         batch, length = inputs["token_ids"].shape
         self._check_length(length)
         dtype = self.compute_dtype
@@ -209,7 +231,7 @@ class TextEncoder(keras.layers.Layer):
             outputs["layers"] = [tokens] * num_layers
         return outputs
 
-    def clone(self, **kwargs):
+    def clone(self, **kwargs: Any) -> "TextEncoder":
         """Makes an independent encoder with equal weights.
 
         The copy is trainable, whatever this one is: a frozen teacher gives
@@ -232,7 +254,7 @@ class TextEncoder(keras.layers.Layer):
         )
         return copy
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "backbone": keras.saving.serialize_keras_object(self.backbone),
@@ -240,7 +262,7 @@ class TextEncoder(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "TextEncoder":
         config = dict(config)
         if isinstance(config["backbone"], dict):
             config["backbone"] = keras.saving.deserialize_keras_object(
@@ -252,8 +274,8 @@ class TextEncoder(keras.layers.Layer):
 def _part(backbone, num_layers):
     """The backbone as a model of the text's feature, and of its last layers.
 
-    Not a `keras.Function`, which would run dropout as it was when the graph
-    was made, whatever `training` is.
+    This is not a `keras.Function`, because that would run dropout as it was
+    when the graph was made, whatever `training` is.
     """
     outputs = {"sequence": backbone.output["pooled_output"]}
     if num_layers:

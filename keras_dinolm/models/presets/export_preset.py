@@ -2,22 +2,31 @@
 
 import warnings
 
+import keras_hub
+
+from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
+from keras_dinolm.models.encoder.text_encoder import TextEncoder
 from keras_dinolm.models.presets.preset_files import check_preset
 from keras_dinolm.models.presets.preset_files import replace_folder
 from keras_dinolm.models.presets.preset_heads import save_heads
+from keras_dinolm.typing import Path
 
 
 def export_preset(
-    encoder, tokenizer, directory, sequence_length=None, heads=None
-):
+    encoder: TextEncoder,
+    tokenizer: keras_hub.tokenizers.Tokenizer,
+    directory: Path,
+    sequence_length: int | None = None,
+    heads: Tower | None = None,
+) -> None:
     """Writes a preset that keras-hub's `from_preset` loads.
 
     A `DinoLMBackbone` loads after `import keras_dinolm.models`, as backbone,
     tokenizer, text classifier and text embedder. An encoder with a backbone
     and a tokenizer of keras-hub's own loads in plain keras-hub, without this
-    package. The folder appears at once when it is whole; a preset that was
-    there before is replaced.
+    package. The folder appears only when it is whole, and replaces an earlier
+    preset in one step.
 
     Args:
         encoder: `TextEncoder`. What is written is trainable, even if this is
@@ -28,7 +37,7 @@ def export_preset(
             default. Defaults to that of `DinoLMTextPreprocessor`. Presets of
             stock backbones hold no preprocessor, only keras-hub's defaults.
         heads: `Tower` whose projection heads and prototypes are written as
-            well, or `None`. Loaders of the encoder pay no attention to them.
+            well, or `None`. Loaders of the encoder ignore them.
 
     Raises:
         ValueError: if tokenizer and encoder differ in their vocabulary.
@@ -65,8 +74,8 @@ def export_preset(
     with replace_folder(directory) as folder:
         backbone.save_to_preset(str(folder))
         if ours:
-            # Not above: the preprocessor needs the tokenizer class, and that
-            # needs the backbone class.
+            # Imported late: the preprocessor needs the tokenizer class, and
+            # that needs the backbone class.
             from keras_dinolm.models.tasks.text_preprocessor import (
                 DinoLMTextPreprocessor,
             )

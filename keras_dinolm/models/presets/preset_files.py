@@ -1,4 +1,4 @@
-"""A preset as a folder: is it whole, and how is it replaced at once."""
+"""Checks that a preset folder is whole, and replaces one at once."""
 
 import contextlib
 import ctypes
@@ -7,9 +7,12 @@ import os
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 import h5py
 import keras
+
+from keras_dinolm.typing import Path
 
 CONFIG = "config.json"
 TOKENIZER_CONFIG = "tokenizer.json"
@@ -23,13 +26,14 @@ _FIX = (
 )
 
 
-def check_preset(preset):
+def check_preset(preset: Path) -> None:
     """Checks that a local preset folder is whole.
 
-    keras-hub reads a preset file by file, and what it says of a missing one
-    is not always the cause. This looks at all of them first. Presets that
-    are not local folders (`"hf://..."`) pass: they are fetched as needed. So
-    do folders in the layout of Hugging Face, which keras-hub converts.
+    keras-hub reads a preset file by file, and its message about a missing
+    file does not always name the cause. This function looks at all files
+    first. Presets that are not local folders (`"hf://..."`) pass, because
+    they are fetched as needed. Folders in the layout of Hugging Face pass as
+    well, because keras-hub converts them.
 
     Args:
         preset: string or path.
@@ -82,7 +86,7 @@ def check_preset(preset):
             _require(folder, f"{TOKENIZER_ASSETS}/{name}")
 
 
-def is_of_keras_hub(preset):
+def is_of_keras_hub(preset: str) -> bool:
     """Whether a preset has a backbone of keras-hub's own, not one of ours.
 
     Args:
@@ -138,12 +142,12 @@ def _check_weights(folder, name):
 
 
 @contextlib.contextmanager
-def replace_folder(directory):
+def replace_folder(directory: Path) -> Iterator[pathlib.Path]:
     """Writes a preset folder all at once, or not at all.
 
     Yields a temporary folder beside `directory`, which takes its place when
-    the block ends without an error. Who reads `directory` meanwhile, or after
-    a crash, finds the old preset or the new one, never half of one.
+    the block ends without an error. Whoever reads `directory` meanwhile, or
+    after a crash, finds the old preset or the new one, never half of one.
 
     Args:
         directory: string or path. Must not exist, be empty, or hold a preset.

@@ -1,5 +1,7 @@
 """Raw strings for `fit`, `evaluate` and `predict`, tokenized once."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -7,14 +9,33 @@ import numpy as np
 class StringInputs:
     """Mixin for keras-hub tasks: lists of strings are tokenized up front.
 
-    keras-hub maps the preprocessor over a dataset, which tokenizes anew in
-    every epoch and needs `tf.data` or Grain. Lists of strings that are in
-    memory anyway are tokenized here in one go, then train as arrays
-    do in Keras (shuffled, with `validation_split` and `class_weight`), with
-    no other library. Datasets go keras-hub's way.
+    keras-hub maps the preprocessor over a dataset. That tokenizes again in
+    every epoch and needs `tf.data` or Grain. Lists of strings are in memory
+    anyway, so they are tokenized here in one go. They then train as arrays do
+    in Keras (shuffled, with `validation_split` and `class_weight`), without
+    another library. Datasets are left to keras-hub.
     """
 
-    def fit(self, x=None, y=None, validation_data=None, **kwargs):
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        validation_data: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Trains as `keras.Model.fit`, also on raw strings.
+
+        Args:
+            x: list of strings (or a tuple of two, for pairs), or anything
+                that keras-hub takes.
+            y: labels, if `x` is no dataset.
+            validation_data: tuple of `x` and `y`, or anything that keras-hub
+                takes.
+            **kwargs: as for `keras.Model.fit`.
+
+        Returns:
+            A `keras.callbacks.History`.
+        """
         held_out = validation_data
         if isinstance(held_out, tuple) and self._tokenizes(held_out[0]):
             held_out = self._tokenized(*held_out)
@@ -26,13 +47,32 @@ class StringInputs:
         x, y = self._tokenized(x, y)
         return keras.Model.fit(self, x, y, validation_data=held_out, **kwargs)
 
-    def evaluate(self, x=None, y=None, **kwargs):
+    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+        """Evaluates as `keras.Model.evaluate`, also on raw strings.
+
+        Args:
+            x: as for `fit`.
+            y: as for `fit`.
+            **kwargs: as for `keras.Model.evaluate`.
+
+        Returns:
+            What `keras.Model.evaluate` returns.
+        """
         if not self._tokenizes(x):
             return super().evaluate(x, y, **kwargs)
         x, y = self._tokenized(x, y)
         return keras.Model.evaluate(self, x, y, **kwargs)
 
-    def predict(self, x=None, **kwargs):
+    def predict(self, x: Any = None, **kwargs: Any) -> Any:
+        """Predicts as `keras.Model.predict`, also on raw strings.
+
+        Args:
+            x: as for `fit`.
+            **kwargs: as for `keras.Model.predict`.
+
+        Returns:
+            What `keras.Model.predict` returns.
+        """
         if not self._tokenizes(x):
             return super().predict(x, **kwargs)
         return keras.Model.predict(self, self._tokenized(x)[0], **kwargs)

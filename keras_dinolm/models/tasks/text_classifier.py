@@ -1,5 +1,8 @@
 """A keras-hub text classifier on a `DinoLMBackbone`."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import keras_hub
 
@@ -7,6 +10,7 @@ from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.presets.preset_files import check_preset
 from keras_dinolm.models.tasks.string_inputs import StringInputs
 from keras_dinolm.models.tasks.text_preprocessor import DinoLMTextPreprocessor
+from keras_dinolm.typing import Path
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -21,8 +25,9 @@ class DinoLMTextClassifier(StringInputs, keras_hub.models.TextClassifier):
         num_classes: int. Number of classes.
         preprocessor: `DinoLMTextPreprocessor`, or `None` if inputs come
             preprocessed.
-        activation: of the output. `None` gives logits.
-        dropout: float in [0, 1). On the pooled features, in training.
+        activation: string or function, applied to the output. `None` gives
+            logits.
+        dropout: float in [0, 1). Dropout on the pooled features in training.
         **kwargs: as for `keras_hub.models.TextClassifier`.
 
     Example:
@@ -51,20 +56,20 @@ class DinoLMTextClassifier(StringInputs, keras_hub.models.TextClassifier):
 
     def __init__(
         self,
-        backbone,
-        num_classes,
-        preprocessor=None,
-        activation=None,
-        dropout=0.1,
-        **kwargs,
-    ):
+        backbone: DinoLMBackbone,
+        num_classes: int,
+        preprocessor: DinoLMTextPreprocessor | None = None,
+        activation: str | Callable | None = None,
+        dropout: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
         # === Layers ===
         self.backbone = backbone
         self.preprocessor = preprocessor
         self.output_dropout = keras.layers.Dropout(
             dropout, dtype=backbone.dtype_policy, name="output_dropout"
         )
-        # Logits in float32: losses do not go with half precision.
+        # Logits are float32, because losses need more than half precision.
         self.output_dense = keras.layers.Dense(
             num_classes, activation=activation, dtype="float32", name="logits"
         )
@@ -81,12 +86,27 @@ class DinoLMTextClassifier(StringInputs, keras_hub.models.TextClassifier):
         self.dropout = dropout
 
     @classmethod
-    def from_preset(cls, preset, load_weights=True, **kwargs):
+    def from_preset(
+        cls, preset: Path, load_weights: bool = True, **kwargs: Any
+    ) -> "DinoLMTextClassifier":
+        """Loads a preset, with its trained head or with a new one.
+
+        Args:
+            preset: string or path. A folder, or a name that keras-hub knows.
+            load_weights: bool. Whether to load the weights, too.
+            **kwargs: as for the constructor, such as `num_classes`.
+
+        Returns:
+            A `DinoLMTextClassifier`.
+
+        Raises:
+            FileNotFoundError: if a local preset is not whole.
+        """
         check_preset(preset)
         # keras-hub takes no `pathlib.Path`.
         return super().from_preset(str(preset), load_weights, **kwargs)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             {

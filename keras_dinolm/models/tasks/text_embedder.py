@@ -3,6 +3,8 @@
 import functools
 import sys
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import keras_hub
@@ -14,11 +16,14 @@ from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.encoder.text_encoder import TextEncoder
 from keras_dinolm.models.presets.preset_files import check_preset
 from keras_dinolm.models.presets.preset_files import is_of_keras_hub
+from keras_dinolm.models.tasks.batches import batches_by_length
+from keras_dinolm.models.tasks.batches import pad_rows
 from keras_dinolm.models.tasks.string_inputs import StringInputs
 from keras_dinolm.models.tasks.text_preprocessor import DinoLMTextPreprocessor
+from keras_dinolm.typing import Path
 
 OUTPUT_VALUES = ("sentence_embedding", "token_embeddings")
-# A bar that is over before it is read only clutters the terminal.
+# Hide the bar for short jobs.
 _BATCHES_WORTH_A_BAR = 20
 
 
@@ -86,12 +91,12 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
 
     def __init__(
         self,
-        backbone,
-        preprocessor=None,
-        normalize=False,
-        pooling=None,
-        **kwargs,
-    ):
+        backbone: keras.Model,
+        preprocessor: keras.layers.Layer | None = None,
+        normalize: bool = False,
+        pooling: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         # === Layers ===
         self.backbone = backbone
         self.preprocessor = preprocessor
@@ -101,8 +106,8 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
         inputs = backbone.input
         if isinstance(backbone, DinoLMBackbone):
             outputs = backbone(inputs)["pooled_output"]
-            # Its graph, where a call would run it whole: the text's feature
-            # may need no block (`pooled_layers`).
+            # Outputs of the backbone's graph, not of a call, which would run
+            # all blocks: the text's feature may need none (`pooled_layers`).
             text, tokens = (
                 backbone.output[name]
                 for name in ("pooled_output", "sequence_output")
@@ -115,9 +120,10 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
         if normalize:
             text, outputs = l2_normalize(text), l2_normalize(outputs)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
-        # What `encode` runs. Not this model, whose preprocessor is a layer that
-        # stays unbuilt: on jax Keras then runs it eagerly before each batch.
-        # Functions, lest Keras count what they return as parts of it.
+        # `encode` runs these and not this model, whose preprocessor is a layer
+        # that stays unbuilt: on jax, Keras would run it eagerly before each
+        # batch. They are functions, because Keras would count models as parts
+        # of this one.
         self._text_model = functools.cache(
             lambda: keras.Model(inputs, text, name="text")
         )
@@ -130,7 +136,9 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
         self.pooling = pooling
 
     @classmethod
-    def from_preset(cls, preset, load_weights=True, **kwargs):
+    def from_preset(
+        cls, preset: Path, load_weights: bool = True, **kwargs: Any
+    ) -> "DinoLMTextEmbedder":
         """Loads a preset of this package, of keras-hub or of Hugging Face.
 
         Args:
@@ -164,16 +172,16 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
 
     def encode(
         self,
-        inputs,
-        batch_size=32,
-        normalize_embeddings=False,
-        show_progress_bar=None,
-        output_value="sentence_embedding",
-    ):
+        inputs: str | Sequence[str],
+        batch_size: int = 32,
+        normalize_embeddings: bool = False,
+        show_progress_bar: bool | None = None,
+        output_value: str = "sentence_embedding",
+    ) -> np.ndarray | list[np.ndarray]:
         """Features of one text or many.
 
-        Texts of like length share a batch, padded to one of a few lengths, so
-        that little is computed for padding and few shapes are compiled.
+        Texts of similar length share a batch, padded to one of a few lengths.
+        So little is computed for padding, and few shapes are compiled.
 
         Args:
             inputs: string, or list (tuple, array) of strings.
@@ -216,10 +224,14 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
             results = np.zeros((len(rows), dim), dtype="float32")
             model, whole = self._text_model(), True
         progress = _Progress(len(rows), batch_size, show_progress_bar)
-        for indices in _batches_by_length(rows, batch_size):
-            features = _predict(
-                model, self._pad([rows[i] for i in indices], batch_size)
+        for indices in batches_by_length(rows, batch_size):
+            batch = pad_rows(
+                [rows[i] for i in indices],
+                batch_size,
+                self.preprocessor.tokenizer.pad_token_id,
+                self.preprocessor.sequence_length,
             )
+            features = _predict(model, batch)
             if whole:
                 results[indices] = features[: len(indices)]
             else:
@@ -237,7 +249,7 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
         if not texts:
             return []
         tokenizer = self.preprocessor.tokenizer
-        # Stock encoders were trained with [SEP] at the end, ours without.
+        # Stock encoders were trained with [SEP] at the end, ours without it.
         ours = isinstance(self.backbone, DinoLMBackbone)
         end = [] if ours else [_special(tokenizer, "sep", "end")]
         start = _special(tokenizer, "cls", "start")
@@ -256,20 +268,7 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
             )
         return rows
 
-    def _pad(self, rows, batch_size):
-        """A batch of one of a few shapes; surplus rows are empty."""
-        limit = self.preprocessor.sequence_length
-        length = padded_length(max(len(row) for row in rows), limit)
-        size = min(1 << (len(rows) - 1).bit_length(), batch_size)
-        pad = self.preprocessor.tokenizer.pad_token_id
-        token_ids = np.full((size, length), pad, dtype="int32")
-        padding_mask = np.zeros((size, length), dtype="bool")
-        for index, row in enumerate(rows):
-            token_ids[index, : len(row)] = row
-            padding_mask[index, : len(row)] = True
-        return {"token_ids": token_ids, "padding_mask": padding_mask}
-
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config["normalize"] = self.normalize
         config["pooling"] = self.pooling
@@ -283,25 +282,8 @@ def _special(tokenizer, *names):
 
 
 def _predict(model, batch):
-    # Around keras-hub's version, which would preprocess the batch again.
+    # keras-hub's own version would preprocess the batch again.
     return keras.Model.predict_on_batch(model, batch)
-
-
-def padded_length(length, limit):
-    """The next of 16, 32, 64, 96, 128, 192, 256, 384, ..., at most `limit`."""
-    size = 16
-    while size < length:
-        # From 64 on, half-way steps between the powers of two.
-        power = 1 << (size.bit_length() - 1)
-        size += power if size < 64 else power // 2
-    return min(size, limit)
-
-
-def _batches_by_length(rows, batch_size):
-    # The longest first: if memory does not suffice, it shows at once.
-    order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
 
 
 def _to_texts(inputs):
@@ -327,7 +309,7 @@ def _to_texts(inputs):
 class _Progress:
     """A Keras progress bar, or nothing."""
 
-    def __init__(self, total, batch_size, show):
+    def __init__(self, total: int, batch_size: int, show: bool | None) -> None:
         if show is None:
             many = total > _BATCHES_WORTH_A_BAR * batch_size
             show = many and sys.stderr.isatty()
@@ -335,6 +317,6 @@ class _Progress:
         if show and total:
             self.bar = keras.utils.Progbar(total, unit_name="text")
 
-    def add(self, count):
+    def add(self, count: int) -> None:
         if self.bar is not None:
             self.bar.add(count)

@@ -1,5 +1,7 @@
 """From strings to the rows that a `DinoLMBackbone` reads."""
 
+from typing import Any
+
 import keras
 import keras_hub
 
@@ -24,7 +26,7 @@ class DinoLMTextPreprocessor(
     Args:
         tokenizer: `DinoLMTokenizer`.
         sequence_length: int, at least 2. Tokens a row, `[CLS]` included.
-            Texts beyond are cut. Defaults to 128, as views in training.
+            Longer texts are cut. Defaults to 128, as views in training.
         truncate: `"round_robin"` or `"waterfall"`. How a pair shares a row
             that is too short for both.
         **kwargs: as for `keras_hub.models.Preprocessor`.
@@ -54,24 +56,28 @@ class DinoLMTextPreprocessor(
     tokenizer_cls = DinoLMTokenizer
 
     def __init__(
-        self, tokenizer, sequence_length=128, truncate="round_robin", **kwargs
-    ):
+        self,
+        tokenizer: DinoLMTokenizer,
+        sequence_length: int = 128,
+        truncate: str = "round_robin",
+        **kwargs: Any,
+    ) -> None:
         if sequence_length < 2:
             raise ValueError(
                 "Argument `sequence_length` must be at least 2: [CLS] and one "
                 f"token. Received: sequence_length={sequence_length}"
             )
-        # Not through `super`: the two parents were not made to be combined,
-        # and both constructors do just this.
+        # `super` is not used, because the two parents were not made to be
+        # combined. Both constructors do just this.
         keras_hub.models.Preprocessor.__init__(self, **kwargs)
         self.tokenizer = tokenizer
         self.packer = None
         self.sequence_length = sequence_length
         self.truncate = truncate
 
-    def build(self, input_shape):
-        # Here, not in the constructor: a loaded tokenizer gets its
-        # vocabulary later.
+    def build(self, input_shape: Any) -> None:
+        # The packer is not made in the constructor, because a loaded tokenizer
+        # gets its vocabulary later.
         self.packer = keras_hub.layers.MultiSegmentPacker(
             sequence_length=self.sequence_length,
             start_value=self.tokenizer.cls_token_id,
@@ -82,7 +88,7 @@ class DinoLMTextPreprocessor(
         )
         self.built = True
 
-    def call(self, x, y=None, sample_weight=None):
+    def call(self, x: Any, y: Any = None, sample_weight: Any = None) -> Any:
         # Segments are told apart by [SEP] alone.
         rows = super().call(x)
         rows = {name: rows[name] for name in ("token_ids", "padding_mask")}

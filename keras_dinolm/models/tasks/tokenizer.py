@@ -1,6 +1,8 @@
 """`DinoLMTokenizer`: WordPiece with the same ids on every path."""
 
 import hashlib
+import os
+from typing import Any
 
 import keras
 import keras_hub
@@ -11,6 +13,7 @@ from keras_dinolm.text import normalization
 from keras_dinolm.text.encoder import SUFFIX_INDICATOR
 from keras_dinolm.text.encoder import UNKNOWN
 from keras_dinolm.text.encoder import Encoder
+from keras_dinolm.typing import Path
 
 SPECIAL_TOKENS = ("[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
 
@@ -26,15 +29,14 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
     give the same ids for every string, on every backend, whatever edition of
     Unicode each of them knows.
 
-    Ids 0 to 4 are `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]`. They are
-    added by preprocessors and views only: `"[MASK]"` written in a text is an
-    ordinary text of three words.
+    Ids 0 to 4 are `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]`. Only
+    preprocessors and views add them. When a text contains `"[MASK]"`, it is
+    tokenized as three ordinary words.
 
-    Round trip: `detokenize(tokenize(text))` is the normalised text with one
-    space between words (lower case, without accents, by default), but for
-    words with a character that the vocabulary lacks, which become `[UNK]`.
-    Tokenizing that result gives the same ids again, where no `[UNK]` is among
-    them.
+    `detokenize(tokenize(text))` is the normalised text with one space between
+    words (lower case and without accents, by default). Words with a character
+    that the vocabulary lacks become `[UNK]`. Without `[UNK]`, tokenizing the
+    result gives the same ids again.
 
     Args:
         vocabulary: list of str, or path of a file with one token per line.
@@ -42,11 +44,11 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
             a word begin with `"##"`. `keras_dinolm.data.train_tokenizer`
             makes one.
         lowercase: bool. Whether letters are lower-cased. Defaults to `True`.
-        strip_accents: bool. Whether accents are removed; by default, as
-            `lowercase`. With `False`, composed and decomposed forms of the
-            same letter are different characters.
-        sequence_length: int. If given, outputs are dense, cut or padded with
-            0 to this length. Defaults to `None`.
+        strip_accents: bool. Whether accents are removed. With `False`,
+            composed and decomposed forms of the same letter are different
+            characters. Defaults to the value of `lowercase`.
+        sequence_length: int. If given, outputs are dense: cut, or padded with
+            0, to this length. Defaults to `None`.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Example:
@@ -70,11 +72,11 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
 
     def __init__(
         self,
-        vocabulary=None,
-        lowercase=True,
-        strip_accents=None,
-        sequence_length=None,
-        **kwargs,
+        vocabulary: list[str] | Path | None = None,
+        lowercase: bool = True,
+        strip_accents: bool | None = None,
+        sequence_length: int | None = None,
+        **kwargs: Any,
     ):
         names = ("pad_token", "unk_token", "cls_token", "sep_token")
         for token, name in zip(SPECIAL_TOKENS, (*names, "mask_token")):
@@ -98,9 +100,16 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
             **kwargs,
         )
 
-    def set_vocabulary(self, vocabulary):
-        """Set the vocabulary to a file or list of strings."""
-        self._encoder = None
+    def set_vocabulary(self, vocabulary: list[str] | Path | None) -> None:
+        """Sets the vocabulary.
+
+        Args:
+            vocabulary: list of str, or path of a file with one token per
+                line.
+        """
+        self._encoder: Encoder | None = None
+        if isinstance(vocabulary, os.PathLike):
+            vocabulary = os.fspath(vocabulary)
         if isinstance(vocabulary, list | tuple):
             _check_vocabulary_list(vocabulary)
         super().set_vocabulary(vocabulary)
@@ -108,8 +117,8 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
             _check_vocabulary_list(self.vocabulary)
             self._encoder = Encoder(**self.encoder_config())
 
-    def encoder_config(self):
-        """Arguments of the `Encoder` that other processes work with."""
+    def encoder_config(self) -> dict[str, Any]:
+        """The arguments of the `Encoder` that other processes work with."""
         self._check_vocabulary()
         return {
             # A plain list: Keras wraps those it tracks.
@@ -118,19 +127,23 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
             "strip_accents": self._text_strip_accents,
         }
 
-    def tokenize(self, inputs):
-        """Ids of one string or of a batch of strings.
+    def tokenize(self, inputs: Any) -> Any:
+        """Turns one string, or a batch of strings, into ids.
 
         Args:
             inputs: a string (or bytes, read as UTF-8), a list of strings, or
                 a string tensor of rank 0 or 1.
 
         Returns:
-            For one string an int32 vector; for a batch a list of lists (in a
-            TensorFlow graph, a ragged tensor); with `sequence_length`, dense
-            arrays.
+            An int32 vector for one string, and a list of lists for a batch
+            (in a TensorFlow graph, a ragged tensor). With `sequence_length`,
+            dense arrays.
+
+        Raises:
+            ValueError: if `inputs` is anything else.
         """
         self._check_vocabulary()
+        assert self._encoder is not None  # made with the vocabulary
         if self._use_tf_workflow():
             return self._tokenize_graph(inputs)
         texts, batched = _to_strings(inputs)
@@ -144,8 +157,8 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
         return rows if batched else np.array(rows[0], dtype="int32")
 
     def _tokenize_graph(self, inputs):
-        # TensorFlow is there: somebody is building a graph of it.
-        from keras_dinolm.data.tf_dataset import split_words
+        # Imported here, because only a TensorFlow graph needs it.
+        from keras_dinolm.text.tf_words import split_words
 
         words, unbatched = split_words(
             inputs, self._text_lowercase, self._text_strip_accents
@@ -153,8 +166,11 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
         tokens = super().tokenize(words)
         return tokens[0] if unbatched else tokens
 
-    def fingerprint(self):
-        """A hexadecimal string that differs if any text's ids may differ."""
+    def fingerprint(self) -> str:
+        """A hexadecimal string that tells tokenizers apart.
+
+        Tokenizers with the same fingerprint give the same ids for all texts.
+        """
         self._check_vocabulary()
         digest = hashlib.sha256()
         digest.update(
@@ -164,7 +180,7 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
         digest.update("\n".join(self.vocabulary).encode("utf-8"))
         return digest.hexdigest()[:16]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         for name in (
             "split",
@@ -216,7 +232,7 @@ def _to_strings(inputs):
 
 
 def _to_string(text):
-    # As in a graph: invalid bytes separate words, they stop nothing.
+    # Invalid bytes separate words, as they do in a TensorFlow graph.
     if isinstance(text, bytes):
         return text.decode("utf-8", errors="replace")
     return text

@@ -1,25 +1,21 @@
-"""Batches of one cluster: as many as asked for, and nothing else changes."""
+"""Batches of one cluster: as many as asked for, with the same windows."""
 
 import collections
+import dataclasses
 
-import keras
 import numpy as np
 import pytest
 
 import keras_dinolm as kd
+from keras_dinolm.data import HomogeneousBatches as Some
+from tests.data.stores import Windows
+from tests.data.stores import build_store
+from tests.data.stores import take
+from tests.data.stores import word_tokenizer
 
 NUM_CLUSTERS = 6
 BATCH = 8
 OPTIONS = {"batch_size": BATCH, "seed": 3, "block_tokens": 4_000}
-
-
-class Windows:
-    """Stands in for `TextViews`: shows the windows."""
-
-    sequence_length = 17
-
-    def __call__(self, windows, seed, step):
-        return windows
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +28,6 @@ def labels():
 @pytest.fixture(scope="module")
 def store(labels, tmp_path_factory):
     """Documents whose every word tells the cluster, some empty, some long."""
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     words = [f"w{i}" for i in range(NUM_CLUSTERS)]
     generator = np.random.default_rng(1)
     lengths = generator.integers(0, 30, len(labels))
@@ -41,24 +36,18 @@ def store(labels, tmp_path_factory):
         for label, length in zip(labels, lengths)
     ]
     with pytest.warns(UserWarning):
-        return kd.data.tokenize(
+        return build_store(
             texts,
-            kd.models.DinoLMTokenizer(specials + words),
+            word_tokenizer(words),
             tmp_path_factory.mktemp("store"),
-            num_workers=0,
             shard_characters=9_000,
-            show_progress=False,
         )
 
 
 def batches(store, count=None, **options):
     options = {**OPTIONS, "use_tf_data": False, **options}
     dataset = kd.data.view_dataset(store, Windows(), **options)
-    count = len(dataset) if count is None else count
-    return [
-        keras.tree.map_structure(np.asarray, batch)
-        for batch, _ in zip(dataset, range(count))
-    ]
+    return take(dataset, len(dataset) if count is None else count)
 
 
 def clusters_of(batch):
@@ -77,10 +66,11 @@ def windows_of(found):
     )
 
 
+@pytest.mark.once
 def test_an_epoch_has_the_same_windows(store, labels):
     options = {"num_epochs": 1, "drop_remainder": False, "buckets": [16]}
     plain = batches(store, **options)
-    some = batches(store, clusters=labels, homogeneous=0.5, **options)
+    some = batches(store, homogeneous=Some(labels, 0.5), **options)
     assert len(plain) == len(some)
     assert share(plain) < 0.05 and share(some) > 0.3
     # But for those that complete the last batch of a block.
@@ -88,21 +78,23 @@ def test_an_epoch_has_the_same_windows(store, labels):
     assert set(one) == set(other)
     assert (one - other).total() < BATCH * 8
     # Without any homogeneous batch, too.
-    none = batches(store, clusters=labels, homogeneous=0.0, **options)
+    none = batches(store, homogeneous=Some(labels, 0.0), **options)
     assert share(none) < 0.05 and set(windows_of(none)) == set(one)
 
 
+@pytest.mark.once
 def test_the_share_is_the_probability(store, labels):
     steps = kd.data.steps_per_epoch(store, Windows(), BATCH, block_tokens=4_000)
     count = 12 * steps
     for probability in (0.1, 0.4):
-        found = batches(store, count, clusters=labels, homogeneous=probability)
+        found = batches(store, count, homogeneous=Some(labels, probability))
         deviation = np.sqrt(probability * (1 - probability) / count)
         assert abs(share(found) - probability) < 4 * deviation + 0.02
 
 
+@pytest.mark.once
 def test_runs_are_drawn_from_all_clusters_and_places(store, labels):
-    found = batches(store, 400, clusters=labels, homogeneous=0.3)
+    found = batches(store, 400, homogeneous=Some(labels, 0.3))
     alone = [clusters_of(b).pop() for b in found if len(clusters_of(b)) == 1]
     times = collections.Counter(alone)
     assert len(times) >= 4
@@ -120,8 +112,7 @@ def test_batches_are_equal_to_the_bit_with_and_without_tensorflow(
     store, labels, drop_remainder
 ):
     options = {
-        "clusters": labels,
-        "homogeneous": 0.4,
+        "homogeneous": Some(labels, 0.4),
         "drop_remainder": drop_remainder,
     }
     plain = batches(store, 60, **options)
@@ -135,13 +126,13 @@ def test_batches_are_equal_to_the_bit_with_and_without_tensorflow(
         np.testing.assert_array_equal(one["token_ids"], other["token_ids"])
 
 
+@pytest.mark.once
 def test_documents_without_a_cluster_are_in_mixed_batches(store, labels):
     # One set is to come alone, the others never do, however the numbers are.
     found = batches(
         store,
         200,
-        clusters=np.where(labels == 1, 77, -1),
-        homogeneous=0.15,
+        homogeneous=Some(np.where(labels == 1, 77, -1), 0.15),
         buckets=[16],
     )
     alone = [clusters_of(b).pop() for b in found if len(clusters_of(b)) == 1]
@@ -149,25 +140,40 @@ def test_documents_without_a_cluster_are_in_mixed_batches(store, labels):
     assert collections.Counter(alone)[6] >= 0.9 * len(alone)
 
 
+@pytest.mark.once
 def test_too_small_clusters_are_told(store, labels):
     with pytest.warns(UserWarning, match="0 of .* batches can be of one"):
-        found = batches(
-            store, 20, clusters=np.arange(len(labels)), homogeneous=0.5
-        )
+        alone = Some(range(len(labels)), 0.5)
+        found = batches(store, 20, homogeneous=alone)
     assert share(found) < 0.2
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("labels", "share", "message"),
     [
-        ({"clusters": [1, 2]}, r"900 documents.*shape \(2,\)"),
-        ({"clusters": np.zeros(900)}, "dtype float64"),
-        ({"homogeneous": 1.5}, "homogeneous=1.5"),
+        (np.zeros(9), 0.1, "`labels`.*dtype float64"),
+        (["a"], 0.1, "`labels`.*dtype <U1"),
+        ([[1, 2]], 0.1, r"`labels`.*shape \(1, 2\)"),
+        (3, 0.1, r"`labels`.*shape \(\)"),
+        ([1, 2], 1.5, r"`share`.*\[0, 1\].*share=1.5"),
+        ([1, 2], float("nan"), "share=nan"),
+        ([1, 2], "0.1", "share='0.1'"),
+        ([1, 2], True, "share=True"),
     ],
 )
-def test_wrong_arguments_are_named(store, labels, options, message):
-    options = {"clusters": labels, **options}
+def test_wrong_wishes_are_named(labels, share, message):
     with pytest.raises(ValueError, match=message):
-        batches(store, 1, **options)
-    with pytest.raises(ValueError, match="`TokenStore`"):
-        kd.data.view_dataset(["a"], Windows(), 1, clusters=[0])
+        Some(labels, share)
+
+
+@pytest.mark.once
+def test_wishes_that_do_not_fit_the_store_are_named(store, labels):
+    with pytest.raises(ValueError, match="900 documents.*Received: 2 labels"):
+        batches(store, 1, homogeneous=Some([1, 2]))
+    for wrong in (0.1, labels, True):
+        with pytest.raises(ValueError, match="HomogeneousBatches.*labels, sh"):
+            batches(store, 1, homogeneous=wrong)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Some([1, 2]).share = 0.5
+    assert Some([1, 2]).share == 0.1

@@ -1,0 +1,368 @@
+"""The command line: `python -m keras_dinolm pretrain|search|evaluate`."""
+
+import argparse
+import importlib.util
+import json
+import os
+import pathlib
+import sys
+import traceback
+
+BACKENDS = ("jax", "torch", "tensorflow")
+ABOUT = """\
+Trains text encoders without labels, and uses them.
+
+  python -m keras_dinolm pretrain my_texts/ runs/mine --minutes 10
+  python -m keras_dinolm search runs/mine "a query" my_texts/
+  python -m keras_dinolm evaluate runs/mine
+
+Each command has its own --help. KERAS_BACKEND chooses the backend: jax, torch
+or tensorflow."""
+PRETRAIN = """\
+Trains an encoder on texts, without labels.
+
+  python -m keras_dinolm pretrain my_texts/ runs/mine --minutes 10
+  python -m keras_dinolm pretrain a.txt b.jsonl.gz runs/mine --steps 5000
+  python -m keras_dinolm pretrain runs/docs --minutes 4
+
+Reads *.txt, *.md, *.rst, *.jsonl and *.ndjson (also with .gz) of folders, or
+the files named. With RUN alone, it reads the documentation strings of Python
+and of the installed packages. RUN receives the encoder (preset/), report.md
+and curves.png. Stopped or killed at any time, the same command resumes."""
+SEARCH = """\
+Finds the texts that are nearest to a query by meaning.
+
+  python -m keras_dinolm search runs/mine "a query" my_texts/
+  python -m keras_dinolm search runs/mine "a query"
+  python -m keras_dinolm search runs/mine - my_texts/ < queries.txt
+
+Without TEXTS, it searches the texts that the run held out of training. With
+the query "-", or none, it reads queries from standard input, one a line. The
+features of the texts are computed once and kept in RUN/search."""
+EVALUATE = """\
+Measures the encoder of a run.
+
+  python -m keras_dinolm evaluate runs/mine
+  python -m keras_dinolm evaluate runs/mine my_tasks/ --tasks trec stsb
+
+Without TASKS, it measures without labels, on the texts that the run held out:
+search for the rest of a text by its first sentence, beside the same encoder
+untrained and TF-IDF. TASKS is a folder in the layout that
+`help(kd.evaluation.evaluate)` describes."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        arguments: list of strings; by default those of the process.
+
+    Returns:
+        0, or 2 after an error, which is one line on standard error.
+    """
+    args = _parser().parse_args(arguments)
+    os.environ.setdefault("KERAS_BACKEND", default_backend())
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        args.command(args)
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        if args.traceback:
+            traceback.print_exc()
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130  # as a shell expects after Ctrl-C
+    return 0
+
+
+def default_backend() -> str:
+    """The backend to use when `KERAS_BACKEND` is not set.
+
+    Returns:
+        That of Keras' own configuration if it is installed, else the first
+        of jax, torch and tensorflow that is.
+    """
+    home = pathlib.Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    try:
+        chosen = json.loads((home / "keras.json").read_text())["backend"]
+    except (OSError, ValueError, KeyError, TypeError):
+        chosen = None
+    for name in (chosen, *BACKENDS):
+        if name in BACKENDS and importlib.util.find_spec(name):
+            return name
+    raise SystemExit(
+        "error: no backend is installed. Install one of: pip install jax, "
+        "pip install torch, pip install tensorflow."
+    )
+
+
+# === Arguments ===
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m keras_dinolm",
+        description=ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_pretrain(commands)
+    _add_search(commands)
+    _add_evaluate(commands)
+    return parser
+
+
+def _command(commands, name, command, description):
+    parser = commands.add_parser(
+        name,
+        help=description.splitlines()[0],
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_pretrain(commands):
+    parser = _command(commands, "pretrain", pretrain, PRETRAIN)
+    add = parser.add_argument
+    add(
+        "paths",
+        nargs="+",
+        metavar="[TEXTS ...] RUN",
+        help="files or folders of texts, then the folder of the run",
+    )
+    add("--docs", action="store_true", help="read the documentation")
+    budget = parser.add_mutually_exclusive_group(required=True)
+    budget.add_argument(
+        "--minutes", type=float, help="of training, on this machine"
+    )
+    budget.add_argument(
+        "--steps", type=int, help="of training; the same on any machine"
+    )
+    add("--size", default="nano", help="nano, tiny, mini, small, base or large")
+    add("--recipe", default="bag_then_blocks", help="default: %(default)s")
+    add(
+        "--option",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="of the recipe, such as learning_rate=5e-4",
+    )
+    add("--seed", type=int, default=0, help="default: %(default)s")
+    add("--vocabulary-size", type=int, default=8_192, help="%(default)s")
+    add(
+        "--sequence-length",
+        type=int,
+        default=64,
+        help="longest view in training, in tokens; default: %(default)s",
+    )
+    _add_reading(parser)
+
+
+def _add_search(commands):
+    parser = _command(commands, "search", search, SEARCH)
+    add = parser.add_argument
+    add("run", metavar="RUN", help="folder of a run, or a preset")
+    add("query", nargs="?", default="-", metavar="QUERY")
+    add("texts", nargs="*", metavar="TEXTS", help="files or folders")
+    add("--top", type=int, default=5, help="texts to list; default: 5")
+    add(
+        "--length",
+        type=int,
+        default=128,
+        help="tokens of a text that are read; default: %(default)s",
+    )
+    _add_reading(parser)
+
+
+def _add_evaluate(commands):
+    parser = _command(commands, "evaluate", evaluate, EVALUATE)
+    add = parser.add_argument
+    add("run", metavar="RUN", help="folder of a run, or a preset")
+    add("tasks_folder", nargs="?", metavar="TASKS", help="folder of tasks")
+    add("--tasks", nargs="+", metavar="NAME", help="default: all nine")
+    add("--split", default="dev", choices=["dev", "test"])
+    add("--max-train", type=int, help="training rows a task, to save time")
+    add("--traceback", action="store_true", help=argparse.SUPPRESS)
+
+
+def _add_reading(parser):
+    add = parser.add_argument
+    add(
+        "--unit",
+        default="paragraph",
+        choices=["file", "paragraph", "line"],
+        help="what is one text of a text file; default: %(default)s",
+    )
+    add(
+        "--text-key",
+        default="text",
+        help="where JSON lines have their text; default: %(default)s",
+    )
+    add("--traceback", action="store_true", help=argparse.SUPPRESS)
+
+
+# === Commands ===
+
+
+def pretrain(args: argparse.Namespace) -> None:
+    """Trains an encoder.
+
+    Args:
+        args: the arguments of the command.
+    """
+    *paths, run = args.paths
+    if args.docs and paths:
+        raise ValueError(
+            "--docs reads the documentation, so give the folder of the run "
+            f"alone. Received the texts: {', '.join(paths)}"
+        )
+    options = dict(_option(text) for text in args.option)
+
+    import keras_dinolm as kd
+    from keras_dinolm.recipes.texts import read_files
+
+    if paths:
+        texts, held_out = read_files(paths, args.unit, args.text_key), 0.05
+    else:
+        texts = kd.data.installed_docs("train")
+        held_out = kd.data.installed_docs("held_out")
+    kd.recipes.pretrain(
+        texts,
+        run,
+        minutes=args.minutes,
+        steps=args.steps,
+        size=args.size,
+        recipe=args.recipe,
+        seed=args.seed,
+        vocabulary_size=args.vocabulary_size,
+        sequence_length=args.sequence_length,
+        held_out=held_out,
+        **options,
+    )
+
+
+def search(args: argparse.Namespace) -> None:
+    """Searches texts.
+
+    Args:
+        args: the arguments of the command.
+    """
+    if args.top < 1 or args.length < 2:
+        raise ValueError("--top must be at least 1, and --length at least 2.")
+    preset = _preset(args.run)
+
+    import keras_dinolm as kd
+    from keras_dinolm.recipes.texts import read_files
+
+    documents = (
+        read_files(args.texts, args.unit, args.text_key)
+        if args.texts
+        else _held_out(args.run)
+    )
+    found = kd.recipes.TextSearch(
+        preset,
+        documents,
+        folder=pathlib.Path(args.run) / "search",
+        sequence_length=args.length,
+    )
+    if args.query != "-":
+        _show(found(args.query, args.top))
+        return
+    if sys.stdin.isatty():
+        print("Type a query; an empty line ends.")
+    for line in _queries():
+        print(f"\n{line}")
+        _show(found(line, args.top))
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Measures an encoder.
+
+    Args:
+        args: the arguments of the command.
+    """
+    preset = _preset(args.run)
+    documents = None if args.tasks_folder else _held_out(args.run)
+
+    import keras_dinolm as kd
+    from keras_dinolm.recipes import held_out
+
+    embedder = kd.models.DinoLMTextEmbedder.from_preset(preset)
+    if args.tasks_folder:
+        scores = kd.evaluation.evaluate(
+            embedder,
+            args.tasks_folder,
+            split=args.split,
+            tasks=args.tasks,
+            max_train=args.max_train,
+        )
+        mean = sum(scores.values()) / len(scores)
+        print(f"{'average':>14} {100 * mean:6.2f}")
+        return
+    print(held_out.describe(held_out.measure(embedder, documents)))
+
+
+# === Parts ===
+
+
+def _option(text):
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ValueError(
+            f"--option takes NAME=VALUE, such as learning_rate=5e-4. "
+            f"Received: {text!r}"
+        )
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value  # a path or a name
+
+
+def _preset(run):
+    for folder in (pathlib.Path(run, "preset"), pathlib.Path(run)):
+        if (folder / "config.json").is_file():
+            return folder
+    began = pathlib.Path(run, "run.json").is_file()
+    raise FileNotFoundError(
+        f"The run in '{run}' is not finished. Start its command again."
+        if began
+        else f"There is no encoder in '{run}'. Train one with `python -m "
+        f"keras_dinolm pretrain FOLDER_OF_TEXTS {run} --minutes 10`."
+    )
+
+
+def _held_out(run):
+    from keras_dinolm.recipes.texts import read_documents_of
+
+    path = pathlib.Path(run, "held_out.jsonl")
+    documents = read_documents_of(path) if path.is_file() else []
+    if not documents:
+        raise ValueError(
+            f"'{run}' has no held-out texts. Name files or folders of texts "
+            "to search in, or of tasks to evaluate on."
+        )
+    return documents
+
+
+def _queries():
+    while True:
+        try:
+            line = input("query> " if sys.stdin.isatty() else "").strip()
+        except EOFError:
+            return
+        if not line:
+            return
+        yield line
+
+
+def _show(hits):
+    for cosine, document in hits:
+        lines = document.text.strip().splitlines() or [""]
+        first = lines[0] if len(lines[0]) <= 70 else lines[0][:67] + "..."
+        print(f"  {cosine:6.3f}  {document.id}\n          {first}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

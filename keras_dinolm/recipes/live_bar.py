@@ -1,0 +1,285 @@
+"""One progress bar over all phases of a run."""
+
+import math
+import shutil
+import sys
+import time
+import warnings
+
+import keras
+
+# What the bar shows after the loss, where the logs have it.
+MONITORS = ("feature_std", "rankme", "skipped_steps")
+WIDTH = 24
+SECONDS_BETWEEN_DRAWINGS = 0.2
+EPOCHS_A_LINE = 2
+# The time of a step is an average over the last ones, since machines change.
+SMOOTHING = 0.05
+
+
+class LiveBar:
+    """Shows steps, time left, loss and monitors of a whole run, live.
+
+    On a terminal, a bar that is redrawn in place; elsewhere, such as in a log
+    file, a line every second epoch.
+
+    Args:
+        names: list of strings, the phases.
+        steps: list of ints, their steps.
+        seconds: list of floats or `None`, the seconds of a step of each phase
+            where they were measured.
+        verbose: `"auto"`, 0 for silence, 1 for a bar, 2 for lines.
+    """
+
+    def __init__(
+        self,
+        names: list[str],
+        steps: list[int],
+        seconds: list[float] | None = None,
+        verbose: str | int = "auto",
+    ):
+        if verbose == "auto":
+            verbose = 1 if sys.stdout.isatty() else 2
+        self.names = names
+        self.steps = steps
+        self.seconds = list(seconds or [None] * len(steps))
+        self.verbose = verbose
+        self._drawn_at = 0.0
+        self._width = 0
+
+    def phase(self, index: int) -> "PhaseProgress":
+        """The callback that reports one phase to the bar.
+
+        Args:
+            index: int. The number of the phase.
+
+        Returns:
+            A Keras callback for `kd.runs.fit`.
+        """
+        return PhaseProgress(self, index)
+
+    def say(self, text: str) -> None:
+        """Prints a line above the bar.
+
+        Args:
+            text: string.
+        """
+        if self.verbose:
+            self.clear()
+            print(text, flush=True)
+
+    def clear(self) -> None:
+        """Takes the bar off the screen."""
+        if self._width:
+            print("\r" + " " * self._width + "\r", end="", flush=True)
+            self._width = 0
+
+    def finish(self) -> None:
+        """Leaves the bar on the screen and goes to the next line."""
+        if self._width:
+            print(flush=True)
+            self._width = 0
+
+    def draw(
+        self, index: int, done: int, values: dict[str, float], force: bool
+    ) -> None:
+        """Redraws the bar, or does nothing if it was drawn just now.
+
+        Args:
+            index: int. The phase.
+            done: int. Steps of it that are done.
+            values: dict of what to show after the time.
+            force: boolean. Whether to draw in any case.
+        """
+        if self.verbose != 1:
+            return
+        now = time.monotonic()
+        if not force and now - self._drawn_at < SECONDS_BETWEEN_DRAWINGS:
+            return
+        self._drawn_at = now
+        all_done, total = sum(self.steps[:index]) + done, sum(self.steps)
+        full = WIDTH * all_done // total
+        text = (
+            f"[{'=' * full}{'.' * (WIDTH - full)}] "
+            f"{self.describe(index, done, values)}"
+        )
+        room = shutil.get_terminal_size((100, 24)).columns - 1
+        text = text[:room]
+        print("\r" + text.ljust(self._width), end="", flush=True)
+        self._width = len(text)
+
+    def line(self, index: int, done: int, values: dict[str, float]) -> None:
+        """Prints a line of a log.
+
+        Args:
+            index: int. The phase.
+            done: int. Steps of it that are done.
+            values: dict of what to show after the time.
+        """
+        if self.verbose == 2:
+            print(self.describe(index, done, values), flush=True)
+
+    def describe(self, index: int, done: int, values: dict[str, float]) -> str:
+        """The text of the bar.
+
+        Args:
+            index: int. The phase.
+            done: int. Steps of it that are done.
+            values: dict of what to show after the time.
+
+        Returns:
+            A string.
+        """
+        all_done, total = sum(self.steps[:index]) + done, sum(self.steps)
+        parts = [f"{all_done:,}/{total:,} steps", self._time_left(index, done)]
+        if len(self.steps) > 1:
+            name = self.names[index]
+            parts.insert(1, f"{name} ({index + 1} of {len(self.steps)})")
+        parts += [f"{name} {value:.4g}" for name, value in values.items()]
+        return "  ".join(filter(None, parts))
+
+    def learn_seconds(self, index: int, seconds: float) -> None:
+        """Takes a measured step into account.
+
+        Args:
+            index: int. The phase.
+            seconds: float. Of the step that is just done.
+        """
+        known = self.seconds[index]
+        if known is None:
+            self.seconds[index] = seconds
+        else:
+            self.seconds[index] += SMOOTHING * (seconds - known)
+
+    def _time_left(self, index: int, done: int) -> str:
+        later = range(index + 1, len(self.steps))
+        if self.seconds[index] is None:
+            return ""
+        left = (self.steps[index] - done) * self.seconds[index]
+        if any(self.seconds[i] is None for i in later):
+            # A step of a later phase may cost much more.
+            return f"{clock(left)} left in this phase"
+        left += sum(self.steps[i] * self.seconds[i] for i in later)
+        return f"{clock(left)} left"
+
+
+class PhaseProgress(keras.callbacks.Callback):
+    """Reports a phase to a `LiveBar`, and counts its seconds.
+
+    `kd.runs.fit` keeps the seconds and the warnings with the run.
+
+    Args:
+        bar: `LiveBar`.
+        index: int. The number of the phase.
+    """
+
+    # Reads the logs of a step only when it draws.
+    async_safe = True
+
+    def __init__(self, bar: LiveBar, index: int):
+        super().__init__()
+        self.bar = bar
+        self.index = index
+        self.seconds = 0.0
+        self.warnings: list[str] = []
+        # `fit` gives its own.
+        self.checkpoint = None
+        self._latest: dict[str, float] = {}
+        self._began = False
+
+    # === What a resumed run must know ===
+
+    def get_run_state(self) -> dict:
+        """The seconds and warnings so far, for a checkpoint."""
+        return {"seconds": self.seconds, "warnings": list(self.warnings)}
+
+    def set_run_state(self, state: dict) -> None:
+        """Puts back what `get_run_state` returned."""
+        self.seconds = state["seconds"]
+        self.warnings = list(state["warnings"])
+
+    # === What fit calls ===
+
+    def on_train_begin(self, logs=None):
+        done = self.checkpoint.position.step
+        if done and not self._began:
+            name = self.bar.names[self.index]
+            self.bar.say(f"Resuming phase {name} after step {done:,}.")
+        self._began = True
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._first = self.checkpoint.position.step
+        self._batches = 0
+        self._begin = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.perf_counter()
+        # The first step of a process compiles: no measure of the others.
+        if batch:
+            self.bar.learn_seconds(self.index, now - self._begin)
+        self.seconds += now - self._begin
+        self._begin = now
+        self._batches = batch + 1
+        if self.bar.verbose == 1:
+            self._draw(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._keep(logs)
+        done = self._first + self._batches
+        self.bar.draw(self.index, done, self._latest, force=True)
+        if epoch % EPOCHS_A_LINE or done == self.bar.steps[self.index]:
+            self.bar.line(self.index, done, self._latest)
+
+    def _draw(self, logs):
+        due = time.monotonic() - self.bar._drawn_at > SECONDS_BETWEEN_DRAWINGS
+        if due:
+            self._keep(logs)
+            done = self._first + self._batches
+            self.bar.draw(self.index, done, self._latest, force=False)
+
+    def _keep(self, logs):
+        logs = logs or {}
+        for name in ("loss", *MONITORS):
+            value = float(logs.get(name, math.nan))
+            if name == "skipped_steps" and not value:
+                continue  # as it should be
+            if not math.isnan(value):
+                self._latest[name] = value
+
+    # === Warnings of monitors ===
+
+    def __enter__(self) -> "PhaseProgress":
+        """Keeps what is warned of, and shows it above the bar."""
+        self._catch = warnings.catch_warnings()
+        self._catch.__enter__()
+        show = warnings.showwarning
+
+        def showwarning(message, category, *args, **kwargs):
+            if category.__name__ == "CollapseWarning":
+                self.warnings.append(str(message))
+                self.bar.say(f"Warning: {message}")
+                return
+            self.bar.clear()
+            show(message, category, *args, **kwargs)
+
+        warnings.showwarning = showwarning
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._catch.__exit__(*exception)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as `m:ss`, or `h:mm:ss` from an hour on.
+
+    Args:
+        seconds: float.
+
+    Returns:
+        A string.
+    """
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{seconds:02}"
+    return f"{minutes}:{seconds:02}"

@@ -1,0 +1,121 @@
+"""`Phase`: a stretch of a recipe in which the same objectives act."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal
+
+from keras_dinolm.data import TokenStore
+from keras_dinolm.models import DinoLM
+from keras_dinolm.models import DinoLMBackbone
+from keras_dinolm.views import TextViews
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """A stretch of training: what it reads, what it trains, and for how long.
+
+    A recipe is a list of phases. Each starts from the backbone that the phase
+    before left, so a recipe can begin with a cheap encoder and go on with a
+    deeper one.
+
+    Args:
+        name: string. What the progress bar, the report and the folder of
+            checkpoints call the phase.
+        views: `TextViews`. The views that a batch is made of.
+        batch_size: int. Texts in a batch.
+        backbone: callable `(before, tokens) -> DinoLMBackbone`. Makes the
+            backbone to train. `before` is the backbone that the phase before
+            left, or `None` in the first phase. `tokens` is the corpus, for
+            what is counted; it is `None` when weights do not matter, because
+            only the time of a step is measured or because a checkpoint will
+            replace them.
+        model: callable `(backbone, steps) -> DinoLM`. Makes the compiled
+            model for a phase of so many steps. Its `roles` must be
+            `views.roles`.
+        share: float. The share of the budget, relative to the shares of the
+            phases that follow.
+        max_steps: int or `None`. The most steps that the phase takes. What
+            is left of its share goes to the phases after it.
+        keep: `"learned"` or `"student"`. The network that is kept:
+            `model.learned()` (the teacher, or the student of a fixed
+            teacher), or the student.
+        pooled_layers: tuple of ints or `None`. The layers that a text's
+            feature is taken from once the phase is over, as for
+            `DinoLMBackbone`. `None` keeps those that it was trained with.
+
+    Raises:
+        ValueError: for a batch size, share or step limit that is not
+            positive, or an unknown network.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    tokenizer = kd.data.train_tokenizer(["a cat", "a mat"] * 9, 60)
+    phase, = kd.recipes.crop_info_nce(tokenizer, size="nano")
+    backbone = phase.backbone(None, None)
+    model = phase.model(backbone, 1_000)  # compiled, for 1,000 steps
+    ```
+    """
+
+    name: str
+    views: TextViews
+    batch_size: int
+    backbone: Callable[
+        [DinoLMBackbone | None, TokenStore | None], DinoLMBackbone
+    ]
+    model: Callable[[DinoLMBackbone, int], DinoLM]
+    share: float = 1.0
+    max_steps: int | None = None
+    keep: Literal["learned", "student"] = "learned"
+    pooled_layers: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "share", "max_steps"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(
+                    f"Argument `{name}` of the phase {self.name!r} must be "
+                    f"positive. Received: {name}={value}"
+                )
+        if self.keep not in ("learned", "student"):
+            raise ValueError(
+                f"Argument `keep` of the phase {self.name!r} must be "
+                f"'learned' or 'student'. Received: keep={self.keep!r}"
+            )
+
+    def kept(self, model: DinoLM) -> DinoLMBackbone:
+        """The backbone that the phase leaves.
+
+        Args:
+            model: what `model` made, after training.
+
+        Returns:
+            The `DinoLMBackbone` of the network that is kept, which pools
+            `pooled_layers`.
+        """
+        network = model.student if self.keep == "student" else model.learned()
+        backbone = network.encoder.backbone
+        if self.pooled_layers is None:
+            return backbone
+        return with_pooled_layers(backbone, self.pooled_layers)
+
+
+def with_pooled_layers(
+    backbone: DinoLMBackbone, layers: tuple[int, ...]
+) -> DinoLMBackbone:
+    """The same encoder, whose text feature is taken from other layers.
+
+    Args:
+        backbone: `DinoLMBackbone`.
+        layers: tuple of ints, as `pooled_layers` of `DinoLMBackbone`.
+
+    Returns:
+        A new `DinoLMBackbone` with the same weights.
+    """
+    config = {**backbone.get_config(), "pooled_layers": layers}
+    config["trainable"] = True
+    copy = type(backbone).from_config(config)
+    copy.set_weights(backbone.get_weights())
+    return copy

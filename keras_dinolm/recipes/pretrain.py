@@ -1,0 +1,454 @@
+"""One call from texts to an encoder."""
+
+import dataclasses
+import json
+import numbers
+import os
+import pathlib
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+
+from keras_dinolm import runs
+from keras_dinolm.callbacks import CollapseMonitor
+from keras_dinolm.data import TokenStore
+from keras_dinolm.data import tokenize
+from keras_dinolm.data import train_tokenizer
+from keras_dinolm.data.paths import write_atomically
+from keras_dinolm.models import SIZES
+from keras_dinolm.models import DinoLM
+from keras_dinolm.models import DinoLMTextEmbedder
+from keras_dinolm.models import DinoLMTokenizer
+from keras_dinolm.models import TextEncoder
+from keras_dinolm.models import export_preset
+from keras_dinolm.recipes import held_out as held_out_module
+from keras_dinolm.recipes import plan
+from keras_dinolm.recipes import registry
+from keras_dinolm.recipes import texts as texts_module
+from keras_dinolm.recipes.curves import write_curves
+from keras_dinolm.recipes.live_bar import LiveBar
+from keras_dinolm.recipes.live_bar import clock
+from keras_dinolm.recipes.phase import Phase
+from keras_dinolm.recipes.phase_history import PhaseHistory
+from keras_dinolm.recipes.report import write_report
+from keras_dinolm.recipes.run_folder import RunFolder
+
+# Fewer texts are no corpus: a batch of them would be the same each time.
+FEWEST_TEXTS = 16
+EPOCHS_A_PHASE = 20
+# Between two checkpoints, at most.
+SAVE_EVERY = 200
+
+
+def pretrain(
+    texts: Any,
+    directory: str | os.PathLike,
+    minutes: float | None = None,
+    steps: int | None = None,
+    size: str = "nano",
+    recipe: str = "bag_then_blocks",
+    seed: int = 0,
+    vocabulary_size: int = 8_192,
+    sequence_length: int = 64,
+    held_out: float | Iterable = 0.05,
+    verbose: str | int = "auto",
+    **options: Any,
+) -> DinoLMTextEmbedder:
+    """Trains a text encoder on texts without labels: one call for all of it.
+
+    Trains a tokenizer, tokenizes, plans, trains phase by phase with one live
+    progress bar, and measures the result on texts that it held out. Called
+    again after `kill -9`, a crash or Ctrl-C, it resumes; when the run is
+    finished, it returns at once. A folder that holds another run (recipe,
+    options, size, seed, texts, budget or backend) is refused.
+
+    With `steps`, the run does the same on any machine, and on one machine a
+    run that was killed ends with the same bits. With `minutes`, the time of a
+    step is measured first and the plan is stored, so that a resumed run keeps
+    it. Preparation and compilation come on top of the minutes.
+
+    `directory` receives
+
+        preset/        the encoder, for `DinoLMTextEmbedder.from_preset`
+        report.md      what was trained, how it went, what to do next
+        curves.png     losses and monitors over the steps
+        run.json       what was asked for, and the plan
+        tokens/, tokenizer.json, held_out.jsonl, checkpoints/
+
+    Args:
+        texts: list or other iterable of strings (or of `Document`, or of
+            mappings with `"text"`), a corpus such as
+            `kd.data.installed_docs()`, or the path of a file or folder: plain
+            text, of which each paragraph is a text, or JSON lines with
+            `"text"`.
+        directory: path. A folder for this run alone: new, empty, or that of
+            the same run.
+        minutes: float. How long to train on this machine. Give either this or
+            `steps`.
+        steps: int. How many steps to train, over all phases.
+        size: string, one of `kd.models.SIZES`.
+        recipe: string, one of `kd.recipes.names()`.
+        seed: int. Of weights, batches and views.
+        vocabulary_size: int. Of the tokenizer that is trained; a small corpus
+            may give fewer. Recipes that bring a tokenizer pay no attention
+            to it.
+        sequence_length: int. Longest view in training, in tokens.
+        held_out: float in [0, 1), the share of the texts that is not trained
+            on but used to measure the result (at most 1,000 texts); or an
+            iterable of texts to measure on.
+        verbose: `"auto"`, 0 for silence, 1 for a bar, 2 for lines. `"auto"`
+            is a bar on a terminal and lines elsewhere.
+        **options: of the recipe, such as `learning_rate=5e-4`.
+
+    Returns:
+        A `DinoLMTextEmbedder`, whose `encode` takes texts.
+
+    Raises:
+        TypeError: if `texts` are no texts.
+        ValueError: for arguments out of range, too few texts, options that
+            the recipe does not have, or a folder that holds another run or
+            other files.
+        FileNotFoundError: if `texts` is a path that does not exist.
+        RuntimeError: if another process trains in the folder.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    texts = [
+        f"Text {i} is about {animal}s that live near a {place}."
+        for i, (animal, place) in enumerate(
+            50 * [("cat", "house"), ("dog", "river"), ("owl", "tree")]
+        )
+    ]
+    embedder = kd.recipes.pretrain(
+        texts, "runs/animals", steps=10, vocabulary_size=100,
+        sequence_length=16, verbose=0,
+    )
+    embedder.encode(["two", "texts"]).shape  # (2, 128)
+    ```
+    """
+    _check_arguments(minutes, steps, size, sequence_length, held_out)
+    chosen = registry.get(recipe)
+    chosen.check_options(options)
+    documents = texts_module.read_texts(texts)
+    if isinstance(held_out, numbers.Real):
+        train, measured = texts_module.split_held_out(documents, held_out)
+    else:
+        train = documents
+        measured = list(texts_module.read_texts(held_out))
+    asked = {
+        "recipe": recipe,
+        "options": {k: _plain(k, v) for k, v in options.items()},
+        "size": size,
+        "seed": seed,
+        "steps": steps,
+        "minutes": minutes,
+        "vocabulary_size": vocabulary_size,
+        "sequence_length": sequence_length,
+        "texts": texts_module.digest(train, measured),
+        "backend": keras.backend.backend(),
+    }
+    with RunFolder(directory, asked) as folder:
+        run = _Run(folder, chosen, options, train, measured, verbose)
+        if not folder.state.get("finished"):
+            run.train()
+        elif verbose:
+            print(f"The run in {directory} is finished.", flush=True)
+        return DinoLMTextEmbedder.from_preset(folder.directory / "preset")
+
+
+class _Run:
+    """A run from the texts to the report.
+
+    Args:
+        folder: `RunFolder`, entered.
+        recipe: `Recipe`.
+        options: dict, of the recipe.
+        train: re-iterable of `Document`.
+        held_out: list of `Document`.
+        verbose: as for `pretrain`.
+    """
+
+    def __init__(self, folder, recipe, options, train, held_out, verbose):
+        self.folder = folder
+        self.directory = folder.directory
+        self.asked = folder.asked
+        self.recipe = recipe
+        self.options = options
+        self.texts = train
+        self.held_out = held_out
+        self.verbose = verbose
+        # What the report shall say beside the numbers.
+        self.notes: list[str] = []
+
+    def train(self) -> None:
+        """Does what is left to do."""
+        texts_module.write_documents(
+            self.directory / "held_out.jsonl", self.held_out
+        )
+        tokenizer = self._tokenizer()
+        tokens = self._tokens(tokenizer)
+        phases = self._phases(tokenizer, tokens)
+        steps, seconds = self._plan(phases, tokens)
+        bar = LiveBar([p.name for p in phases], steps, seconds, self.verbose)
+        before, histories = None, []
+        for index, phase in enumerate(phases):
+            model, history = self._train_phase(
+                index, phase, before, steps, tokens, bar
+            )
+            histories.append(history)
+            before = phase.kept(model)
+        bar.finish()
+        self._export(phases[-1], model, before, tokenizer)
+        self._report(tokens, histories, before.hidden_dim)
+        self.folder.save(finished=True)
+        taken = clock(sum(h.seconds for h in histories))
+        self._say(
+            f"Trained for {taken}. The encoder is in "
+            f"{self.directory / 'preset'}; see {self.directory / 'report.md'} "
+            "and curves.png."
+        )
+
+    # === Before training ===
+
+    def _tokenizer(self) -> DinoLMTokenizer:
+        path = self.directory / "tokenizer.json"
+        if path.exists():
+            return DinoLMTokenizer(**json.loads(path.read_text("utf-8")))
+        if self.recipe.tokenizer is not None:
+            tokenizer = self.recipe.tokenizer(**self.options)
+        else:
+            tokenizer = train_tokenizer(
+                self.texts,
+                self.asked["vocabulary_size"],
+                show_progress=bool(self.verbose),
+            )
+        with write_atomically(path) as file:
+            file.write(json.dumps(tokenizer.encoder_config()).encode())
+        return tokenizer
+
+    def _tokens(self, tokenizer: DinoLMTokenizer) -> TokenStore:
+        directory = self.directory / "tokens"
+        try:
+            return TokenStore.open(directory, tokenizer)
+        except FileNotFoundError:
+            pass
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            tokens = tokenize(
+                self.texts,
+                tokenizer,
+                directory,
+                show_progress=bool(self.verbose),
+            )
+        self.folder.save(notes=[str(warning.message) for warning in caught])
+        return tokens
+
+    def _phases(
+        self, tokenizer: DinoLMTokenizer, tokens: TokenStore
+    ) -> list[Phase]:
+        """The phases of the recipe, whose batches the corpus can fill."""
+        phases = self.recipe.phases(
+            tokenizer=tokenizer,
+            size=self.asked["size"],
+            sequence_length=self.asked["sequence_length"],
+            **self.options,
+        )
+        usable = tokens.num_documents - tokens.num_empty
+        if usable < FEWEST_TEXTS:
+            raise ValueError(
+                f"`texts` must hold at least {FEWEST_TEXTS} texts with words "
+                "in them: an encoder learns from how many texts differ. "
+                f"Received: {usable:,} such texts to train on, and "
+                f"{len(self.held_out):,} held out."
+            )
+        self.notes += self.folder.state.get("notes", [])
+        fitting = []
+        for phase in phases:
+            if phase.batch_size > usable:
+                self.notes.append(
+                    f"Phase {phase.name}: batches of {usable} texts instead "
+                    f"of {phase.batch_size}, because there are no more texts."
+                )
+                phase = dataclasses.replace(phase, batch_size=usable)
+            fitting.append(phase)
+        for note in self.notes:
+            self._say(f"Note: {note}")
+        return fitting
+
+    def _plan(
+        self, phases: list[Phase], tokens: TokenStore
+    ) -> tuple[list[int], list[float] | None]:
+        """Steps of each phase, and seconds of a step where measured."""
+        stored = self.folder.state.get("plan")
+        if stored is None:
+            stored = {"steps": None, "seconds": None}
+            if self.asked["minutes"] is None:
+                budget = self.asked["steps"]
+                costs, fewest = [1.0] * len(phases), 1
+                if budget < len(phases):
+                    raise ValueError(
+                        f"Argument `steps` must be at least {len(phases)}, a "
+                        f"step for each phase of the recipe. Received: "
+                        f"steps={budget}"
+                    )
+            else:
+                self._say("Measuring the time of a step ...")
+                costs = plan.seconds_per_step(
+                    phases, tokens, self.asked["seed"]
+                )
+                budget, fewest = 60 * self.asked["minutes"], plan.FEWEST_STEPS
+                stored["seconds"] = costs
+            stored["steps"] = plan.split_steps(phases, budget, costs, fewest)
+            self.folder.save(plan=stored)
+        self._say(
+            "Plan: "
+            + ", then ".join(
+                f"{count:,} steps of {phase.batch_size} texts ({phase.name})"
+                for count, phase in zip(stored["steps"], phases, strict=True)
+            )
+            + f", from {tokens.num_documents:,} texts of {tokens.num_tokens:,}"
+            " tokens."
+        )
+        return stored["steps"], stored["seconds"]
+
+    # === Training ===
+
+    def _train_phase(
+        self, index, phase, before, steps, tokens, bar
+    ) -> tuple[DinoLM, PhaseHistory]:
+        checkpoints = self.directory / "checkpoints" / f"{index}-{phase.name}"
+        # A checkpoint replaces what would be counted.
+        is_new = not any(checkpoints.glob("step-*"))
+        keras.utils.set_random_seed(self.asked["seed"])
+        backbone = phase.backbone(before, tokens if is_new else None)
+        model = phase.model(backbone, steps[index])
+        patience = min(max(steps[index] // 4, 50), 300)
+        monitor = CollapseMonitor(patience, check_every=patience // 5)
+        steps_per_epoch = -(-steps[index] // EPOCHS_A_PHASE)
+        with bar.phase(index) as progress:
+            history = runs.fit(
+                model,
+                lambda step: plan.make_dataset(
+                    phase, tokens, self.asked["seed"], step
+                ),
+                checkpoints,
+                steps=steps[index],
+                steps_per_epoch=steps_per_epoch,
+                save_every=min(steps_per_epoch, SAVE_EVERY),
+                keep=1,
+                # The monitor first: the bar shows what it adds to the logs.
+                callbacks=[monitor, progress],
+                verbose=0,
+            )
+        return model, PhaseHistory(
+            phase.name,
+            first_step=sum(steps[:index]),
+            steps=steps[index],
+            steps_per_epoch=steps_per_epoch,
+            batch_size=phase.batch_size,
+            objectives=tuple(o.name for o in model.objectives),
+            logs=history.history,
+            seconds=progress.seconds,
+            found=tuple(monitor.found),
+            warnings=tuple(progress.warnings),
+        )
+
+    # === After training ===
+
+    def _export(self, phase, model, backbone, tokenizer) -> None:
+        """Writes the preset of what the last phase left, with its heads."""
+        directory = self.directory / "preset"
+        if phase.keep == "learned" and phase.pooled_layers is None:
+            model.export_preset(directory, tokenizer, heads=True)
+        else:
+            # Heads belong to the features that they were trained on.
+            export_preset(TextEncoder(backbone), tokenizer, directory)
+
+    def _report(self, tokens, histories, dim) -> None:
+        write_curves(self.directory / "curves.png", histories, dim)
+        embedder = DinoLMTextEmbedder.from_preset(self.directory / "preset")
+        self._say("Measuring on held-out texts ...")
+        found = held_out_module.measure(
+            embedder, self.held_out, self.asked["seed"]
+        )
+        unknown = sum(shard["unknown"] for shard in tokens.shards)
+        vocabulary = embedder.backbone.vocabulary_size
+        write_report(
+            self.directory / "report.md",
+            self.asked,
+            {
+                "documents": tokens.num_documents,
+                "tokens": tokens.num_tokens,
+                "unknown": unknown / tokens.num_tokens,
+                "vocabulary_size": vocabulary,
+                "held_out": len(self.held_out),
+            },
+            histories,
+            dim,
+            self.notes,
+            found,
+        )
+
+    def _say(self, text: str) -> None:
+        if self.verbose:
+            print(text, flush=True)
+
+
+def _check_arguments(minutes, steps, size, sequence_length, held_out):
+    if (minutes is None) == (steps is None):
+        raise ValueError(
+            "Give either `minutes` (a time on this machine) or `steps` (the "
+            "same result on any machine). "
+            f"Received: minutes={minutes}, steps={steps}"
+        )
+    if minutes is not None and not (
+        isinstance(minutes, numbers.Real) and 0 < minutes < float("inf")
+    ):
+        raise ValueError(
+            "Argument `minutes` must be a positive number. "
+            f"Received: minutes={minutes!r}"
+        )
+    for name, value, least in (
+        ("steps", steps, 1),
+        ("sequence_length", sequence_length, 4),
+    ):
+        if value is None and name == "steps":
+            continue
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int)
+            or value < least
+        ):
+            raise ValueError(
+                f"Argument `{name}` must be an integer, at least {least}. "
+                f"Received: {name}={value!r}"
+            )
+    if size not in SIZES:
+        raise ValueError(
+            f"Argument `size` must be one of {', '.join(SIZES)}. "
+            f"Received: size={size!r}"
+        )
+    if isinstance(held_out, numbers.Real) and not 0 <= held_out < 1:
+        raise ValueError(
+            "Argument `held_out` must be a share in [0, 1), or texts. "
+            f"Received: held_out={held_out}"
+        )
+
+
+def _plain(name: str, value: Any) -> Any:
+    """An option as JSON has it, to compare with when the run is resumed."""
+    if isinstance(value, os.PathLike):
+        value = str(pathlib.Path(value))
+    try:
+        return json.loads(json.dumps(value))
+    except TypeError:
+        raise ValueError(
+            f"The option `{name}` must be a number, string, path, list or "
+            "dict, so that a resumed run can be compared with it. Received: "
+            f"{name}={value!r}"
+        ) from None

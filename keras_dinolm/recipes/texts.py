@@ -1,0 +1,182 @@
+"""What `pretrain` accepts as texts, and what of it is held out."""
+
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from keras_dinolm.data import Corpus
+from keras_dinolm.data import Document
+from keras_dinolm.data import read_jsonl
+from keras_dinolm.data import read_text
+from keras_dinolm.data.corpora.documents import to_documents
+from keras_dinolm.data.corpora.files import find_files
+from keras_dinolm.data.paths import write_atomically
+
+JSON_LINES = (".jsonl", ".ndjson")
+PLAIN_TEXT = (".txt", ".md", ".rst")
+# Held out: this many texts at most, which is enough to measure a search on.
+MOST_HELD_OUT = 1_000
+
+
+def read_files(
+    paths: str | os.PathLike | list[str | os.PathLike],
+    split: str = "paragraph",
+    text_key: str = "text",
+) -> Corpus | list[Document]:
+    """Reads files and folders of plain text or JSON lines, mixed.
+
+    Args:
+        paths: path or list of paths. Of a folder, all `*.txt`, `*.md`,
+            `*.rst`, `*.jsonl` and `*.ndjson` are read, and the same with
+            `.gz`.
+        split: `"file"`, `"paragraph"` or `"line"`: what is one text of a file
+            of plain text.
+        text_key: string. Where JSON lines have their text.
+
+    Returns:
+        A list of `Document`, or a re-iterable corpus.
+
+    Raises:
+        FileNotFoundError: if a path does not exist, or a folder has no such
+            file.
+    """
+    files = find_files(paths, (*JSON_LINES, *PLAIN_TEXT))
+    lines = [
+        file
+        for file in files
+        if file.name.removesuffix(".gz").endswith(JSON_LINES)
+    ]
+    plain = [file for file in files if file not in set(lines)]
+    corpora = []
+    if lines:
+        corpora.append(read_jsonl(lines, text_key=text_key))
+    if plain:
+        corpora.append(read_text(plain, split=split))
+    if len(corpora) == 1:
+        return corpora[0]
+    return [document for corpus in corpora for document in corpus]
+
+
+def read_texts(texts: Any) -> Corpus | list[Document]:
+    """Texts as they were given to `pretrain`, readable more than once.
+
+    Args:
+        texts: path of a file or folder, or iterable of strings, `Document`
+            or mappings with `"text"`.
+
+    Returns:
+        A re-iterable corpus, or a list of `Document`.
+
+    Raises:
+        FileNotFoundError: for a path that does not exist.
+        TypeError: for anything else, or a string that is no path.
+    """
+    if isinstance(texts, os.PathLike):
+        return read_files(texts)
+    if isinstance(texts, str):
+        if not _exists(texts):
+            shown = texts if len(texts) <= 60 else texts[:57] + "..."
+            raise FileNotFoundError(
+                "Argument `texts` is a single string, so it must be the path "
+                "of a file or folder, and there is none of that name in "
+                f"{pathlib.Path.cwd()}. For texts, pass a list of strings. "
+                f"Received: texts={shown!r}"
+            )
+        return read_files(texts)
+    if isinstance(texts, bytes | dict) or not isinstance(texts, Iterable):
+        raise TypeError(
+            "Argument `texts` must be a list of strings (or of `Document`, or "
+            "any iterable of them), or the path of a file or folder. "
+            f"Received: texts of type {type(texts).__name__}"
+        )
+    if isinstance(texts, Corpus):
+        return texts
+    try:
+        return list(to_documents(texts))
+    except ValueError as error:
+        raise TypeError(
+            "Argument `texts` must hold strings, `Document` or mappings with "
+            f"a string under 'text'. {error}"
+        ) from None
+
+
+def split_held_out(
+    documents: Corpus | list[Document], share: float
+) -> tuple[Corpus | list[Document], list[Document]]:
+    """Texts to train on, and texts held out.
+
+    Which texts are held out depends on their number alone, so that the same
+    call finds the same ones.
+
+    Args:
+        documents: re-iterable of `Document`.
+        share: float in [0, 1). At most `MOST_HELD_OUT` texts are held out.
+
+    Returns:
+        A pair of re-iterables of `Document`.
+    """
+    if not share:
+        return documents, []
+    documents = list(documents)
+    count = min(int(share * len(documents)), MOST_HELD_OUT)
+    order = np.random.default_rng(0).permutation(len(documents))
+    chosen = set(order[:count].tolist())
+    train = [d for i, d in enumerate(documents) if i not in chosen]
+    return train, [documents[i] for i in sorted(chosen)]
+
+
+def digest(*corpora: Iterable[Document]) -> str:
+    """A digest of all texts of some corpora, in their order.
+
+    Args:
+        *corpora: iterables of `Document`.
+
+    Returns:
+        A string of 16 hexadecimal digits.
+    """
+    total = hashlib.sha256()
+    for corpus in corpora:
+        total.update(b"corpus")
+        for document in corpus:
+            for text in (document.text, *document.alternates):
+                data = text.encode("utf-8", "surrogatepass")
+                total.update(b"%d\n" % len(data) + data)
+    return total.hexdigest()[:16]
+
+
+def write_documents(path: pathlib.Path, documents: list[Document]) -> None:
+    """Writes documents as JSON lines, which `read_documents_of` reads.
+
+    Args:
+        path: path of the file.
+        documents: list of `Document`.
+    """
+    with write_atomically(path) as file:
+        for d in documents:
+            record = {"text": d.text, "id": d.id, "label": d.label}
+            file.write(json.dumps(record).encode() + b"\n")
+
+
+def read_documents_of(path: pathlib.Path) -> list[Document]:
+    """Reads what `write_documents` wrote.
+
+    Args:
+        path: path of the file.
+
+    Returns:
+        A list of `Document`.
+    """
+    with open(path, encoding="utf-8") as file:
+        return [Document(**json.loads(line)) for line in file]
+
+
+def _exists(path: str) -> bool:
+    try:
+        return pathlib.Path(path).exists()
+    except (OSError, ValueError):  # a text, too long for a name
+        return False

@@ -1,0 +1,46 @@
+"""`read_text`, on friendly files and hostile ones."""
+
+import pytest
+
+from keras_dinolm.data.corpora.text_files import read_text
+
+pytestmark = pytest.mark.once
+
+
+@pytest.mark.parametrize(
+    ("split", "expected"),
+    [
+        ("file", ["one\ntwo\n\n\n  three\n"]),
+        ("paragraph", ["one\ntwo", "  three"]),
+        ("line", ["one", "two", "  three"]),
+    ],
+)
+def test_text_is_split_as_asked(tmp_path, split, expected):
+    path = tmp_path / "notes.txt"
+    path.write_bytes("\ufeffone\ntwo\n\n\n  three\n".encode())
+    documents = list(read_text(path, split=split))
+    assert [d.text for d in documents] == expected
+    assert {d.label for d in documents} == {tmp_path.name}
+
+
+def test_binary_and_empty_files_are_reported(tmp_path):
+    (tmp_path / "binary.txt").write_bytes(b"\x7fELF\0\0\0")
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "latin.txt").write_bytes("Größe".encode("latin-1"))
+    corpus = read_text(tmp_path)
+    with pytest.warns(UserWarning) as caught:
+        assert [d.text for d in corpus] == ["Gr\ufffd\ufffde"]
+    message = str(caught[0].message)
+    assert len(caught) == 1
+    for name in ("binary.txt", "empty.txt", "latin.txt"):
+        assert name in message
+
+
+def test_unknown_split_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="'paragraph'.*split='word'"):
+        read_text(tmp_path, split="word")
+
+
+def test_a_folder_without_texts_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no file that ends in"):
+        read_text(tmp_path)

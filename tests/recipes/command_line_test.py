@@ -1,0 +1,162 @@
+"""`python -m keras_dinolm`: from a folder of texts to answers."""
+
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import pytest
+
+import keras_dinolm.__main__ as command_line
+from tests.recipes.made_texts import made_texts
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """A folder of plain text and JSON lines."""
+    folder = tmp_path_factory.mktemp("my_texts")
+    stories = made_texts(600)
+    (folder / "a.txt").write_text("\n\n".join(stories[:300]))
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in stories[300:])
+    (folder / "b.jsonl").write_text(lines)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(texts, tmp_path_factory):
+    """The folder of a run."""
+    run = tmp_path_factory.mktemp("runs") / "mine"
+    arguments = ["pretrain", texts, run, "--steps", 2, "--recipe", "masked_lm"]
+    arguments += ["--option", "batch_size=8", "--vocabulary-size", 120]
+    assert call(*arguments, "--sequence-length", 12) == 0
+    return run
+
+
+def call(*arguments):
+    return command_line.main([str(argument) for argument in arguments])
+
+
+def fresh(*arguments, **environment):
+    """The command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "keras_dinolm", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_pretrain_leaves_a_run(trained):
+    names = {path.name for path in trained.iterdir()}
+    assert {"preset", "report.md", "curves.png", "run.json"} <= names
+    asked = json.loads((trained / "run.json").read_text())["asked"]
+    assert asked["recipe"] == "masked_lm"
+    assert asked["options"] == {"batch_size": 8}
+    assert asked["backend"] == keras.backend.backend()
+
+
+def test_search_finds_a_text_by_its_own_words(trained, texts, capsys):
+    query = made_texts(600)[7]
+    assert call("search", trained, query, texts, "--top", 2) == 0
+    first, shown = capsys.readouterr().out.splitlines()[:2]
+    assert first.split()[0] == "1.000" and "a.txt:" in first
+    assert "The " in shown
+    kept = list((trained / "search").glob("*.npy"))
+    assert len(kept) == 1
+    # Features that are kept are read again.
+    written = kept[0].stat().st_mtime_ns
+    assert call("search", trained, "a cat", texts) == 0
+    assert kept[0].stat().st_mtime_ns == written
+    assert len(capsys.readouterr().out.splitlines()) == 10
+
+
+def test_search_asks_for_queries_and_reads_what_was_held_out(
+    trained, capsys, monkeypatch
+):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a cat\nan owl\n\nmore\n"))
+    assert call("search", trained) == 0
+    printed = capsys.readouterr().out
+    assert "a cat" in printed and "an owl" in printed
+    assert "more" not in printed
+
+
+def test_evaluate_measures_without_labels(trained, capsys):
+    assert call("evaluate", trained) == 0
+    printed = capsys.readouterr().out
+    for part in ("RankMe", "this encoder", "untrained", "TF-IDF (baseline)"):
+        assert part in printed
+
+
+def test_evaluate_on_a_folder_of_tasks(trained, tmp_path, capsys):
+    rows = "text\tlabel\n" + "a cat\tcat\na dog\tdog\n" * 4
+    folder = tmp_path / "classification" / "trec"
+    folder.mkdir(parents=True)
+    for split in ("train", "dev", "test"):
+        (folder / f"{split}.tsv").write_text(rows)
+    assert call("evaluate", trained, tmp_path, "--tasks", "trec") == 0
+    assert "average 100.00" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ["arguments", "message"],
+    [
+        (["search", "nowhere", "a query"], "There is no encoder in 'nowhere'"),
+        (["evaluate", "nowhere"], "no encoder in 'nowhere'. Train one with"),
+        (["pretrain", "no_texts", "run", "--steps", 5], "No such file or fold"),
+        (["pretrain", "a", "r", "--docs", "--steps", 5], "--docs reads the"),
+        (
+            ["pretrain", "r", "--steps", 5, "--option", "rate"],
+            "--option takes NAME=VALUE",
+        ),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert call(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1 and message in captured.err
+    assert "Traceback" not in captured.err + captured.out
+    assert not any(tmp_path.iterdir())
+
+
+def test_help_is_quick_and_names_the_commands():
+    result = fresh("--help")
+    assert result.returncode == 0
+    for part in ("pretrain", "search", "evaluate", "KERAS_BACKEND"):
+        assert part in result.stdout
+    for name in ("pretrain", "search", "evaluate"):
+        assert f"python -m keras_dinolm {name}" in fresh(name, "--help").stdout
+
+
+def test_a_mistake_ends_with_code_2():
+    result = fresh("search", "nowhere", "a query")
+    assert result.returncode == 2 and result.stderr.count("\n") == 1
+    assert fresh("pretrain", "run").returncode == 2
+
+
+def test_the_backend_is_that_of_keras_or_the_first_installed(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    installed = {"torch", "tensorflow"}
+    monkeypatch.setattr(
+        command_line.importlib.util,
+        "find_spec",
+        lambda name: name if name in installed else None,
+    )
+    assert command_line.default_backend() == "torch"
+    (tmp_path / "keras.json").write_text('{"backend": "tensorflow"}')
+    assert command_line.default_backend() == "tensorflow"
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    assert command_line.default_backend() == "torch"
+    installed.clear()
+    with pytest.raises(SystemExit, match="no backend is installed"):
+        command_line.default_backend()

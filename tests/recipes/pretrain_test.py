@@ -1,0 +1,287 @@
+"""One call from texts to an encoder."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+import keras_dinolm as kd
+from keras_dinolm.recipes import plan
+from keras_dinolm.recipes import pretrain as _function  # noqa: F401
+from keras_dinolm.recipes.live_bar import PhaseProgress
+from keras_dinolm.recipes.run_folder import RunFolder
+from tests.recipes.made_texts import SMALL_BATCHES
+from tests.recipes.made_texts import SMALLEST
+from tests.recipes.made_texts import made_texts
+from tests.recipes.made_texts import same_weights
+
+ROOT = pathlib.Path(__file__).parents[2]
+module = sys.modules["keras_dinolm.recipes.pretrain"]
+
+
+def pretrain(directory, texts=None, **changes):
+    texts = made_texts() if texts is None else texts
+    arguments = {**SMALLEST, **SMALL_BATCHES, **changes}
+    return kd.recipes.pretrain(texts, directory, **arguments)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run, and what it returned."""
+    directory = tmp_path_factory.mktemp("runs") / "finished"
+    return directory, pretrain(directory)
+
+
+# === What it leaves ===
+
+
+def test_it_returns_an_embedder_and_leaves_its_preset(finished):
+    directory, embedder = finished
+    features = embedder.encode(["two", "texts"])
+    assert features.shape == (2, 128) and np.isfinite(features).all()
+    again = kd.models.DinoLMTextEmbedder.from_preset(directory / "preset")
+    assert same_weights(embedder, again)
+
+
+def test_the_report_says_what_a_reader_needs(finished):
+    directory, _ = finished
+    report = (directory / "report.md").read_text()
+    for part in (
+        "Recipe `bag_then_blocks`, bag_batch_size=16",
+        "Trained on 1,900 texts of",
+        "100 more were held out",
+        "% of the tokens are unknown",
+        "| bag | 3 | 16 |",
+        "| blocks | 3 | 8 |",
+        "No sign of collapse",
+        "| `masked_lm` |",
+        "A guess has ln(8) = 2.1",
+        "| `feature_std` |",
+        "RankMe",
+        "| this encoder |",
+        "| TF-IDF (baseline) |",
+        f"python -m keras_dinolm search {directory}",
+    ):
+        assert part in report
+    assert " nan " not in report
+    # A sentence for each number.
+    rows = re.findall(r"^\| `\w+` \| -?[\d.]+ \| (.*) \|$", report, re.M)
+    assert len(rows) >= 6 and all(row.endswith(".") for row in rows)
+
+
+def test_the_picture_is_a_png_of_all_curves(finished):
+    data = (finished[0] / "curves.png").read_bytes()
+    assert data.startswith(b"\x89PNG") and len(data) > 30_000
+
+
+# === Called again ===
+
+
+def test_a_finished_run_returns_at_once(finished, monkeypatch, capsys):
+    monkeypatch.setattr(kd.runs, "fit", None)
+    monkeypatch.setattr(module, "train_tokenizer", None)
+    again = pretrain(finished[0], verbose=2)
+    assert same_weights(finished[1], again)
+    assert "is finished" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ["name", "value", "difference"],
+    [
+        ("recipe", "masked_lm", "recipe: 'bag_then_blocks' then, 'masked_lm'"),
+        ("size", "tiny", "size: 'nano' then, 'tiny' now"),
+        ("seed", 1, "seed: 0 then, 1 now"),
+        ("steps", 7, "steps: 6 then, 7 now"),
+        ("texts", made_texts(1_999), "texts: '[0-9a-f]+' then, '[0-9a-f]+' no"),
+        ("batch_size", 4, "options: .*'batch_size': 8.* then, .*: 4.* now"),
+    ],
+)
+def test_another_run_in_the_same_folder_is_refused(
+    finished, name, value, difference
+):
+    changes = {name: value}
+    if name == "recipe":
+        changes["bag_batch_size"] = None  # `masked_lm` has no such option
+    before = (finished[0] / "run.json").read_bytes()
+    if name == "recipe":
+        with pytest.raises(ValueError, match=difference):
+            kd.recipes.pretrain(
+                made_texts(), finished[0], **SMALLEST, recipe=value
+            )
+    else:
+        with pytest.raises(ValueError, match=difference):
+            pretrain(finished[0], **changes)
+    assert (finished[0] / "run.json").read_bytes() == before
+
+
+def test_an_interrupted_run_ends_with_the_same_bits(
+    finished, tmp_path, monkeypatch, capsys
+):
+    count = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        nonlocal count
+        count += 1
+        if count == 5:  # the second step with blocks
+            raise RuntimeError("power cut")
+        original(self, batch, logs)
+
+    original = PhaseProgress.on_train_batch_end
+    with monkeypatch.context() as patch:
+        patch.setattr(PhaseProgress, "on_train_batch_end", on_train_batch_end)
+        with pytest.raises(RuntimeError, match="power cut"):
+            pretrain(tmp_path / "run")
+    assert not (tmp_path / "run" / "preset").exists()
+    embedder = pretrain(tmp_path / "run", verbose=2)
+    assert "Resuming phase blocks after step 1." in capsys.readouterr().out
+    assert same_weights(finished[1], embedder)
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_with_the_same_bits(tmp_path):
+    code = (
+        "import sys\n"
+        "from tests.recipes.pretrain_test import pretrain\n"
+        "pretrain(sys.argv[1], steps=60, verbose=2)\n"
+    )
+
+    def start(name):
+        return subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / name)],
+            cwd=ROOT,
+            env={**os.environ, "KERAS_BACKEND": keras.backend.backend()},
+        )
+
+    checkpoints = tmp_path / "killed" / "checkpoints"
+    for phase in ("0-bag", "1-blocks"):
+        process = start("killed")
+        while not any((checkpoints / phase).glob("step-*")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert start("killed").wait() == start("whole").wait() == 0
+    load = kd.models.DinoLMTextEmbedder.from_preset
+    killed = load(tmp_path / "killed" / "preset")
+    assert same_weights(killed, load(tmp_path / "whole" / "preset"))
+
+
+# === The folder ===
+
+
+def test_files_that_are_not_of_a_run_are_left_alone(tmp_path):
+    (tmp_path / "report.md").write_text("mine")
+    with pytest.raises(ValueError, match="holds files .report.md., but no run"):
+        pretrain(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["report.md"]
+    assert (tmp_path / "report.md").read_text() == "mine"
+
+
+def test_one_process_a_folder(finished):
+    asked = json.loads((finished[0] / "run.json").read_text())["asked"]
+    with RunFolder(finished[0], asked):
+        with pytest.raises(RuntimeError, match="in use by another process"):
+            pretrain(finished[0])
+
+
+# === Texts and arguments ===
+
+
+@pytest.mark.parametrize(
+    ["changes", "error", "message"],
+    [
+        ({"texts": 5}, TypeError, "must be a list of strings"),
+        ({"texts": ["a", 5]}, TypeError, "index 1: 5"),
+        ({"texts": "a text, no path"}, FileNotFoundError, "single string"),
+        ({"texts": []}, ValueError, "at least 16 texts"),
+        ({"texts": ["a text"] * 15}, ValueError, "at least 16.*: 15 such"),
+        ({"texts": [" "] * 99}, ValueError, "at least 16.*: 0 such"),
+        ({"minutes": 1}, ValueError, "either `minutes`.*or `steps`"),
+        ({"steps": None}, ValueError, "either `minutes`.*or `steps`"),
+        ({"steps": 0}, ValueError, "`steps` must be an integer, at least 1"),
+        ({"steps": 1}, ValueError, "`steps` must be at least 2, a step for"),
+        ({"steps": None, "minutes": -1}, ValueError, "a positive number"),
+        ({"size": "huge"}, ValueError, "one of nano, tiny, mini"),
+        ({"recipe": "none"}, ValueError, "one of bag_then_blocks, crop"),
+        ({"rate": 1}, ValueError, "has no option 'rate'. Its options are: s"),
+        ({"span": object()}, ValueError, "option `span` must be a number"),
+        ({"held_out": 1.5}, ValueError, r"share in \[0, 1\)"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_written(
+    changes, error, message, tmp_path
+):
+    with pytest.raises(error, match=message):
+        pretrain(tmp_path / "run", **changes)
+
+
+def test_distillation_says_what_it_needs(tmp_path):
+    with pytest.raises(ValueError, match="needs `teacher=...`"):
+        kd.recipes.pretrain(
+            ["a"], tmp_path / "run", steps=1, recipe="distillation"
+        )
+
+
+# === Plan ===
+
+
+def phases(*pairs):
+    tokenizer = kd.data.train_tokenizer(["a b"] * 9, 60, show_progress=False)
+    (phase,) = kd.recipes.crop_info_nce(tokenizer)
+    fields = {**vars(phase)}
+    return [
+        kd.recipes.Phase(**{**fields, "share": share, "max_steps": most})
+        for share, most in pairs
+    ]
+
+
+def test_steps_are_shared_and_what_is_left_goes_on():
+    halves = phases((1, 10), (1, None))
+    assert plan.split_steps(halves, 12, [1, 1]) == [6, 6]
+    assert plan.split_steps(halves, 100, [1, 1]) == [10, 90]
+    assert plan.split_steps(halves, 2, [1, 1]) == [1, 1]
+    # 60 s, of which 10 steps of 0.1 s are 1: 59 s of 0.5 s.
+    assert plan.split_steps(halves, 60, [0.1, 0.5]) == [10, 118]
+    thirds = phases((1, None), (2, None))
+    assert plan.split_steps(thirds, 9, [1, 1]) == [3, 6]
+
+
+def test_minutes_are_planned_once(tmp_path, monkeypatch):
+    class Planned(Exception):
+        pass
+
+    def stop(*args, **kwargs):
+        raise Planned
+
+    monkeypatch.setattr(plan, "seconds_per_step", lambda *_: [0.01, 0.1])
+    monkeypatch.setattr(module, "LiveBar", stop)
+    for _ in range(2):
+        with pytest.raises(Planned):
+            pretrain(tmp_path / "run", steps=None, minutes=0.5)
+        stored = json.loads((tmp_path / "run" / "run.json").read_text())
+        # 30 s: 1,000 steps of a hundredth, then 200 of a tenth.
+        assert stored["state"]["plan"] == {
+            "steps": [1000, 200],
+            "seconds": [0.01, 0.1],
+        }
+        monkeypatch.setattr(plan, "seconds_per_step", None)
+
+
+def test_the_time_of_a_step_is_measured(finished, tmp_path):
+    tokenizer = kd.models.DinoLMTokenizer(
+        **json.loads((finished[0] / "tokenizer.json").read_text())
+    )
+    tokens = kd.data.TokenStore.open(finished[0] / "tokens", tokenizer)
+    (phase,) = kd.recipes.crop_info_nce(
+        tokenizer, sequence_length=8, batch_size=4
+    )
+    (seconds,) = plan.seconds_per_step([phase], tokens, seed=0)
+    assert 0 < seconds < 10

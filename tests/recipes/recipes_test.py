@@ -1,0 +1,235 @@
+"""Each recipe, and one of a user's own."""
+
+import importlib.util
+import inspect
+
+import keras
+import numpy as np
+import pytest
+
+import keras_dinolm as kd
+from keras_dinolm.recipes import parts
+from keras_dinolm.recipes import registry
+from tests.recipes.made_texts import SMALLEST
+from tests.recipes.made_texts import made_texts
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory):
+    texts = made_texts(200)
+    tokenizer = kd.data.train_tokenizer(texts, 120, show_progress=False)
+    directory = tmp_path_factory.mktemp("tokens")
+    return tokenizer, kd.data.tokenize(
+        texts, tokenizer, directory, show_progress=False
+    )
+
+
+@pytest.fixture(scope="module")
+def teachers(tokens, tmp_path_factory):
+    """Presets of a teacher with heads and of one without."""
+    tokenizer, _ = tokens
+    folder = tmp_path_factory.mktemp("teachers")
+    for name, objectives in (
+        ("with", [kd.objectives.SequenceDistillation()]),
+        ("without", [kd.objectives.InfoNCE()]),
+    ):
+        backbone = parts.encoder("nano", tokenizer)
+        kd.models.DinoLM(backbone, objectives, num_prototypes=16).export_preset(
+            folder / name / "preset", tokenizer, heads=True
+        )
+    return folder
+
+
+def make(name, tokenizer, teachers):
+    options = {"sequence_length": 12}
+    if name == "distillation":
+        options["teacher"] = teachers / "with"
+    return getattr(kd.recipes, name)(tokenizer, "nano", **options)
+
+
+@pytest.mark.parametrize(
+    ["name", "objectives"],
+    [
+        ("bag_then_blocks", [["info_nce"], ["info_nce", "masked_lm"]]),
+        ("crop_info_nce", [["info_nce"]]),
+        (
+            "dino",
+            [
+                [
+                    "sequence_distillation",
+                    "token_distillation",
+                    "koleo",
+                    "info_nce",
+                ]
+            ],
+        ),
+        (
+            "distillation",
+            [["info_nce", "similarity_distillation", "sequence_distillation"]],
+        ),
+        ("masked_lm", [["masked_lm"]]),
+        ("simcse", [["info_nce"]]),
+    ],
+)
+def test_a_recipe_makes_models_that_its_views_feed(
+    name, objectives, tokens, teachers
+):
+    tokenizer, store = tokens
+    before = None
+    for phase, names in zip(
+        make(name, tokenizer, teachers), objectives, strict=True
+    ):
+        model = phase.model(phase.backbone(before, store), 100)
+        assert [o.name for o in model.objectives] == names
+        data = kd.recipes.make_dataset(phase, store, seed=0)
+        batch = keras.tree.map_structure(np.asarray, next(iter(data)))
+        features = model(batch)  # as eagerly as it comes: nothing compiles
+        assert set(features) == {"student", "teacher"}
+        before = phase.kept(model)
+        if phase.pooled_layers is not None:
+            assert before.pooled_layers == phase.pooled_layers
+    assert before.num_layers == 2
+
+
+def test_the_registry_has_every_recipe_by_its_name():
+    built_in = {
+        "bag_then_blocks",
+        "crop_info_nce",
+        "dino",
+        "distillation",
+        "masked_lm",
+        "simcse",
+    }
+    assert built_in <= set(kd.recipes.names())
+    for name in built_in:
+        assert kd.recipes.get(name).phases is getattr(kd.recipes, name)
+
+
+def test_the_default_recipe_is_the_one_that_was_measured():
+    """The contest's results are of these numbers, see its `methods.py`."""
+    parameters = inspect.signature(kd.recipes.bag_then_blocks).parameters
+    known = {name: p.default for name, p in parameters.items()}
+    assert known == {
+        "tokenizer": inspect.Parameter.empty,
+        "size": "nano",
+        "sequence_length": 64,
+        "span": (0.2, 0.4),
+        "mask_ratio": 0.3,
+        "temperature": 0.05,
+        "bag_steps": 1_000,
+        "bag_batch_size": 256,
+        "bag_learning_rate": 2e-3,
+        "batch_size": 64,
+        "learning_rate": 1e-3,
+    }
+
+
+def test_blocks_start_from_the_bag(tokens):
+    tokenizer, store = tokens
+    bag, blocks = kd.recipes.bag_then_blocks(tokenizer, "nano", 12)
+    first = bag.backbone(None, store)
+    assert first.num_layers == 0
+    # Counted, not drawn.
+    drawn = bag.backbone(None, None).token_embedding.get_weights()[0]
+    counted = first.token_embedding.get_weights()[0]
+    assert not np.allclose(counted, drawn)
+    deep = blocks.backbone(first, store)
+    assert deep.num_layers == 2 and deep.pooled_layers == (0,)
+    np.testing.assert_array_equal(
+        deep.token_embedding.get_weights()[0], counted
+    )
+
+
+def test_a_teacher_brings_its_tokenizer_and_its_heads(tokens, teachers):
+    tokenizer, _ = tokens
+    recipe = registry.get("distillation")
+    for name, heads in (("with", True), ("without", False)):
+        found = recipe.tokenizer(teacher=teachers / name, batch_size=4)
+        assert found.get_vocabulary() == tokenizer.get_vocabulary()
+        (phase,) = recipe.phases(tokenizer, teacher=teachers / name)
+        model = phase.model(phase.backbone(None, None), 10)
+        names = [o.name for o in model.objectives]
+        assert ("sequence_distillation" in names) == heads
+    with pytest.raises(FileNotFoundError, match="no preset in"):
+        kd.recipes.distillation(tokenizer, teacher=teachers)
+
+
+def test_dropout_is_what_simcse_needs(tokens):
+    with pytest.raises(ValueError, match="`dropout` must be greater than 0"):
+        kd.recipes.simcse(tokens[0], dropout=0.0)
+
+
+@pytest.mark.parametrize(
+    ["changes", "message"],
+    [
+        ({"batch_size": 0}, "`batch_size` of the phase 'crops' must be pos"),
+        ({"share": -1.0}, "`share`"),
+        ({"max_steps": 0}, "`max_steps`"),
+        ({"keep": "both"}, "'learned' or 'student'"),
+    ],
+)
+def test_a_phase_checks_itself(tokens, changes, message):
+    (phase,) = kd.recipes.crop_info_nce(tokens[0])
+    with pytest.raises(ValueError, match=message):
+        kd.recipes.Phase(**{**vars(phase), **changes})
+
+
+# === One of a user's own ===
+
+MINE = '''
+"""A recipe in a file of its own."""
+
+import keras_dinolm as kd
+
+
+@kd.recipes.register
+def word_by_word(tokenizer, size="nano", sequence_length=64, batch_size=8):
+    group = kd.views.ViewGroup(
+        "whole", 1, mask_probability=1.0, mask_ratio=0.2
+    )
+    views = kd.views.TextViews(tokenizer, sequence_length, groups=[group])
+
+    def backbone(before, tokens):
+        return kd.models.DinoLMBackbone.from_size(
+            size, tokenizer.vocabulary_size()
+        )
+
+    def model(backbone, steps):
+        model = kd.models.DinoLM(
+            backbone, [kd.objectives.MaskedLM()], roles=views.roles
+        )
+        model.compile(kd.optimizers.adamw(1e-3, total_steps=steps))
+        return model
+
+    return [kd.recipes.Phase("words", views, batch_size, backbone, model)]
+'''
+
+
+@pytest.fixture
+def mine(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(MINE)
+    spec = importlib.util.spec_from_file_location("mine", path)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    yield "word_by_word"
+    del registry._RECIPES["word_by_word"]
+
+
+def test_a_recipe_of_ones_own_is_one_file(mine, tmp_path):
+    embedder = kd.recipes.pretrain(
+        made_texts(60),
+        tmp_path / "run",
+        recipe=mine,
+        batch_size=100,
+        **{**SMALLEST, "steps": 2},
+    )
+    assert embedder.encode(["a cat", "a dog"]).shape == (2, 128)
+    report = (tmp_path / "run" / "report.md").read_text()
+    # Of 60 texts three are held out, and a batch cannot hold more than are.
+    assert "batches of 57 texts instead of 100" in report
+    assert "Search was not measured" in report
+
+
+def test_a_recipe_must_take_what_it_is_given():
+    with pytest.raises(ValueError, match="lacks size, sequence_length"):
+        kd.recipes.register(lambda tokenizer: [])
