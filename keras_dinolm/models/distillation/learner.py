@@ -26,12 +26,6 @@ class Learner(keras.layers.Layer):
     def __init__(self, lessons: list[Lesson], name: str) -> None:
         super().__init__(name=name)
         total = sum(lesson.weight for lesson in lessons)
-        if not total > 0:
-            raise ValueError(
-                f"The lessons of {name!r} need a `weight` above 0, at least "
-                "one of them. Received: "
-                f"{ {lesson.name: lesson.weight for lesson in lessons} }"
-            )
         self._shares = {
             lesson.name: lesson.weight / total for lesson in lessons
         }
@@ -116,8 +110,10 @@ class Learner(keras.layers.Layer):
         """
         done = ops.cast(self.optimizer.iterations, self.updates.dtype)
         moved = ops.logical_and(finite, done > self.updates)
-        for name, found in aux["lessons"].items():
-            self.lessons[name].after_step(found, finite, moved, self.updates)
+        for name, lesson in self.lessons.items():
+            # A teacher follows its student while its lesson pauses, too.
+            found = aux["lessons"].get(name, {"statistics": {}})
+            lesson.after_step(found, finite, moved, self.updates)
         self.updates.assign(done)
         self.track(loss, aux, finite)
         self.skipped_steps.update_state(1.0 - ops.cast(finite, "float32"))
