@@ -48,9 +48,9 @@ class Failure:
     # of an objective.
     place = "assignments"
     # What to show of a reading.
-    shows = ()
+    shows: tuple[str, ...] = ()
     # Failures that look like this one, too.
-    follows_from = ()
+    follows_from: tuple[type, ...] = ()
 
     def __init__(self, limit):
         if not 0.0 <= limit < 1.0:

@@ -1,11 +1,19 @@
 """What a schedule is, and its value at an optimizer update."""
 
+from typing import TYPE_CHECKING
+
 import keras
 from keras import ops
 
 from keras_dinolm.typing import Tensor
 
-Schedule = keras.optimizers.schedules.LearningRateSchedule
+if TYPE_CHECKING:
+    # Keras has no types, so a checker would see anything here.
+    class Schedule:
+        def __call__(self, step: Tensor) -> Tensor: ...
+
+else:
+    Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
 def value_at(value: float | Schedule, step: int | Tensor) -> Tensor:

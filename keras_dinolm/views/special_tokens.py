@@ -86,7 +86,7 @@ class SpecialTokens:
         """
         if isinstance(tokenizer, cls):
             return tokenizer
-        ids = {}
+        ids: dict = {}
         for name, *others in (
             ("pad_token_id",),
             ("cls_token_id", "start_token_id"),
@@ -117,7 +117,7 @@ class SpecialTokens:
 
     def get_config(self) -> dict:
         """A JSON-serialisable dictionary; tables as hexadecimal bits."""
-        config = {
+        config: dict = {
             "pad_token_id": self.pad_token_id,
             "cls_token_id": self.cls_token_id,
             "mask_token_id": self.mask_token_id,

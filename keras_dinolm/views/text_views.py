@@ -152,6 +152,11 @@ class TextViews:
         return {group.name: group.roles for group in self.groups}
 
     @property
+    def follows_schedule(self) -> bool:
+        """Whether any setting of a group depends on the step."""
+        return any(group.moves for group in self.groups)
+
+    @property
     def draws_alternates(self) -> bool:
         """Whether any group cuts views from alternates of a document."""
         return any(group.draws_alternates for group in self.groups)

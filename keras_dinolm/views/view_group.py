@@ -2,12 +2,14 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import keras
 
 from keras_dinolm.schedules.lines import Lines
 from keras_dinolm.views.settings import Setting
 from keras_dinolm.views.settings import highest
+from keras_dinolm.views.settings import moves
 from keras_dinolm.views.spans import UNIT
 from keras_dinolm.views.view_group_checks import ROLES
 from keras_dinolm.views.view_group_checks import checked_integer
@@ -146,10 +148,12 @@ class ViewGroup:
 
     name: str
     count: int
-    span: Setting | tuple[Setting, Setting] = (1.0, 1.0)
-    roles: str | tuple[str, ...] = ROLES
+    # Given as one setting or a pair, kept as a pair.
+    span: Any = (1.0, 1.0)
+    # Given as a string or a tuple, kept as a tuple.
+    roles: Any = ROLES
     mask_probability: Setting = 0.0
-    mask_ratio: Setting | tuple[Setting, Setting] = (0.1, 0.5)
+    mask_ratio: Any = (0.1, 0.5)
     mask_span: Setting = 3.0
     word_deletion: Setting = 0.0
     punctuation_removal: Setting = 0.0
@@ -232,6 +236,12 @@ class ViewGroup:
     def draws_alternates(self) -> bool:
         """Whether views may be cut from alternates, at any step."""
         return highest(self.alternate_probability) > 0
+
+    @property
+    def moves(self) -> bool:
+        """Whether any setting depends on the step."""
+        values = [getattr(self, f.name) for f in dataclasses.fields(self)]
+        return any(map(moves, [*values, *self.span, *self.mask_ratio]))
 
     def width(self, window: int) -> int:
         """Length of the token axis of the group's arrays.

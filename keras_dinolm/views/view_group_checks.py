@@ -64,9 +64,7 @@ def checked_setting(
     return value if isinstance(value, Lines) else float(value)
 
 
-def checked_range(
-    group: str, argument: str, value: Setting | tuple[Setting, Setting]
-) -> tuple[Setting, Setting]:
+def checked_range(group: str, argument: str, value: Any) -> tuple[Setting, ...]:
     """A fraction, or a smallest and a largest one, as a pair."""
     single = isinstance(value, numbers.Real) or callable(value)
     try:

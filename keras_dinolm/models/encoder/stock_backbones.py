@@ -1,5 +1,7 @@
 """Which backbones of others can be trained, and how to add one."""
 
+from typing import Any
+
 import keras_hub
 
 # keras-hub's text encoders: tokens see both sides, so a masked token can be
@@ -64,7 +66,7 @@ def register_backbone(cls: type) -> type:
     return cls
 
 
-def stock_backbones() -> tuple[type, ...]:
+def stock_backbones() -> tuple[Any, ...]:
     """The classes of backbones that can be trained, besides our own.
 
     Returns:
@@ -73,7 +75,7 @@ def stock_backbones() -> tuple[type, ...]:
     return tuple(_CLASSES)
 
 
-def check_stock_backbone(backbone: object) -> None:
+def check_stock_backbone(backbone: Any) -> None:
     """Raises unless a `TextEncoder` knows how to read the backbone.
 
     Args:
