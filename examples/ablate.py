@@ -26,10 +26,10 @@ Result, one seed (teacher entropy of at most ln 256 = 5.55; 256 prototypes):
     without either              5.25          202     46.8         0.770
     Sinkhorn, without EMA       4.41          248     25.5         0.959
 
-It names constant assignment without EMA, one prototype without centering,
-uniform assignment without sharpening and constant assignment without either;
-the other two runs get no name. `benchmarks/RESULTS.md` has a longer run with
-three seeds and scores.
+It names constant assignment without EMA and without either, one prototype
+without centering, and constant and uniform assignment without sharpening; the
+other two runs get no name. `benchmarks/RESULTS.md` has a longer run with three
+seeds and scores.
 """
 
 import argparse

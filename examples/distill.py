@@ -21,8 +21,8 @@ student lies in `--output` as a preset.
 
 For one student in one call, see `kd.recipes.pretrain(recipe="distillation")`.
 
-Cost: 6 minutes on one busy core of an AMD EPYC (torch, 2026-11-30), half of
-them for the teacher.
+Cost: 6 minutes on one busy core of an AMD EPYC (torch, 2026-11-30), 2 of them
+for the teacher and 2 for the students.
 
 Result, one seed, in percent:
 
