@@ -85,9 +85,9 @@ def test_saved_within_an_update_it_goes_on_with_the_same_bits(tmp_path):
         "sequence_distillation",
         "token_distillation",
         "feature_regression",
-        "regression_target_std",
+        "feature_regression_target_std",
         "cross_view_token_distillation",
-        "aligned_token_pairs",
+        "cross_view_token_distillation_aligned_pairs",
         "vicreg",
         "gram_anchoring",
         "anchor",
@@ -95,8 +95,8 @@ def test_saved_within_an_update_it_goes_on_with_the_same_bits(tmp_path):
     assert np.all(np.isfinite(list(logs[0].values())))
     assert int(tiny.values([again.objectives[5].copies])[0]) == 3
     # One-hot targets have no entropy.
-    assert logs[0]["token_teacher_entropy"] == 0.0
-    assert logs[0]["teacher_entropy"] > 0.0
+    assert logs[0]["token_distillation_teacher_entropy"] == 0.0
+    assert logs[0]["sequence_distillation_teacher_entropy"] > 0.0
 
 
 def test_a_codebook_has_as_many_codes_as_the_model_prototypes():
