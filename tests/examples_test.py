@@ -115,10 +115,6 @@ def test_classify_learns_and_saves(run, folder):
     assert classifier.predict(["the fox"], verbose=0).shape == (1, 2)
 
 
-def test_classify_takes_both_files_or_none(run):
-    assert "Give both" in run("classify.py", "--train", "a.tsv", code=2)
-
-
 @pytest.mark.parametrize("name", ["search.py", "classify.py", "pictures.py"])
 def test_without_a_preset_they_say_how_to_make_one(run, name, folder):
     printed = run(name, "--preset", folder / "none", code=2)
@@ -223,3 +219,12 @@ def test_long_context_prints_all_rows_and_leaves_a_preset(run, folder):
         assert row in printed
     config = json.loads((output / "long" / "config.json").read_text())
     assert config["config"]["max_wavelength"] > 20_000
+
+
+@pytest.mark.slow
+def test_distill_compares_three_students_with_their_teacher(run, folder):
+    output = folder / "distill"
+    printed = run("distill.py", "--steps", 4, "--output", output)
+    for row in ("teacher", "alone", "by_prototypes", "by_both"):
+        assert re.search(rf"^  {row} +nDCG@10 [\d.]+", printed, re.M)
+        assert (output / row / "config.json").exists()
