@@ -18,7 +18,7 @@ def objectives():
             targets=kd.layers.OnlineCodebook(12, momentum=0.5, hard=False)
         ),
         O.TokenDistillation(targets=kd.layers.OnlineCodebook(12, momentum=0.5)),
-        O.FeatureRegression(num_layers=2),
+        O.FeatureRegression(num_layers=1),
         O.CrossViewTokenDistillation(targets=kd.layers.Centering()),
         O.VICReg(weight=0.04, expander_dim=8),
         O.GramAnchoring(refresh_every=1, max_refreshes=2),
@@ -35,9 +35,7 @@ EAGERLY = keras.backend.backend() == "tensorflow"
 
 
 def compiled(**kwargs):
-    model = tiny.model(
-        objectives(), backbone_overrides={"num_layers": 2}, momentum=0.5
-    )
+    model = tiny.model(objectives(), momentum=0.5)
     model.compile(kd.optimizers.AdamW(1e-2, **kwargs), run_eagerly=EAGERLY)
     return model
 
