@@ -4,10 +4,6 @@ An example is a fenced `python` block. The blocks of one docstring run in turn
 in one namespace and an empty folder, on the active backend. `keras`, `np`,
 `keras_dinolm` and its short name `kd` are taken as imported, as in Keras' own
 docstrings. Lines with `>>>` are compared with what they print.
-
-    python -m tests.docstrings_test
-
-prints what is still missing, as the table `NOT_YET` below.
 """
 
 import doctest
@@ -117,47 +113,6 @@ def test_every_example_section_is_a_fenced_block():
 
 # === Signatures ===
 
-# TEMPORARY: what is not annotated or documented yet, by room. Print the table
-# again by `python -m tests.docstrings_test`; it shall become empty and go.
-NOT_YET: dict[str, tuple[str, ...]] = {
-    "callbacks": (
-        "CollapseMonitor",
-        "CollapseMonitor.get_run_state",
-        "CollapseMonitor.set_run_state",
-        "OnlineProbe",
-        "OnlineProbe.get_run_state",
-        "OnlineProbe.set_run_state",
-    ),
-    "objectives": (
-        "CrossViewTokenDistillation",
-        "FeatureRegression",
-        "Features.at",
-        "Features.masked_rows",
-        "Features.masked_tokens",
-        "Features.teacher_rows",
-        "GramAnchoring",
-        "InfoNCE",
-        "KoLeo",
-        "MeanEntropyMaximization",
-        "Objective",
-        "Objective.acts_at",
-        "Objective.after_step",
-        "Objective.compute",
-        "Objective.reads",
-        "SequenceDistillation",
-        "SimilarityDistillation",
-        "TokenDistillation",
-        "VICReg",
-    ),
-    "recipes": ("make_dataset",),
-    "training": (
-        "OptimizerGroup.build",
-        "OptimizerGroup.finalize_variable_values",
-        "OptimizerGroup.load_own_variables",
-        "OptimizerGroup.save_own_variables",
-    ),
-}
-
 ENTRY = re.compile(r"^    (\*{0,2}\w+)(?: \(.*\))?:", re.MULTILINE)
 
 
@@ -247,7 +202,6 @@ def test_signatures_are_annotated_and_documented():
         f"{room}: {name}: {'; '.join(missing)}"
         for room, names in _incomplete().items()
         for name, missing in names.items()
-        if name not in NOT_YET.get(room, ())
     ]
     assert not wrong, "\n".join(wrong)
 
@@ -281,13 +235,3 @@ def test_the_check_of_signatures_sees_what_is_missing():
     assert "['a', '*args', 'b', '**kwargs']" in order
     assert not list(_missing(good, good.__doc__))
     assert len(list(_missing(lambda: 0, "No full stop"))) == 2
-
-
-if __name__ == "__main__":
-    print("NOT_YET: dict[str, tuple[str, ...]] = {")
-    for room, names in sorted(_incomplete().items()):
-        print(f'    "{room}": (')
-        for name in sorted(names):
-            print(f'        "{name}",')
-        print("    ),")
-    print("}")
