@@ -58,8 +58,9 @@ def register_backbone(backbone_class: type) -> type:
         and issubclass(backbone_class, keras_hub.models.Backbone)
     ):
         raise ValueError(
-            "Argument `backbone_class` must be a subclass of `keras_hub.models.Backbone`, "
-            "the class itself and not an object of it. "
+            "Argument `backbone_class` must be a subclass of "
+            "`keras_hub.models.Backbone`, the class itself and not an object "
+            "of it. "
             f"Received: backbone_class={backbone_class!r}"
         )
     if backbone_class not in _CLASSES:
