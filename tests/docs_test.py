@@ -119,6 +119,16 @@ def test_the_links_of_the_readme_lead_somewhere():
 
 
 @pytest.mark.once
+def test_the_tables_that_the_guides_name_are_there():
+    results = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
+    titles = re.findall(r"^#+ (.*)$", results, re.MULTILINE)
+    for path in DOCS.rglob("*.md"):
+        text = " ".join(path.read_text(encoding="utf-8").split())
+        for name in re.findall(r'RESULTS\.md`, "([^"]+)"', text):
+            assert name in titles, f"{path.name} names the table {name!r}"
+
+
+@pytest.mark.once
 def test_the_site_builds_without_a_warning(tmp_path):
     """And its reference has every public class and function."""
     result = subprocess.run(
