@@ -1,5 +1,7 @@
 """Hand-made features for objectives that need no networks to be tested."""
 
+import dataclasses
+
 import keras
 import numpy as np
 
@@ -74,6 +76,26 @@ def features(batch, student, teacher=None, update=0, kernel=None):
         student_factors=factors,
         teacher_factors=factors,
     )
+
+
+def on_numpy(fn):
+    """What `fn()` returns, in NumPy; on jax, compiled as a whole.
+
+    Operation by operation, jax would compile each for each shape.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        fn = jax.jit(fn)
+    return keras.tree.map_structure(
+        lambda x: keras.ops.convert_to_numpy(keras.ops.stop_gradient(x)), fn()
+    )
+
+
+def compute(objective, features):
+    """`objective.compute(features)`, in NumPy."""
+    found = on_numpy(lambda: dataclasses.asdict(objective.compute(features)))
+    return kd.objectives.Result(**found)
 
 
 def masked_rows(batch, group="global"):
