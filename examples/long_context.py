@@ -16,6 +16,15 @@ adapted one reads 128. The adapted encoder has seen a quarter more steps.
 
 Both phases keep checkpoints: started again, the same command continues.
 `--output`/long is a preset for `kd.models.DinoLMTextEmbedder.from_preset`.
+
+Cost: 5 minutes on one busy core of an AMD EPYC (torch, 2026-11-30).
+
+Result, one seed, 500 texts, nDCG@10 in percent:
+
+    short, reads 32                          5.3
+    short, reads 128                         8.5
+    short, positions rescaled, reads 128     8.5
+    adapted, reads 128                       9.5
 """
 
 import argparse
