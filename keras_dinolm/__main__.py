@@ -7,6 +7,7 @@ import os
 import pathlib
 import sys
 import traceback
+import warnings
 from typing import Any
 
 BACKENDS = ("jax", "torch", "tensorflow")
@@ -64,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     os.environ.setdefault("KERAS_BACKEND", default_backend())
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.formatwarning = _one_line
     try:
         args.command(args)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
@@ -307,6 +309,11 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 # === Parts ===
+
+
+def _one_line(message, *args, **kwargs):
+    """A warning without the line of code that it came from."""
+    return f"note: {message}\n"
 
 
 def _option(text):

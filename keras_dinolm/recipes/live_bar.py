@@ -191,6 +191,7 @@ class PhaseProgress(keras.callbacks.Callback):
         self.checkpoint = None
         self._latest: dict[str, float] = {}
         self._began = False
+        self._compiled = False
 
     # === What a resumed run must know ===
 
@@ -225,8 +226,9 @@ class PhaseProgress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         now = time.perf_counter()
         # The first step of a process compiles: no measure of the others.
-        if batch:
+        if self._compiled:
             self.bar.learn_seconds(self.index, now - self._begin)
+        self._compiled = True
         self.seconds += now - self._begin
         self._begin = now
         self._batches = batch + 1
