@@ -307,7 +307,9 @@ def test_copies_of_the_teacher_read_the_context_too():
         loss, _ = loss_of(given, views)
         expected = float(
             made.on_numpy(
-                lambda: loss(model(views)["student"]["global"]["tokens"])
+                lambda loss=loss: loss(
+                    model(views)["student"]["global"]["tokens"]
+                )
             )
         )
         model.reset_metrics()
