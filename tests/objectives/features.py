@@ -1,7 +1,5 @@
 """Hand-made features for objectives that need no networks to be tested."""
 
-import dataclasses
-
 import keras
 import numpy as np
 
@@ -94,7 +92,7 @@ def on_numpy(fn):
 
 def compute(objective, features):
     """`objective.compute(features)`, in NumPy."""
-    found = on_numpy(lambda: dataclasses.asdict(objective.compute(features)))
+    found = on_numpy(lambda: vars(objective.compute(features)))
     return kd.objectives.Result(**found)
 
 
