@@ -37,8 +37,8 @@ def register_backbone(backbone_class: type) -> type:
         The class.
 
     Raises:
-        ValueError: if `backbone_class` is not such a subclass. An encoder of it checks
-            the rest.
+        ValueError: if `backbone_class` is not such a subclass. An encoder of
+            it checks the rest.
 
     Example:
 
