@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import keras
-
 from keras_dinolm import models
 from keras_dinolm import objectives as o
 from keras_dinolm import schedules
@@ -12,6 +10,7 @@ from keras_dinolm.data import ppmi_embeddings
 from keras_dinolm.models import DinoLM
 from keras_dinolm.models import DinoLMBackbone
 from keras_dinolm.models import DinoLMTokenizer
+from keras_dinolm.training import COMPILE_BY_DEFAULT
 from keras_dinolm.training.optimizers import adamw
 from keras_dinolm.views import TextViews
 
@@ -121,8 +120,6 @@ def compiled(
             total_steps=steps,
             weight_decay=0.04,
         ),
-        # XLA halves the time of a step on a CPU. Under torch, compilation
-        # takes 40 s and is worth it in longer runs only.
-        jit_compile=keras.backend.backend() != "torch",
+        jit_compile=COMPILE_BY_DEFAULT,
     )
     return model

@@ -290,9 +290,9 @@ class _Run:
         self, phases: list[Phase], tokens: TokenStore
     ) -> tuple[list[int], list[float] | None]:
         """Steps of each phase, and seconds of a step where measured."""
-        stored = self.folder.state.get("plan")
+        stored: dict | None = self.folder.state.get("plan")
         if stored is None:
-            stored = {"steps": None, "seconds": None}
+            stored = {"seconds": None}
             if self.asked["minutes"] is None:
                 budget = self.asked["steps"]
                 costs, fewest = [1.0] * len(phases), 1

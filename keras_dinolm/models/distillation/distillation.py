@@ -9,6 +9,8 @@ from keras_dinolm.models.distillation.checks import check_group_starts
 from keras_dinolm.models.distillation.checks import check_is_tower
 from keras_dinolm.models.distillation.checks import check_names
 from keras_dinolm.models.distillation.checks import check_roles
+from keras_dinolm.models.distillation.checks import check_students
+from keras_dinolm.models.distillation.checks import check_told_apart
 from keras_dinolm.models.distillation.learner import Learner
 from keras_dinolm.models.distillation.learner_optimizers import (
     check_accumulation,
@@ -21,8 +23,8 @@ from keras_dinolm.models.distillation.reading_plan import make_plan
 from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.models.encoder.lora import revive
 from keras_dinolm.models.presets.export_preset import export_preset
-from keras_dinolm.training import OptimizerGroup
 from keras_dinolm.training import SkippedStepGuard
+from keras_dinolm.training.optimizer_group import OptimizerGroup
 from keras_dinolm.training.phased_model import PhasedModel
 from keras_dinolm.typing import Path
 from keras_dinolm.typing import Tensor
@@ -75,8 +77,9 @@ class Distillation(PhasedModel):
         **kwargs: as for `keras.Model`.
 
     Raises:
-        ValueError: for lessons of one name, lessons of one student that
-            disagree in `mask_student`, roles without a student, or
+        ValueError: for lessons of one name or of another model, lessons of
+            one student that disagree in `mask_student` or `lora_rank`, a
+            backbone that two students share, roles without a student, or
             `group_starts` of unknown groups or that leave a network without
             any at first.
 
@@ -134,6 +137,7 @@ class Distillation(PhasedModel):
     ) -> None:
         super().__init__(**kwargs)
         check_names("lessons", [lesson.name for lesson in lessons])
+        check_students(lessons)
         self.roles = {
             group: tuple(group_roles)
             for group, group_roles in (roles or ROLES).items()
@@ -264,12 +268,20 @@ class Distillation(PhasedModel):
         ]
 
     def _evaluation(self, learner, part, batch, outputs):
-        # A teacher of several lessons may have read more than this one wants;
-        # objectives look for what they know.
+        # Other lessons may have the same networks read more. Here it stays
+        # out of sight, so that a lesson teaches what it would teach alone.
+        seen = {
+            role: {
+                group: features
+                for group, features in outputs[network].items()
+                if (role, group) in self.plan.reads[part.lesson]
+            }
+            for role, network in part.networks.items()
+        }
         return lambda: learner.lessons[part.lesson].evaluate_objectives(
             batch,
-            outputs[part.networks["student"]],
-            outputs[part.networks["teacher"]],
+            seen["student"],
+            seen["teacher"],
             learner.updates,
             self._acting(part),
         )
@@ -577,12 +589,11 @@ def _frozen_teacher(given, known):
         if isinstance(given, Distillation):
             tower = given.learned()
         check_is_tower(tower)
-        if isinstance(given, Distillation) or tower.trainable:
-            tower = tower.clone(name="teacher")
-        # Once more if it was loaded, which restores the flags of layers alone.
-        tower.freeze()
-        known[id(given)] = tower
-    return known[id(given)]
+        copy = tower.clone(name="teacher")
+        copy.freeze()
+        # With what was given, whose `id` stays its own as long as it lives.
+        known[id(given)] = copy, given
+    return known[id(given)][0]
 
 
 def _name_of_student(lessons, students):
@@ -603,16 +614,9 @@ def _networks_and_parts(learners):
     }
     networks, parts = {}, []
     for learner, lesson in lessons:
-        first = learner.lessons.values()[0]
-        if bool(lesson.mask_student) != bool(first.mask_student):
-            raise ValueError(
-                "A student reads each view once, masked or whole: give all "
-                f"lessons of {learner.name!r} the same `mask_student`. "
-                f"Received: {first.mask_student} in {first.name!r}, "
-                f"{lesson.mask_student} in {lesson.name!r}"
-            )
+        student = learner.lessons.values()[0].student
         networks[learner.name] = _network(
-            first.student, masks=first.mask_student, is_teacher=False
+            student, masks=lesson.mask_student, is_teacher=False
         )
         teacher = names[id(lesson.teacher)]
         networks[teacher] = _network(
@@ -627,6 +631,7 @@ def _networks_and_parts(learners):
                 teacher_moves=not lesson.teacher_is_fixed,
             )
         )
+    check_told_apart(learners, list(names.values()))
     return networks, parts
 
 
