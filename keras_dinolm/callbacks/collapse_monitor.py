@@ -1,11 +1,15 @@
-"""Sees a run collapse, says how, and can stop it or take it back."""
+"""Sees a run collapse, says how, and can stop it or roll it back."""
 
 import dataclasses
 import warnings
+from typing import Any
 
 import keras
 
 from keras_dinolm.callbacks import failures
+from keras_dinolm.callbacks.failures import Failure
+from keras_dinolm.callbacks.failures import Reading
+from keras_dinolm.callbacks.places import Place
 from keras_dinolm.callbacks.places import find_places
 
 
@@ -15,14 +19,14 @@ class CollapseWarning(UserWarning):
 
 @dataclasses.dataclass
 class _Suspicion:
-    """A failure that has been seen, and since when it got no better.
+    """A sign of failure, and since when it has not got better.
 
     Attributes:
-        step: of the first sign, or of the last time that it was better.
-        health: at that step.
-        saved_step: where the run can go back to.
-        first_step: of the first sign.
-        first_health: at that step.
+        step: int. When it was last better, at first that of the first sign.
+        health: float. What was measured at that step.
+        saved_step: int. Where the run can go back to.
+        first_step: int. When the first sign was seen.
+        first_health: float. What was measured at that step.
     """
 
     step: int
@@ -37,15 +41,18 @@ class CollapseMonitor(keras.callbacks.Callback):
 
     A self-distillation loss cannot be read by itself: it is low when the
     model learns, and low when it has collapsed. The monitor reads what
-    `DinoLM` or another `Distillation` logs, for each student and each
-    distillation objective, and adds, at the end of each epoch,
+    `DinoLM` or another `Distillation` logs, and judges each student and each
+    distillation objective by itself. At the end of each epoch it adds to the
+    logs
 
     - `rankme`, the effective rank of the epoch's features, 1 to their width;
-    - `<objective>_minus_ln_k` for each distillation objective: 0 is what a
-      constant feature gets (NaN while the objective does not act yet).
+    - `<objective>_minus_ln_k` for each distillation objective that acts: 0
+      is what a constant feature gets.
 
-    Put it before TensorBoard or CSV loggers, so that they see these, too. It
-    warns once for each failure of a student or an objective:
+    Of several students, these names begin with the student's, as in the logs
+    of `Distillation`. Put the monitor before TensorBoard or CSV loggers, so
+    that they see these values, too. It warns once for each failure of a
+    student or an objective:
 
     - *constant features*: `feature_std` is below its limit;
     - *one prototype*: all texts share one prototype or a few, for teacher and
@@ -58,13 +65,16 @@ class CollapseMonitor(keras.callbacks.Callback):
       features are not constant.
 
     An untrained encoder shows some of these signs; a failure is a sign that
-    is there for `patience` batches without getting better.
+    lasts for `patience` batches without getting better.
+
+    Under `keras_dinolm.runs.fit`, a resumed run knows what was found and
+    suspected before it was stopped.
 
     Args:
         patience: int. Batches for which a sign must last.
         check_every: int. Batches between two looks at the logs within an
             epoch. They are running means over the epoch and cost nothing.
-            The end of each epoch is looked at as well.
+            The monitor also looks at the end of each epoch.
         on_failure: `"warn"`; `"stop"` to end training as well; `"roll_back"`
             to also restore the newest checkpoint from before the first sign.
         checkpoint: `Checkpoint` of this run, for `"roll_back"`.
@@ -72,21 +82,22 @@ class CollapseMonitor(keras.callbacks.Callback):
         min_feature_std: float. Limit for constant features, where 1 is
             isotropic. This and the next four lie in [0, 1); 0 switches the
             failure off.
-        min_prototype_use: float. Limit for one prototype, of the entropies of
+        min_prototype_use: float. Limit for one prototype: the entropies of
             teacher and prototype usage as a share of ln K (0.35 is 7
             prototypes of 256, 48 of 65,536).
-        min_sharpness: float. Limit for uniform assignment, of one minus the
+        min_sharpness: float. Limit for uniform assignment: one minus the
             teacher's entropy as a share of ln K.
-        min_information: float. Limit for constant assignment, of the mutual
-            information between texts and prototypes as a share of ln K: the
-            logarithm of `prototype_perplexity` minus `student_entropy`.
-        min_rank: float. Limit for dimensional collapse, of the logarithm of
+        min_rank: float. Limit for dimensional collapse: the logarithm of
             `rankme` as a share of the logarithm of the features' width (0.4
             is a rank of 7 of 128, of 14 of 768).
+        min_information: float. Limit for constant assignment: the mutual
+            information between texts and prototypes as a share of ln K,
+            which is the logarithm of `prototype_perplexity` minus
+            `student_entropy`.
 
     Raises:
-        ValueError: for arguments out of range, or a model without feature
-            statistics.
+        ValueError: for arguments out of range, or a model that is no
+            `Distillation`.
 
     Example:
 
@@ -101,21 +112,21 @@ class CollapseMonitor(keras.callbacks.Callback):
         - [RankMe](https://arxiv.org/abs/2210.02885)
     """
 
-    # What runs beside the training step only takes a note.
+    # What Keras may call during a training step only takes a note.
     async_safe = True
 
     def __init__(
         self,
-        patience=300,
-        check_every=50,
-        on_failure="warn",
-        checkpoint=None,
-        min_feature_std=0.1,
-        min_prototype_use=0.35,
-        min_sharpness=0.02,
-        min_rank=0.4,
-        min_information=0.01,
-    ):
+        patience: int = 300,
+        check_every: int = 50,
+        on_failure: str = "warn",
+        checkpoint: Any = None,
+        min_feature_std: float = 0.1,
+        min_prototype_use: float = 0.35,
+        min_sharpness: float = 0.02,
+        min_rank: float = 0.4,
+        min_information: float = 0.01,
+    ) -> None:
         super().__init__()
         for name, value in (
             ("patience", patience),
@@ -143,18 +154,19 @@ class CollapseMonitor(keras.callbacks.Callback):
             failures.DimensionalCollapse(min_rank),
         ]
         # `(place, failure)` of what was seen so far, in order.
-        self._found = []
-        self._suspicions = {}
+        self._found: list[tuple[str, str]] = []
+        self._suspicions: dict[tuple[str, str], _Suspicion] = {}
         self._step = 0
         self._epoch_start = 0
-        self._roll_back_to = None
+        self._in_epoch = False
+        self._roll_back_to: int | None = None
 
     @property
     def found(self) -> list[str]:
         """Names of the failures seen so far, in order."""
         return [failure for _, failure in self._found]
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         self._places = find_places(model)
         super().set_model(model)
 
@@ -170,7 +182,8 @@ class CollapseMonitor(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._latest = None
-        # What is read is a mean over the epoch; it may be bad from there on.
+        # The logs are means over the epoch, so a failure may have begun at
+        # its start.
         if self.checkpoint is not None:
             self._step = self._epoch_start = self.checkpoint.position.step
             self._spare()
@@ -183,7 +196,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         self._latest = (batch + 1, logs)
 
     def on_train_batch_begin(self, batch, logs=None):
-        # Looks back on what has arrived by now, waiting for nothing.
+        # Reads what has arrived by now, and waits for nothing.
         if self._latest is None:
             return
         done, logs = self._latest
@@ -210,10 +223,14 @@ class CollapseMonitor(keras.callbacks.Callback):
         if self._roll_back_to is not None:
             self._roll_back()
 
-    # === What a run that goes on must know ===
+    # === What a resumed run must know ===
 
-    def get_run_state(self):
-        """What was found and suspected so far, for a checkpoint."""
+    def get_run_state(self) -> dict:
+        """Lists what was found and suspected so far, for a checkpoint.
+
+        Returns:
+            A dict that JSON can hold.
+        """
         return {
             "found": [list(pair) for pair in self._found],
             "suspicions": [
@@ -222,8 +239,12 @@ class CollapseMonitor(keras.callbacks.Callback):
             ],
         }
 
-    def set_run_state(self, state):
-        """Puts back what `get_run_state` returned."""
+    def set_run_state(self, state: dict) -> None:
+        """Restores what was found and suspected.
+
+        Args:
+            state: dict, as `get_run_state` returned it.
+        """
         self._found = [tuple(pair) for pair in state["found"]]
         self._suspicions = {
             (place, failure): _Suspicion(**suspicion)
@@ -233,7 +254,7 @@ class CollapseMonitor(keras.callbacks.Callback):
     # === Judging ===
 
     def _rank(self):
-        """RankMe of each student, by its name in the logs."""
+        """RankMe of each student, under its name in the logs."""
         return {
             f"{self.model.prefix(learner)}rankme": (
                 learner.feature_statistics.rankme()
@@ -247,15 +268,15 @@ class CollapseMonitor(keras.callbacks.Callback):
         for place in self._places:
             reading = place.read(logs or {})
             known = causes.setdefault(place.student, set())
-            failures = [f for f in self.failures if f.place == place.kind]
+            possible = [f for f in self.failures if f.place == place.kind]
             suspected = known | {
                 type(failure)
-                for failure in failures
+                for failure in possible
                 if self._suspected(failure, reading)
             }
             if place.kind == "features":
                 causes[place.student] = suspected
-            for failure in failures:
+            for failure in possible:
                 if suspected & set(failure.follows_from):
                     continue  # the cause is named, not its consequences
                 if type(failure) in suspected:
@@ -265,12 +286,12 @@ class CollapseMonitor(keras.callbacks.Callback):
                     self._suspicions.pop((place.name, failure.name), None)
         self._spare()
 
-    def _suspected(self, failure, reading):
+    def _suspected(self, failure: Failure, reading: Reading) -> bool:
         health = failure.health(reading)
         return health is not None and not health >= failure.limit
 
-    def _lasts(self, place, failure, health):
-        """Whether a sign has been there for long, not getting better."""
+    def _lasts(self, place: Place, failure: Failure, health: float) -> bool:
+        """Whether a sign has lasted, without getting better."""
         now = self._step
         pair = place.name, failure.name
         before = self._suspicions.get(pair)
@@ -282,12 +303,13 @@ class CollapseMonitor(keras.callbacks.Callback):
         if health > max(1.1 * before.health, 0.1 * failure.limit):
             before.step, before.health = now, health
         elif health <= before.first_health:
-            # Better for a while, and back where it began: as if never better.
+            # It was better for a while and is back where it began, which
+            # counts as never better.
             before.step, before.health = before.first_step, before.first_health
         return now - before.step >= self.patience
 
     def _spare(self):
-        """Keeps the checkpoints to which a failure may lead back."""
+        """Keeps the checkpoints that a failure may roll back to."""
         if self.on_failure == "roll_back":
             folder = self.checkpoint.folder
             steps = [s.saved_step for s in self._suspicions.values()]
@@ -296,7 +318,7 @@ class CollapseMonitor(keras.callbacks.Callback):
                 for step in (self._epoch_start, *steps)
             }
 
-    def _report(self, place, failure, reading):
+    def _report(self, place: Place, failure: Failure, reading: Reading) -> None:
         pair = place.name, failure.name
         if pair in self._found:
             return

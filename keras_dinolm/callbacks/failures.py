@@ -6,29 +6,31 @@ import math
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """What was measured of one place at one moment.
+    """What was measured at one place at one moment.
 
-    Only what was measured is there. A place is a student, whose features may
-    collapse, or a distillation objective, whose assignments may.
+    A place is a student, whose features may collapse, or a distillation
+    objective, whose assignments may.
 
     Attributes:
-        values: dict of metric to float.
+        values: dict of metric to float, of what was measured.
         dim: int. Width of the student's features.
         num_prototypes: int. K of the objective, or `None` for a student.
         excess: dict of the student's distillation objectives to
             `(loss - ln K, K)`.
     """
 
-    values: dict
+    values: dict[str, float]
     dim: int
     num_prototypes: int | None = None
-    excess: dict = dataclasses.field(default_factory=dict)
+    excess: dict[str, tuple[float, int]] = dataclasses.field(
+        default_factory=dict
+    )
 
     @property
-    def entropy(self):
+    def entropy(self) -> float | None:
         """Mean entropy of the teacher's assignments as a share of ln K."""
         entropy = self.values.get("teacher_entropy")
-        if entropy is None:
+        if entropy is None or self.num_prototypes is None:
             return None
         return entropy / math.log(self.num_prototypes)
 
@@ -44,15 +46,16 @@ class Failure:
 
     name = ""
     advice = ""
-    # Of what place it is read: a student's "features", or the "assignments"
-    # of an objective.
+    # The kind of place that it happens at: a student's "features", or the
+    # "assignments" of an objective.
     place = "assignments"
-    # What to show of a reading.
-    shows = ()
-    # Failures that look like this one, too.
-    follows_from = ()
+    # The metrics to show in a message.
+    shows: tuple[str, ...] = ()
+    # Failures that show the same signs. Where one of them is suspected, this
+    # one is not.
+    follows_from: tuple[type, ...] = ()
 
-    def __init__(self, limit):
+    def __init__(self, limit: float) -> None:
         if not 0.0 <= limit < 1.0:
             raise ValueError(
                 f"The limit of {self.name!r} must be in [0, 1); 0 switches it "
@@ -60,12 +63,26 @@ class Failure:
             )
         self.limit = limit
 
-    def health(self, reading):
-        """A number, 0 for the failure itself; `None` if not measured."""
+    def health(self, reading: Reading) -> float | None:
+        """Measures how far away the failure is.
+
+        Args:
+            reading: `Reading`.
+
+        Returns:
+            A float, 0 for the failure itself; `None` if it was not measured.
+        """
         raise NotImplementedError
 
-    def meaning(self, reading):
-        """What is wrong, in words."""
+    def meaning(self, reading: Reading) -> str:
+        """Says in words what is wrong.
+
+        Args:
+            reading: `Reading` of the failure.
+
+        Returns:
+            A string.
+        """
         raise NotImplementedError
 
 
@@ -79,10 +96,10 @@ class ConstantFeatures(Failure):
         "or add `InfoNCE` or `KoLeo`, which push texts apart"
     )
 
-    def health(self, reading):
+    def health(self, reading: Reading) -> float | None:
         return reading.values.get("feature_std")
 
-    def meaning(self, reading):
+    def meaning(self, reading: Reading) -> str:
         text = "every text gets the same feature"
         stuck = [
             f"{name} = ln K {excess:+.4f} (ln K = {math.log(k):.4f}, K = {k})"
@@ -107,7 +124,7 @@ class OnePrototype(Failure):
         "learning rate"
     )
 
-    def health(self, reading):
+    def health(self, reading: Reading) -> float | None:
         perplexity = reading.values.get("prototype_perplexity")
         if perplexity is None or reading.entropy is None:
             return None
@@ -116,7 +133,7 @@ class OnePrototype(Failure):
         used = math.log(max(perplexity, 1.0)) / math.log(reading.num_prototypes)
         return max(reading.entropy, used)
 
-    def meaning(self, reading):
+    def meaning(self, reading: Reading) -> str:
         return (
             "the teacher gives all texts to one prototype or a few, and the "
             "student follows; the loss is low and says little"
@@ -133,10 +150,10 @@ class UniformAssignment(Failure):
         "use fewer prototypes"
     )
 
-    def health(self, reading):
+    def health(self, reading: Reading) -> float | None:
         return None if reading.entropy is None else 1.0 - reading.entropy
 
-    def meaning(self, reading):
+    def meaning(self, reading: Reading) -> str:
         ln_k = math.log(reading.num_prototypes)
         return (
             "the teacher spreads every text over all prototypes alike "
@@ -154,7 +171,7 @@ class ConstantAssignment(Failure):
         "below the student's: one without the other does not suffice"
     )
 
-    def health(self, reading):
+    def health(self, reading: Reading) -> float | None:
         perplexity = reading.values.get("prototype_perplexity")
         entropy = reading.values.get("student_entropy")
         if perplexity is None or entropy is None:
@@ -164,7 +181,7 @@ class ConstantAssignment(Failure):
         information = math.log(max(perplexity, 1.0)) - entropy
         return max(information, 0.0) / math.log(reading.num_prototypes)
 
-    def meaning(self, reading):
+    def meaning(self, reading: Reading) -> str:
         return (
             "every text gets the same assignment, of many prototypes but not "
             "of all alike; the student knows it by heart, and nothing in it "
@@ -182,13 +199,13 @@ class DimensionalCollapse(Failure):
         "more prototypes, or a wider bottleneck; lower the weight decay"
     )
 
-    def health(self, reading):
+    def health(self, reading: Reading) -> float | None:
         rankme = reading.values.get("rankme")
         if rankme is None:
             return None
         return math.log(max(rankme, 1.0)) / math.log(max(reading.dim, 2))
 
-    def meaning(self, reading):
+    def meaning(self, reading: Reading) -> str:
         return (
             "the features differ, but along very few of their "
             f"{reading.dim} dimensions"

@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -9,6 +11,7 @@ from keras_dinolm.models import DinoLMBackbone
 from keras_dinolm.models import DinoLMTextEmbedder
 from keras_dinolm.models import DinoLMTextPreprocessor
 from keras_dinolm.models import Distillation
+from keras_dinolm.typing import Path
 
 
 class OnlineProbe(keras.callbacks.Callback):
@@ -17,29 +20,32 @@ class OnlineProbe(keras.callbacks.Callback):
     The loss of self-distillation does not say how good the features are.
     Probes do: with labels of a dev set (`keras_dinolm.evaluation.evaluate`),
     or without (`rankme`, `uniformity`, a search for the rest of a text by its
-    first sentence). What is measured is what `export_preset` would write: the
+    first sentence). A probe measures what `export_preset` would write: the
     teacher, or the student of a fixed teacher.
 
-    Probing changes nothing in the run. `history` lists what was measured, and
-    the logs of each epoch hold the latest of it as `probe/<name>` (with a
-    `student`, as `probe/<student>/<name>`), for loggers
-    that come after this callback and for the `monitor` of `Checkpoint` (which
-    wants the name in every epoch: probe within the first).
+    Probing changes nothing in the run. `history` lists what was measured, one
+    dict for each probe: `step`, the number of batches, and the values. `best`
+    is the one with the best value of `monitor`.
 
-    Under `keras_dinolm.runs.fit`, a run that goes on knows what was
-    measured before it was stopped.
+    The logs of each epoch hold the latest values as `probe/<name>` (with a
+    `student`, as `probe/<student>/<name>`), for loggers that come after this
+    callback, and for the `monitor` of `Checkpoint`. That one wants the name
+    in every epoch, so the first probe has to be within the first epoch.
+
+    Under `keras_dinolm.runs.fit`, a resumed run knows what was measured
+    before it was stopped.
 
     Args:
-        probe: callable. Takes a `DinoLMTextEmbedder` and returns a dict from
-            names to floats.
+        probe: callable. Takes a `DinoLMTextEmbedder` and returns a dict of
+            name to float.
         tokenizer: the tokenizer that the model is trained with.
         every: int or `None`. Batches between two probes; `None` probes at the
             end of each epoch.
         time_share: float in (0, 1]. At most this share of the time goes to
-            probes. A probe that would take more waits until it does not; the
-            first one waits for nothing, as it is not known how long it takes.
-        monitor: string or `None`. A name among those that `probe` returns;
-            `best` tells where it was best.
+            probes. A probe that would take more waits; the first one does
+            not, because nobody knows yet how long it takes.
+        monitor: string or `None`. A name among those that `probe` returns,
+            which decides what `best` is.
         mode: `"max"` or `"min"`, which `monitor` is best.
         directory: string or path, with `monitor`. The preset of the best
             encoder is written to this folder.
@@ -51,9 +57,10 @@ class OnlineProbe(keras.callbacks.Callback):
             `Distillation` has several. Give each its own `OnlineProbe`.
 
     Raises:
-        ValueError: for arguments out of range, another model than a
-            `Distillation` of a `DinoLMBackbone`, an unknown `student`, or a
-            `monitor` that `probe` does not return.
+        ValueError: for arguments out of range, a `mode` or `directory`
+            without `monitor`, a model that is no `Distillation` of a
+            `DinoLMBackbone`, an unknown `student`, or a `monitor` that
+            `probe` does not return.
 
     Example:
 
@@ -78,17 +85,17 @@ class OnlineProbe(keras.callbacks.Callback):
 
     def __init__(
         self,
-        probe,
-        tokenizer,
-        every=None,
-        time_share=0.1,
-        monitor=None,
-        mode="max",
-        directory=None,
-        sequence_length=None,
-        checkpoint=None,
-        student=None,
-    ):
+        probe: Callable[[DinoLMTextEmbedder], dict[str, float]],
+        tokenizer: Any,
+        every: int | None = None,
+        time_share: float = 0.1,
+        monitor: str | None = None,
+        mode: str = "max",
+        directory: Path | None = None,
+        sequence_length: int | None = None,
+        checkpoint: Any = None,
+        student: str | None = None,
+    ) -> None:
         super().__init__()
         if every is not None and (not isinstance(every, int) or every < 1):
             raise ValueError(
@@ -106,6 +113,12 @@ class OnlineProbe(keras.callbacks.Callback):
                 "Argument `mode` must be 'min' or 'max'. "
                 f"Received: mode={mode!r}"
             )
+        if mode == "min" and monitor is None:
+            raise ValueError(
+                "Argument `mode` says which `monitor` is best: pass the name "
+                "of one of the probe's values as `monitor`. Received: "
+                "mode='min', monitor=None"
+            )
         if directory is not None and monitor is None:
             raise ValueError(
                 "The best encoder is kept in `directory`: say by `monitor` "
@@ -122,24 +135,27 @@ class OnlineProbe(keras.callbacks.Callback):
         self.sequence_length = sequence_length
         self.checkpoint = checkpoint
         self.student = student
-        # One dict a probe: `step`, the number of batches, and the values.
-        self.history = []
-        # That of the best value of `monitor`.
-        self.best = None
+        self.history: list[dict] = []
+        self.best: dict | None = None
         self._embedder = None
-        self._step = 0
+        self._first = self._step = 0
+        self._batches = 0
         self._due = False
-        self._spent = 0.0
-        self._cost = None
+        self._start = self._spent = 0.0
+        self._cost: float | None = None
 
-    def set_model(self, model):
-        if not isinstance(model, Distillation) or not isinstance(
-            model.learned(self.student).encoder.backbone, DinoLMBackbone
-        ):
+    def set_model(self, model: keras.Model) -> None:
+        if not isinstance(model, Distillation):
             raise ValueError(
-                "`OnlineProbe` measures a `DinoLM`, or another `Distillation`, "
-                "with a `DinoLMBackbone`. Received a model of class "
-                f"{type(model).__name__}"
+                "`OnlineProbe` measures a `DinoLM` or another `Distillation`. "
+                f"Received a model of class {type(model).__name__}"
+            )
+        backbone = model.learned(self.student).encoder.backbone
+        if not isinstance(backbone, DinoLMBackbone):
+            raise ValueError(
+                "`OnlineProbe` measures students with a `DinoLMBackbone`, "
+                "which `DinoLMTextEmbedder` takes. Received a backbone of "
+                f"class {type(backbone).__name__}"
             )
         if self._model is not model:
             self._embedder = None
@@ -147,16 +163,24 @@ class OnlineProbe(keras.callbacks.Callback):
 
     # === What a resumed run must know ===
 
-    def get_run_state(self):
-        """What was measured so far, for a checkpoint."""
+    def get_run_state(self) -> dict:
+        """Lists what was measured so far, for a checkpoint.
+
+        Returns:
+            A dict that JSON can hold.
+        """
         return {
             "history": list(self.history),
             "best": self.best,
             "due": self._due,
         }
 
-    def set_run_state(self, state):
-        """Puts back what `get_run_state` returned."""
+    def set_run_state(self, state: dict) -> None:
+        """Restores what was measured.
+
+        Args:
+            state: dict, as `get_run_state` returned it.
+        """
         self.history = list(state["history"])
         self.best = state["best"]
         self._due = state["due"]
@@ -174,7 +198,8 @@ class OnlineProbe(keras.callbacks.Callback):
         self._batches = 0
 
     def on_train_batch_begin(self, batch, logs=None):
-        # Here the step before is done and the state whole, on each backend.
+        # On each backend, the step before is complete now, and so is the
+        # state.
         if batch:
             self._arrive(self._first + batch)
 
@@ -209,7 +234,7 @@ class OnlineProbe(keras.callbacks.Callback):
 
     def _measure(self):
         start = time.perf_counter()
-        model = self.model  # on jax, this brings the weights up to date
+        model = self.model  # on jax, this also updates the weights
         if self._embedder is None:
             self._embedder = self._make_embedder(model)
         values = {

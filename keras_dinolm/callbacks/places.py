@@ -13,26 +13,34 @@ class Place:
     """A student whose features may collapse, or an objective.
 
     Attributes:
-        kind: `"features"` or `"assignments"`.
-        name: string, for messages; empty where there is no other.
+        kind: `"features"` of a student, or `"assignments"` of an objective.
+        name: string, for messages; empty for a single student.
         student: string, the student that it belongs to.
         metrics: dict of metric to its name in the logs.
         dim: int. Width of the student's features.
-        num_prototypes: int. K of the objective, or `None`.
-        distillations: dict of each distillation objective's name in the logs
-            to its K, of a student.
+        num_prototypes: int. K of the objective, or `None` for a student.
+        distillations: dict of the name in the logs to K, for each
+            distillation objective of a student; empty for an objective.
     """
 
     kind: str
     name: str
     student: str
-    metrics: dict
+    metrics: dict[str, str]
     dim: int
     num_prototypes: int | None = None
-    distillations: dict = dataclasses.field(default_factory=dict)
+    distillations: dict[str, int] = dataclasses.field(default_factory=dict)
 
-    def excess(self, logs: dict) -> dict:
-        """`(loss - ln K, K)` of the distillation objectives in the logs."""
+    def excess(self, logs: dict) -> dict[str, tuple[float, int]]:
+        """Compares the losses of the distillation objectives with ln K.
+
+        Args:
+            logs: dict of metric to float. An objective that does not act has
+                no loss there.
+
+        Returns:
+            A dict of name to `(loss - ln K, K)`.
+        """
         return {
             name: (float(logs[name]) - math.log(k), k)
             for name, k in self.distillations.items()
@@ -40,7 +48,14 @@ class Place:
         }
 
     def read(self, logs: dict) -> Reading:
-        """What the logs say of this place."""
+        """Finds what the logs say about this place.
+
+        Args:
+            logs: dict of metric to float.
+
+        Returns:
+            `Reading`.
+        """
         return Reading(
             values={
                 metric: float(logs[name])
@@ -54,13 +69,13 @@ class Place:
 
 
 def find_places(model: keras.Model) -> list[Place]:
-    """All places of a `Distillation`.
+    """Finds all places of a `Distillation` where collapse may show.
 
     Args:
         model: a `keras_dinolm.models.Distillation`, such as `DinoLM`.
 
     Returns:
-        List of `Place`: each student before its objectives.
+        A list of `Place`, each student before its objectives.
 
     Raises:
         ValueError: for another model.

@@ -6,6 +6,7 @@ from keras_dinolm.objectives.cross_view_token_distillation import (
 from keras_dinolm.objectives.feature_regression import (
     FeatureRegression as FeatureRegression,
 )
+from keras_dinolm.objectives.features import Features as Features
 from keras_dinolm.objectives.gram_anchoring import (
     GramAnchoring as GramAnchoring,
 )
@@ -15,7 +16,6 @@ from keras_dinolm.objectives.masked_lm import MaskedLM as MaskedLM
 from keras_dinolm.objectives.mean_entropy_maximization import (
     MeanEntropyMaximization as MeanEntropyMaximization,
 )
-from keras_dinolm.objectives.objective import Features as Features
 from keras_dinolm.objectives.objective import Objective as Objective
 from keras_dinolm.objectives.objective import Result as Result
 from keras_dinolm.objectives.sequence_distillation import (

@@ -1,22 +1,24 @@
 """Tokens agree across views: each predicts itself in another context."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_dinolm import losses
-from keras_dinolm.layers.targets import Sinkhorn
 from keras_dinolm.layers.validation import check_positive
-from keras_dinolm.objectives.objective import Objective
+from keras_dinolm.objectives.features import Features
+from keras_dinolm.objectives.features import rows_at
 from keras_dinolm.objectives.objective import Result
-from keras_dinolm.objectives.objective import rows_at
-from keras_dinolm.objectives.sequence_distillation import build_targets
-from keras_dinolm.objectives.sequence_distillation import check_temperatures
+from keras_dinolm.objectives.prototype_distillation import PrototypeDistillation
 from keras_dinolm.objectives.token_alignment import align
 from keras_dinolm.objectives.token_alignment import flat_slots
+from keras_dinolm.objectives.view_groups import reads_of
+from keras_dinolm.schedules import Schedule
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
-class CrossViewTokenDistillation(Objective):
+class CrossViewTokenDistillation(PrototypeDistillation):
     """Cross-entropy between the assignments of one token in two views.
 
     Where two views of a text overlap, they show the same tokens in different
@@ -40,6 +42,11 @@ class CrossViewTokenDistillation(Objective):
         num_tokens: int. Tokens of a teacher's view; cost grows with it.
         **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.
 
+    Raises:
+        ValueError: for a temperature that is not positive, another head, or
+            `num_tokens` below 1; and, in training, if there are no two
+            different views to compare.
+
     Example:
 
     ```python
@@ -58,36 +65,26 @@ class CrossViewTokenDistillation(Objective):
 
     def __init__(
         self,
-        student_temperature=0.1,
-        teacher_temperature=0.05,
-        targets=None,
-        head="token",
-        num_tokens=16,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        check_temperatures(student_temperature, teacher_temperature)
-        if head not in ("token", "sequence"):
-            raise ValueError(
-                "Argument `head` must be 'token' or 'sequence'. "
-                f"Received: head={head!r}"
-            )
-        self.student_temperature = student_temperature
-        self.teacher_temperature = teacher_temperature
-        self.targets = Sinkhorn() if targets is None else targets
-        self.head = head
-        self.heads = (head,)
+        student_temperature: float = 0.1,
+        teacher_temperature: float | Schedule = 0.05,
+        targets: keras.layers.Layer | None = None,
+        head: str = "token",
+        num_tokens: int = 16,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            student_temperature, teacher_temperature, targets, head, **kwargs
+        )
         self.num_tokens = check_positive("num_tokens", num_tokens)
 
-    def reads(self, roles):
-        return {(role, group) for group in roles for role in roles[group]}
+    def reads(self, roles: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
+        return reads_of(roles)
 
-    def build_for(self, lesson):
+    def build_for(self, lesson: Any) -> None:
         self.roles = lesson.roles
-        build_targets(self.targets, lesson)
         super().build_for(lesson)
 
-    def compute(self, features):
+    def compute(self, features: Features) -> Result:
         # === The teacher's tokens, each with its place in the document ===
         teacher_views, rows, places = [], [], []
         for group, view in self._views(features, "teacher"):
@@ -148,9 +145,6 @@ class CrossViewTokenDistillation(Objective):
         }
         return Result(loss, metrics, self.targets.statistics(rows, weight))
 
-    def after_step(self, statistics, finite, moved):
-        self.targets.after_step(statistics, finite, moved)
-
     def _views(self, features, role):
         """`(group, index)` of each view that a network reads now."""
         known = getattr(features, role)
@@ -182,13 +176,9 @@ class CrossViewTokenDistillation(Objective):
         place = ops.take_along_axis(positions, slots, axis=1)
         return slots, ops.where(rank < count, place, -1)
 
-    def get_config(self):
-        serialize = keras.saving.serialize_keras_object
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
-            "student_temperature": self.student_temperature,
-            "teacher_temperature": serialize(self.teacher_temperature),
-            "targets": serialize(self.targets),
             "head": self.head,
             "num_tokens": self.num_tokens,
         }

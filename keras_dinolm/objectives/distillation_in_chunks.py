@@ -1,28 +1,28 @@
 """Distillation over so many prototypes that logits are not held whole."""
 
 import math
+from typing import Any
 
 from keras import ops
 
 from keras_dinolm import losses
+from keras_dinolm.objectives.features import Features
+from keras_dinolm.typing import Tensor
 
 
-def needs_chunks(objective, features, teacher, student):
+def needs_chunks(objective: Any, teacher: Tensor, student: Tensor) -> bool:
     """Whether a network's logits are more than `objective.max_logits`.
 
     Args:
         objective: `SequenceDistillation` or `TokenDistillation`. If its
-            `targets` have no `prototype_bias` of their formula, there is but
+            `targets` have no `prototype_bias` of their formula, there is only
             the direct form.
-        features: `Features`.
         teacher: tensor `[..., D]`.
         student: tensor `[..., D]`.
 
     Returns:
         A boolean, fixed by shapes.
     """
-    if features.student_factors is None:
-        return False
     if not _has_factored_form(objective.targets):
         return False
     shapes = [tuple(x.shape[:-1]) for x in (teacher, student)]
@@ -32,7 +32,7 @@ def needs_chunks(objective, features, teacher, student):
     return rows * objective.num_prototypes > objective.max_logits
 
 
-def _has_factored_form(targets):
+def _has_factored_form(targets: Any) -> bool:
     """Whether targets do without logits, by the formula of their `call`.
 
     A subclass that changes `call` or `statistics` alone inherits the factored
@@ -51,14 +51,19 @@ def _has_factored_form(targets):
 
 
 def distill_in_chunks(
-    objective, features, head, teacher, student, pairs=None, weight=None
-):
-    """The loss of features against features, through a head.
+    objective: Any,
+    features: Features,
+    teacher: Tensor,
+    student: Tensor,
+    pairs: Tensor | None = None,
+    weight: Tensor | None = None,
+) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+    """Computes the loss of the student's features against the teacher's.
 
     Args:
-        objective: `SequenceDistillation` or `TokenDistillation`.
+        objective: `SequenceDistillation` or `TokenDistillation`, whose `head`
+            is read.
         features: `Features`.
-        head: string.
         teacher: tensor `[T, N, D]`.
         student: tensor `[S, N, D]`.
         pairs: array `[T, S]` of 0 and 1, or `None` for all.
@@ -69,8 +74,8 @@ def distill_in_chunks(
         gives them.
     """
     temperature = features.at(objective.teacher_temperature)
-    teacher, from_prototypes = features.teacher_factors(head, teacher)
-    student, to_prototypes = features.student_factors(head, student)
+    teacher, from_prototypes = features.teacher_factors(objective.head, teacher)
+    student, to_prototypes = features.student_factors(objective.head, student)
     rows = ops.reshape(teacher, (-1, teacher.shape[-1]))
     used = None
     if weight is not None:

@@ -1,18 +1,24 @@
 """DINOv3's repair of token features: keep their similarities."""
 
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_dinolm import losses
 from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.objectives.features import Features
+from keras_dinolm.objectives.features import rows_at
+from keras_dinolm.objectives.gram_groups import find_gram_groups
+from keras_dinolm.objectives.gram_groups import join_views
+from keras_dinolm.objectives.gram_groups import positions_of_context
 from keras_dinolm.objectives.objective import Objective
 from keras_dinolm.objectives.objective import Result
-from keras_dinolm.objectives.objective import read_by_both
-from keras_dinolm.objectives.objective import rows_at
 from keras_dinolm.objectives.token_alignment import align
 from keras_dinolm.objectives.token_alignment import flat_slots
+from keras_dinolm.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -22,8 +28,8 @@ class GramAnchoring(Objective):
     In long training the sequence loss wins over the token losses, and tokens
     come to resemble their text. This compares all cosines between the
     student's tokens of a view with those of a third, frozen network, the Gram
-    teacher, on the same view whole; features may go on to change as long as
-    their geometry stays. `[CLS]` and padding take no part.
+    teacher, which reads the same view whole. Features may still change, as
+    long as their geometry stays. `[CLS]` and padding take no part.
 
     The Gram teacher is a given encoder, or a copy of the teacher as it is at
     optimizer update `start`, copied again every `refresh_every` updates, at
@@ -47,10 +53,16 @@ class GramAnchoring(Objective):
             any width; it is copied. `None` takes the model's own teacher.
         refresh_every: int or `None`. Optimizer updates between two copies of
             the model's teacher; `None` keeps the first.
-        max_refreshes: int. How often it is copied again.
-        remove_negative: boolean. Whether to take negative cosines for 0.
+        max_refreshes: int or `None`, with `refresh_every`. How often the
+            teacher is copied again; `None` takes 3.
+        remove_negative: boolean. Whether to count negative cosines as 0.
         **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.
             DINOv3 takes a weight of 2.
+
+    Raises:
+        ValueError: for `refresh_every` with a given `teacher`,
+            `max_refreshes` without `refresh_every`, either below 1, a teacher
+            of another vocabulary, or roles of which nothing can be compared.
 
     Example:
 
@@ -90,14 +102,22 @@ class GramAnchoring(Objective):
 
     def __init__(
         self,
-        teacher=None,
-        refresh_every=None,
-        max_refreshes=3,
-        remove_negative=False,
-        **kwargs,
-    ):
+        teacher: Any = None,
+        refresh_every: int | None = None,
+        max_refreshes: int | None = None,
+        remove_negative: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        if refresh_every is None and max_refreshes is not None:
+            raise ValueError(
+                "Argument `max_refreshes` counts the copies that "
+                "`refresh_every` asks for: pass it, too, or leave "
+                "`max_refreshes=None`. Received: "
+                f"max_refreshes={max_refreshes}, refresh_every=None"
+            )
         if refresh_every is not None:
+            max_refreshes = 3 if max_refreshes is None else max_refreshes
             check_positive("refresh_every", refresh_every)
             check_positive("max_refreshes", max_refreshes)
             if teacher is not None:
@@ -107,33 +127,34 @@ class GramAnchoring(Objective):
                     "the model's own teacher. Received: "
                     f"refresh_every={refresh_every}"
                 )
-        # A function, lest Keras count the network as ours: it is copied.
+        # A function, so that Keras does not count the network as ours: it is
+        # copied.
         self._given = None if teacher is None else lambda: teacher
         self.refresh_every = refresh_every
         self.max_refreshes = max_refreshes
         self.remove_negative = remove_negative
-        self.gram_teacher = None
+        self.gram_teacher: Any = None
 
-    def reads(self, roles):
-        # Of a model whose groups start one by one: not other ones meanwhile.
-        same, within, context = (
-            (self.same, self.within, self.context)
-            if self.built
-            else _groups(roles)
-        )
-        reads = {("student", g) for g in same + within if g in roles}
+    def reads(self, roles: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
+        # Once built, the groups stay the same, also while some of them have
+        # not started.
+        groups = self.groups if self.built else find_gram_groups(roles)
+        reads = {
+            ("student", g) for g in groups.same + groups.within if g in roles
+        }
         if self._given or not reads:
             return reads
-        # When the teacher is copied, what it made of a group serves as well.
+        # When the teacher is copied, its features of a group are those of the
+        # copy, and need no second reading.
         return reads | {
             ("teacher", g)
-            for g in same + context
+            for g in groups.same + groups.context
             if "teacher" in roles.get(g, ())
         }
 
-    def build_for(self, lesson):
-        self.same, self.within, self.context = _groups(lesson.roles)
-        if self.context:
+    def build_for(self, lesson: Any) -> None:
+        self.groups = find_gram_groups(lesson.roles)
+        if self.groups.context:
             self.extra_metrics = ("tokens_without_context",)
         own = lesson.teacher.encoder
         encoder = own
@@ -163,20 +184,20 @@ class GramAnchoring(Objective):
         self.gram_teacher.trainable = False
         super().build_for(lesson)
 
-    def compute(self, features):
+    def compute(self, features: Features) -> Result:
         due = None if self._given else self._due(features.update)
         values, metrics = [], {}
-        for group in self.same:
+        for group in self.groups.same:
             if group not in features.student:
                 continue
-            valid = _rows(features.batch[group]["positions"]) >= 0
-            anchor = _rows(self._anchor(features, group, due))
+            valid = join_views(features.batch[group]["positions"]) >= 0
+            anchor = join_views(self._anchor(features, group, due))
             values.append(self._loss(features, group, anchor, valid))
-        for context in self.context:
+        for context in self.groups.context:
             anchor = self._anchor(features, context, due)
-            places = _place_of_context(features.batch, context)
+            places = positions_of_context(features.batch, context)
             missing = 0
-            for group in self.within:
+            for group in self.groups.within:
                 if group not in features.student:
                     continue
                 positions = features.batch[group]["positions"]
@@ -203,25 +224,29 @@ class GramAnchoring(Objective):
         statistics = {} if due is None else {"due": due}
         return Result(sum(values) / len(values), metrics, statistics)
 
-    def _loss(self, features, group, anchor, valid):
+    def _loss(
+        self, features: Features, group: str, anchor: Tensor, valid: Tensor
+    ) -> Tensor:
         return losses.gram(
-            _rows(features.student[group]["tokens"]),
+            join_views(features.student[group]["tokens"]),
             ops.stop_gradient(anchor),
             padding_mask=valid,
             remove_negative=self.remove_negative,
         )
 
-    def after_step(self, statistics, finite, moved):
+    def after_step(
+        self, statistics: dict[str, Tensor], finite: Tensor, moved: Tensor
+    ) -> None:
         if self._given:
             return
-        # The teacher moves after this, if it does: what is copied is what
-        # this step, and every other micro-batch of its update, has seen.
+        # The teacher moves after this, if at all, so the copy is the teacher
+        # that this step, and every micro-batch of its update, has seen.
         taken = ops.logical_and(statistics["due"], finite)
         for mine, theirs in self._pairs():
             mine.assign(ops.where(taken, theirs.value, mine.value))
         self.copies.assign(self.copies.value + ops.cast(taken, "int32"))
 
-    def _due(self, update):
+    def _due(self, update: Tensor) -> Tensor:
         """Whether the teacher is to be copied at this optimizer update."""
         copies = self.copies.value
         due = copies == 0
@@ -234,19 +259,22 @@ class GramAnchoring(Objective):
             due = ops.logical_or(due, again)
         return due
 
-    def _anchor(self, features, group, due):
+    def _anchor(
+        self, features: Features, group: str, due: Tensor | None
+    ) -> Tensor:
         """The Gram teacher's tokens `[B, V, L, D]` of a view group.
 
-        It is copied once this step is known to be good; until then, the
-        teacher is what the copy will be.
+        It is copied only after this step is known to be good. Until then, the
+        weights or features of the teacher are used in its place.
         """
         arrays = features.batch[group]
         inputs = {
-            "token_ids": _rows(arrays["token_ids"]),
-            "padding_mask": _rows(arrays["padding_mask"]),
+            "token_ids": join_views(arrays["token_ids"]),
+            "padding_mask": join_views(arrays["padding_mask"]),
         }
+        read = features.teacher.get(group, {}).get("tokens")
         weights = contextlib.nullcontext()
-        if due is not None and group not in features.teacher:
+        if due is not None and read is None:
             weights = keras.StatelessScope(
                 [
                     (mine, ops.where(due, theirs.value, mine.value))
@@ -258,16 +286,16 @@ class GramAnchoring(Objective):
             tokens = self.gram_teacher(inputs, training=False)["tokens"]
         shape = ops.shape(arrays["token_ids"])
         tokens = ops.reshape(tokens, (*shape, tokens.shape[-1]))
-        if due is not None and group in features.teacher:
-            tokens = ops.where(due, features.teacher[group]["tokens"], tokens)
+        if due is not None and read is not None:
+            tokens = ops.where(due, read, tokens)
         return tokens
 
-    def _pairs(self):
+    def _pairs(self) -> Iterator[tuple]:
         return zip(
             self.gram_teacher.weights, self._source().weights, strict=True
         )
 
-    def get_config(self):
+    def get_config(self) -> dict:
         teacher = None
         if self._given:
             teacher = self._given() if not self.built else self.gram_teacher
@@ -278,45 +306,3 @@ class GramAnchoring(Objective):
             "max_refreshes": self.max_refreshes,
             "remove_negative": self.remove_negative,
         }
-
-
-def _groups(roles):
-    """What is compared, and how.
-
-    Returns:
-        Three tuples of view groups: those that student and Gram teacher read
-        alike; those that the student reads within a context; and the context.
-    """
-    both = read_by_both(roles)
-    marked = [group for group in roles if "gram" in roles[group]]
-    same = tuple(g for g in marked if "student" in roles[g])
-    context = tuple(g for g in marked if g not in same)
-    if not marked:
-        same = both
-    within = tuple(g for g in both if g not in same) if context else ()
-    if len(context) > 1 or not (within if context else same):
-        raise ValueError(
-            "`GramAnchoring` needs a view group that both networks read, or "
-            "one with the roles 'student' and 'gram'; and at most one that "
-            "the Gram teacher reads and the student does not, the context of "
-            f"groups that both networks read. Received: roles={dict(roles)}"
-        )
-    return same, within, context
-
-
-def _place_of_context(batch, group):
-    """The positions `[B, L]` of the tokens of a context."""
-    positions = batch[group]["positions"]
-    if positions.shape[1] != 1:
-        raise ValueError(
-            f"View group '{group}' is the context of the Gram teacher, of "
-            "which there is one to a text. Make it "
-            f"`ViewGroup({group!r}, count=1, roles='gram')`. Received: a "
-            f"group of {positions.shape[1]} views"
-        )
-    return positions[:, 0]
-
-
-def _rows(x):
-    """`[B, V, ...]` as `[B * V, ...]`."""
-    return ops.reshape(x, (-1, *ops.shape(x)[2:]))

@@ -1,8 +1,11 @@
 """InfoNCE: tell the other view of a text from those of other texts."""
 
+from typing import Any
+
 import keras
 
 from keras_dinolm import losses
+from keras_dinolm.objectives.features import Features
 from keras_dinolm.objectives.objective import Result
 from keras_dinolm.objectives.paired_views import PairedViews
 
@@ -13,8 +16,8 @@ class InfoNCE(PairedViews):
 
     The views of one group are taken in pairs (0 and 1, 2 and 3, ...); the
     loss is the mean over the pairs. On short local views this is the cheapest
-    way to get a text encoder off the ground, since neither the teacher nor
-    the long views are needed.
+    way to start a text encoder, since neither the teacher nor the long views
+    are needed.
 
     Args:
         temperature: float.
@@ -22,6 +25,11 @@ class InfoNCE(PairedViews):
         num_pairs: int or `None`. How many pairs of views to use; `None` is
             all.
         **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.
+
+    Raises:
+        ValueError: for a temperature that is not positive, `num_pairs` below
+            1, a group that the student does not read, or one with too few
+            views.
 
     Example:
 
@@ -37,8 +45,12 @@ class InfoNCE(PairedViews):
     """
 
     def __init__(
-        self, temperature=0.05, group="local", num_pairs=None, **kwargs
-    ):
+        self,
+        temperature: float = 0.05,
+        group: str = "local",
+        num_pairs: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(group, num_pairs, **kwargs)
         if not temperature > 0:
             raise ValueError(
@@ -47,10 +59,10 @@ class InfoNCE(PairedViews):
             )
         self.temperature = temperature
 
-    def compute(self, features):
+    def compute(self, features: Features) -> Result:
         pairs = self.pairs(features)
         total = sum(losses.info_nce(x, y, self.temperature) for x, y in pairs)
         return Result(total / len(pairs))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "temperature": self.temperature}

@@ -1,23 +1,30 @@
 """BERT's loss: predict the masked tokens themselves."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_dinolm.objectives.features import Features
+from keras_dinolm.objectives.features import rows_at
 from keras_dinolm.objectives.objective import Objective
 from keras_dinolm.objectives.objective import Result
-from keras_dinolm.objectives.objective import rows_at
+from keras_dinolm.objectives.view_groups import groups_of
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
 class MaskedLM(Objective):
     """Cross-entropy of the masked tokens over the vocabulary.
 
-    Useful to bootstrap: early on the teacher has little to teach, the text
-    itself a lot. The output embedding is the encoder's input embedding. Each
-    masked view weighs the same.
+    It is useful at the start, when the teacher has little to teach and the
+    text itself a lot. The output embedding is the encoder's input embedding.
+    Each masked view weighs the same.
 
     Args:
         **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.
+
+    Raises:
+        ValueError: if the student reads no masked view.
 
     Example:
 
@@ -33,14 +40,14 @@ class MaskedLM(Objective):
 
     reads_tokens = "masked"
 
-    def reads(self, roles):
-        return {("student", group) for group in _groups(roles)}
+    def reads(self, roles: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
+        return {("student", group) for group in groups_of(roles, "student")}
 
-    def build_for(self, lesson):
-        self.groups = _groups(lesson.roles)
+    def build_for(self, lesson: Any) -> None:
+        self.groups = groups_of(lesson.roles, "student")
         dim = lesson.student.encoder.hidden_dim
         embedding = lesson.student.encoder.token_embedding
-        # A function, lest Keras count the student's embedding as ours.
+        # A function, so that Keras does not count the embedding as ours.
         self._unembed = lambda hidden: embedding(hidden, reverse=True)
         self.transform = keras.layers.Dense(
             dim, activation="gelu", dtype=self.dtype_policy, name="transform"
@@ -55,7 +62,7 @@ class MaskedLM(Objective):
         )
         super().build_for(lesson)
 
-    def compute(self, features):
+    def compute(self, features: Features) -> Result:
         def read(group, indices):
             labels = ops.reshape(features.batch[group]["token_ids"], (-1,))
             tokens = features.student[group]["tokens"]
@@ -72,7 +79,3 @@ class MaskedLM(Objective):
         )
         total = ops.sum(errors * weight)
         return Result(total / ops.maximum(ops.sum(weight), 1e-6))
-
-
-def _groups(roles):
-    return tuple(group for group in roles if "student" in roles[group])

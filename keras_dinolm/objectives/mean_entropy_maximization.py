@@ -1,13 +1,16 @@
 """MSN's entropy bonus: the student uses all of its prototypes."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_dinolm import losses
+from keras_dinolm.objectives.features import Features
 from keras_dinolm.objectives.objective import Objective
 from keras_dinolm.objectives.objective import Result
+from keras_dinolm.objectives.view_groups import groups_of
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -15,19 +18,22 @@ class MeanEntropyMaximization(Objective):
     """Spreads the mean assignment of a batch over all prototypes.
 
     The student's views are assigned to the prototypes, and the entropy of the
-    *mean* assignment is to be as large as it can be: each view may be
-    certain, but not all of the same prototype. It keeps prototypes in use by
-    a gradient on the student, where `Sinkhorn` and `Centering` do so by
-    changing the targets.
+    *mean* assignment should be as large as possible: each view may be
+    certain, but not all of the same prototype. This keeps prototypes in use
+    by a gradient on the student, whereas `Sinkhorn` and `Centering` change
+    the targets.
 
     The loss is `ln K` minus that entropy, which is the Kullback-Leibler
     divergence of the mean assignment from the uniform one: 0 when all
     prototypes are used alike, `ln K` when there is but one.
 
     Args:
-        student_temperature: float. That of the `SequenceDistillation` beside
-            it, whose head it reads.
+        student_temperature: float. Use that of the `SequenceDistillation`
+            whose head it shares.
         **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.
+
+    Raises:
+        ValueError: for a temperature that is not positive.
 
     Example:
 
@@ -47,7 +53,7 @@ class MeanEntropyMaximization(Objective):
     heads = ("sequence",)
     reads_tokens = "none"
 
-    def __init__(self, student_temperature=0.1, **kwargs):
+    def __init__(self, student_temperature: float = 0.1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not student_temperature > 0:
             raise ValueError(
@@ -56,14 +62,14 @@ class MeanEntropyMaximization(Objective):
             )
         self.student_temperature = student_temperature
 
-    def reads(self, roles):
-        return {("student", g) for g in roles if "student" in roles[g]}
+    def reads(self, roles: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
+        return {("student", group) for group in groups_of(roles, "student")}
 
-    def build_for(self, lesson):
-        self.groups = [g for g, r in lesson.roles.items() if "student" in r]
+    def build_for(self, lesson: Any) -> None:
+        self.groups = groups_of(lesson.roles, "student")
         super().build_for(lesson)
 
-    def compute(self, features):
+    def compute(self, features: Features) -> Result:
         rows = []
         for group in self.groups:
             if group in features.student:
@@ -73,7 +79,7 @@ class MeanEntropyMaximization(Objective):
         entropy = losses.mean_entropy(logits, self.student_temperature)
         return Result(math.log(logits.shape[-1]) - entropy)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "student_temperature": self.student_temperature,

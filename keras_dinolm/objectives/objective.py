@@ -1,137 +1,57 @@
-"""The base of all objectives, and what they are given to read."""
+"""The base of all objectives."""
 
 import dataclasses
 import re
-import typing
+from typing import Any
 
 import keras
-from keras import ops
+
+from keras_dinolm.objectives.features import Features
+from keras_dinolm.schedules import Schedule
+from keras_dinolm.typing import Tensor
 
 
 @dataclasses.dataclass(frozen=True)
-class Features:
-    """What both networks made of one batch of views.
-
-    Attributes:
-        batch: dict of group name to the group's arrays, as `TextViews` makes
-            them.
-        student: dict of group name to `{"tokens": [B, V, L, D],
-            "sequence": [B, V, D]}`; `"tokens"` where an active objective
-            `reads_tokens`.
-        teacher: the same for the teacher, without gradient; and `"layers"`,
-            a list of the last layers' tokens `[B, V, L, D]`, if an active
-            objective asks for them by `num_teacher_layers`.
-        update: scalar tensor, the number of optimizer updates done.
-        student_logits: callable `(head, features) -> logits`, through the
-            student's projection head and prototypes of that name.
-        teacher_logits: the same through the teacher's.
-        student_factors: callable `(head, features) -> (projected,
-            prototypes)`, whose product are the student's logits, for losses
-            that never hold them whole.
-        teacher_factors: the same of the teacher's logits.
-
-    Where a view group has not started yet (`DinoLM(group_starts=...)`),
-    `student` and `teacher` lack it.
-    """
-
-    batch: dict
-    student: dict
-    teacher: dict
-    update: object
-    student_logits: object
-    teacher_logits: object
-    student_factors: object = None
-    teacher_factors: object = None
-
-    def at(self, value):
-        """A number, or the value of a schedule at this optimizer update."""
-        if callable(value):
-            return ops.cast(value(self.update), "float32")
-        return value
-
-    def teacher_rows(self, targets, head, features):
-        """What `targets` assign: the teacher's logits or projections."""
-        if getattr(targets, "reads_projections", False):
-            return self.teacher_factors(head, features)[0]
-        return self.teacher_logits(head, features)
-
-    def masked_tokens(self, group):
-        """The masked tokens of a group as flat indices.
-
-        Returns:
-            `(indices, valid, weight)`, each `[M]`: places in the flattened
-            `[B * V * L]` tokens; 1 for used slots and 0 for spare ones; and
-            a weight by which each masked view counts the same, however many
-            of its tokens are masked.
-        """
-        arrays = self.batch[group]
-        slots = ops.reshape(arrays["masked_indices"], (-1,))
-        valid = ops.cast(slots >= 0, "float32")
-        indices = ops.maximum(slots, 0)
-        masked = ops.cast(arrays["masked"], "float32")
-        length = masked.shape[-1]
-        if length is None:
-            length = ops.shape(masked)[-1]
-        counts = ops.reshape(ops.sum(masked, axis=-1), (-1,))
-        per_view = ops.take(counts, indices // length)
-        return indices, valid, valid / ops.maximum(per_view, 1.0)
-
-    def masked_rows(self, objective, groups, read):
-        """What an objective reads of the masked tokens of several groups.
-
-        Args:
-            objective: string. Who asks, for the error.
-            groups: names of view groups. Those without masks, and those that
-                the student does not read now, are left out.
-            read: callable `(group, indices) -> (rows, ...)`, of the flat
-                indices `[M]` of a group's masked tokens.
-
-        Returns:
-            `(rows, valid, weight)`: a list of what `read` returned, `valid`
-            and `weight` as for `masked_tokens`, each joined over the groups.
-
-        Raises:
-            ValueError: if no group has masks.
-        """
-        parts = []
-        for group in groups:
-            if group not in self.student:
-                continue
-            if "masked_indices" in self.batch[group]:
-                indices, valid, weight = self.masked_tokens(group)
-                parts.append((*read(group, indices), valid, weight))
-        if not parts:
-            raise ValueError(
-                f"`{objective}` found no masked view: no group of "
-                f"{list(groups)} has masks. Give one of them a "
-                "`mask_probability` above 0, or remove the objective."
-            )
-        *rows, valid, weight = (ops.concatenate(part) for part in zip(*parts))
-        return rows, valid, weight
-
-
-class Result(typing.NamedTuple):
+class Result:
     """What an objective computes from one batch.
 
     Attributes:
         loss: float32 scalar, not yet weighted.
-        metrics: dict of scalars to log, keyed as in `extra_metrics`. In the
-            logs, the name of the objective comes first.
-        statistics: dict of arrays for `after_step`, once the gradients are
-            known to be finite.
+        metrics: dict of scalars to log, one for each of the objective's
+            `extra_metrics`. In the logs, the objective's name comes first.
+        statistics: dict of arrays for `after_step`, which gets them once the
+            gradients are known to be finite or not.
     """
 
-    loss: object
-    metrics: dict = {}
-    statistics: dict = {}
+    loss: Tensor
+    metrics: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    statistics: dict[str, Tensor] = dataclasses.field(default_factory=dict)
 
 
 class Objective(keras.layers.Layer):
     """A loss with a weight, a time when it acts, and metrics of its own.
 
     A new objective states what it reads in `reads` and computes a scalar in
-    `compute`. Layers and variables that it creates in `build_for` train and
-    are saved with the model.
+    `compute`; that is enough. Four attributes of the class say more about it:
+
+    - `reads_tokens`: of which views it reads the features of tokens: `"all"`
+      (the default), those that are `"masked"`, or `"none"`. Where nobody
+      reads tokens, what only they need is not computed.
+    - `heads`: names of the projection heads that it reads, usually
+      `("sequence",)` or `("token",)`. Objectives that name the same head
+      share it. `features.student_logits` and `features.teacher_logits` go
+      through them.
+    - `extra_metrics`: names of the metrics that it logs beside its loss, the
+      keys of `Result.metrics`.
+    - `num_teacher_layers`: how many of the teacher's last layers it reads
+      beside the output.
+
+    One with layers or variables creates them in `build_for`; they train, and
+    are saved with the model. What is no weight of the loss, such as a running
+    mean, moves in `after_step`. One with arguments returns them from
+    `get_config`, as any Keras layer.
+
+    An objective belongs to one model.
 
     Args:
         weight: float or schedule of the optimizer update. With a plain 0 the
@@ -139,10 +59,14 @@ class Objective(keras.layers.Layer):
         start: int. First optimizer update at which it acts. Before it, and
             from `stop` on, the objective costs nothing, and neither do the
             forward passes that only it reads. Crossing the boundary compiles
-            the training step anew, once.
+            the training step again, once.
         stop: int or `None`. First optimizer update at which it acts no more.
-        **kwargs: as for `keras.layers.Layer`; `name` is also the name of its
-            metric.
+        **kwargs: as for `keras.layers.Layer`. In the logs, `name` is its loss
+            and `<name>_<metric>` each of its metrics; two objectives of one
+            class need different names.
+
+    Raises:
+        ValueError: for a negative `weight`, or unless `0 <= start < stop`.
 
     Example:
 
@@ -165,27 +89,76 @@ class Objective(keras.layers.Layer):
             target = keras.ops.mean(teacher, axis=1, keepdims=True)
             error = keras.ops.mean(keras.ops.square(student - target))
             return kd.objectives.Result(error)
+
+    model = kd.models.DinoLM(
+        kd.models.DinoLMBackbone.from_size("nano", 100),
+        [MeanView(weight=0.1), kd.objectives.InfoNCE()],
+        num_prototypes=64,
+    )
+    ```
+
+    The same through a layer of its own, with an argument, a metric, and a
+    count of the updates that it has acted in:
+
+    ```python
+    @keras.saving.register_keras_serializable(package="mine")
+    class PredictedMeanView(MeanView):
+        extra_metrics = ("updates",)
+
+        def __init__(self, activation="relu", **kwargs):
+            super().__init__(**kwargs)
+            self.activation = activation
+
+        def build_for(self, lesson):
+            width = lesson.student.encoder.hidden_dim
+            self.predictor = keras.layers.Dense(width, self.activation)
+            self.predictor.build((None, None, width))
+            self.updates = self.add_weight(
+                initializer="zeros", trainable=False, name="updates"
+            )
+            super().build_for(lesson)
+
+        def compute(self, features):
+            student = features.student["global"]["sequence"]
+            teacher = features.teacher["global"]["sequence"]
+            target = keras.ops.mean(teacher, axis=1, keepdims=True)
+            error = self.predictor(student) - target
+            loss = keras.ops.mean(keras.ops.square(error))
+            metrics = {"updates": self.updates.value}
+            return kd.objectives.Result(loss, metrics)
+
+        def after_step(self, statistics, finite, moved):
+            self.updates.assign_add(keras.ops.cast(moved, "float32"))
+
+        def get_config(self):
+            return {**super().get_config(), "activation": self.activation}
+
+    model = kd.models.DinoLM(
+        kd.models.DinoLMBackbone.from_size("nano", 100),
+        [PredictedMeanView("gelu")],
+        num_prototypes=64,
+    )
     ```
     """
 
-    # Names of the projection heads that it reads, each made once per model.
-    heads = ()
-    # Names of the metrics that it logs beside its loss.
-    extra_metrics = ()
-    # How many of the teacher's last layers it reads, beside the output.
+    heads: tuple[str, ...] = ()
+    extra_metrics: tuple[str, ...] = ()
     num_teacher_layers = 0
-    # Of which views it reads the features of tokens: "all", those that are
-    # "masked", or "none". Where none are read, blocks that a text's feature
-    # does not need do not run.
     reads_tokens = "all"
 
-    def __init__(self, weight=1.0, start=0, stop=None, **kwargs):
+    def __init__(
+        self,
+        weight: float | Schedule = 1.0,
+        start: int = 0,
+        stop: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         # Keras would number the names of a second model, and with them the
         # metrics in its logs.
         words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__)
         kwargs.setdefault("name", words.lower())
         super().__init__(**kwargs)
-        if not callable(weight) and weight < 0:
+        if not callable(weight) and not weight >= 0:
             raise ValueError(
                 "Argument `weight` must be a schedule or a number of at least "
                 f"0. Received: weight={weight}"
@@ -204,19 +177,29 @@ class Objective(keras.layers.Layer):
         self.start = start
         self.stop = stop
 
-    def acts_at(self, update):
-        """Whether the objective takes part at this optimizer update."""
+    def acts_at(self, update: int) -> bool:
+        """Whether the objective takes part at an optimizer update.
+
+        Args:
+            update: int, the number of updates done.
+
+        Returns:
+            A boolean.
+        """
         if not callable(self.weight) and self.weight == 0:
             return False
         return self.start <= update and (
             self.stop is None or update < self.stop
         )
 
-    def reads(self, roles):
-        """The forward passes that it needs.
+    def reads(self, roles: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
+        """States the forward passes that the objective needs.
+
+        An objective waits until all view groups that it reads have started.
 
         Args:
-            roles: dict of view group to its roles.
+            roles: dict of view group to its roles, of the groups that have
+                started.
 
         Returns:
             A set of `(network, group)`, network `"student"` or `"teacher"`.
@@ -224,7 +207,11 @@ class Objective(keras.layers.Layer):
         raise NotImplementedError
 
     def metric_names(self) -> list[str]:
-        """The names in the logs: its own, and those of its metrics."""
+        """Lists its names in the logs: of its loss, and of its metrics.
+
+        Returns:
+            A list of strings.
+        """
         return [self.name, *(f"{self.name}_{m}" for m in self.extra_metrics)]
 
     def claim(self) -> None:
@@ -243,37 +230,45 @@ class Objective(keras.layers.Layer):
                 )
             layer._is_claimed = True
 
-    def build_for(self, lesson: typing.Any) -> None:
+    def build_for(self, lesson: Any) -> None:
         """Creates the objective's state, given the lesson it is part of.
 
+        Subclasses end by calling the method of this class.
+
         Args:
-            lesson: `keras_dinolm.models.Lesson` with its networks `student`
-                and `teacher`, `roles`, `num_prototypes` and `bottleneck_dim`.
+            lesson: `keras_dinolm.models.Lesson`. Its networks `student` and
+                `teacher` have an `encoder` with a `hidden_dim`; it also has
+                `roles`, `num_prototypes` and `bottleneck_dim`.
         """
         self.built = True
 
-    def compute(self, features):
-        """The loss of one batch.
+    def compute(self, features: Features) -> Result:
+        """Computes the loss of one batch.
+
+        It runs inside the compiled training step, so only on `keras.ops`.
 
         Args:
-            features: `Features`.
+            features: `Features`, what the networks made of the batch.
 
         Returns:
             `Result`.
         """
         raise NotImplementedError
 
-    def after_step(self, statistics, finite, moved):
-        """Updates the objective's state.
+    def after_step(
+        self, statistics: dict[str, Tensor], finite: Tensor, moved: Tensor
+    ) -> None:
+        """Updates the objective's own state, once the gradients are known.
 
         Args:
-            statistics: as `compute` returned them.
+            statistics: dict, those of the `Result` of this step.
             finite: boolean scalar tensor, whether this step's gradients are.
+                If not, nothing should move.
             moved: boolean scalar tensor, whether the optimizer made an update
                 (no at the inner steps of gradient accumulation).
         """
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "weight": keras.saving.serialize_keras_object(self.weight),
@@ -282,7 +277,7 @@ class Objective(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict) -> "Objective":
         config = {
             key: keras.saving.deserialize_keras_object(value)
             if isinstance(value, dict) and "class_name" in value
@@ -290,15 +285,3 @@ class Objective(keras.layers.Layer):
             for key, value in config.items()
         }
         return cls(**config)
-
-
-def read_by_both(roles):
-    """The view groups that student and teacher read."""
-    return tuple(g for g in roles if {"student", "teacher"} <= set(roles[g]))
-
-
-def rows_at(tokens, indices):
-    """The rows of `[..., D]` at flat indices `[M]`, as `[M, D]`."""
-    return ops.take(
-        ops.reshape(tokens, (-1, tokens.shape[-1])), indices, axis=0
-    )

@@ -1,6 +1,11 @@
 """What the objectives share that compare two of the student's views."""
 
+from typing import Any
+
+from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.objectives.features import Features
 from keras_dinolm.objectives.objective import Objective
+from keras_dinolm.typing import Tensor
 
 
 class PairedViews(Objective):
@@ -15,15 +20,19 @@ class PairedViews(Objective):
 
     reads_tokens = "none"
 
-    def __init__(self, group, num_pairs, **kwargs):
+    def __init__(
+        self, group: str, num_pairs: int | None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
+        if num_pairs is not None:
+            check_positive("num_pairs", num_pairs)
         self.group = group
         self.num_pairs = num_pairs
 
-    def reads(self, roles):
+    def reads(self, roles: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
         return {("student", self.group)}
 
-    def build_for(self, lesson):
+    def build_for(self, lesson: Any) -> None:
         if "student" not in lesson.roles.get(self.group, ()):
             raise ValueError(
                 f"Argument `group` of `{type(self).__name__}` must be a view "
@@ -32,8 +41,18 @@ class PairedViews(Objective):
             )
         super().build_for(lesson)
 
-    def pairs(self, features):
-        """List of `(x, y)`, the features `[B, D]` of two views."""
+    def pairs(self, features: Features) -> list[tuple[Tensor, Tensor]]:
+        """Takes the student's features of the group in pairs.
+
+        Args:
+            features: `Features`.
+
+        Returns:
+            A list of `(x, y)`, the features `[B, D]` of two views.
+
+        Raises:
+            ValueError: if the group has too few views.
+        """
         sequence = features.student[self.group]["sequence"]
         available = sequence.shape[1] // 2
         pairs = available if self.num_pairs is None else self.num_pairs
@@ -47,7 +66,7 @@ class PairedViews(Objective):
             (sequence[:, 2 * i], sequence[:, 2 * i + 1]) for i in range(pairs)
         ]
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "group": self.group,

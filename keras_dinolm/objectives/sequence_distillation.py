@@ -1,19 +1,23 @@
 """DINO's loss: predict the teacher's assignment of another view."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_dinolm import losses
-from keras_dinolm.layers.targets import Sinkhorn
 from keras_dinolm.objectives.distillation_in_chunks import distill_in_chunks
 from keras_dinolm.objectives.distillation_in_chunks import needs_chunks
-from keras_dinolm.objectives.objective import Objective
+from keras_dinolm.objectives.features import Features
 from keras_dinolm.objectives.objective import Result
+from keras_dinolm.objectives.prototype_distillation import PrototypeDistillation
+from keras_dinolm.objectives.view_groups import reads_of
+from keras_dinolm.schedules import Schedule
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
-class SequenceDistillation(Objective):
+class SequenceDistillation(PrototypeDistillation):
     """Cross-entropy between the assignments of different views of a text.
 
     The teacher scores its views against the prototypes, `targets` turn the
@@ -37,6 +41,10 @@ class SequenceDistillation(Objective):
             chunks: the same value and gradients, in a fraction of the
             memory. Small numbers of logits are faster whole.
         **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.
+
+    Raises:
+        ValueError: for a temperature that is not positive, or `max_logits`
+            below 1.
 
     Example:
 
@@ -76,7 +84,6 @@ class SequenceDistillation(Objective):
         [DINO](https://arxiv.org/abs/2104.14294)
     """
 
-    heads = ("sequence",)
     reads_tokens = "none"
     extra_metrics = (
         "teacher_entropy",
@@ -86,36 +93,36 @@ class SequenceDistillation(Objective):
 
     def __init__(
         self,
-        student_temperature=0.1,
-        teacher_temperature=0.05,
-        targets=None,
-        max_logits=losses.MAX_LOGITS,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        check_temperatures(student_temperature, teacher_temperature)
+        student_temperature: float = 0.1,
+        teacher_temperature: float | Schedule = 0.05,
+        targets: keras.layers.Layer | None = None,
+        max_logits: int = losses.MAX_LOGITS,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            student_temperature,
+            teacher_temperature,
+            targets,
+            head="sequence",
+            **kwargs,
+        )
         self.max_logits = losses.check_max_logits(max_logits)
-        self.student_temperature = student_temperature
-        self.teacher_temperature = teacher_temperature
-        self.targets = Sinkhorn() if targets is None else targets
 
-    def reads(self, roles):
-        return {(role, group) for group in roles for role in roles[group]}
+    def reads(self, roles: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
+        return reads_of(roles)
 
-    def build_for(self, lesson):
+    def build_for(self, lesson: Any) -> None:
         self.roles = lesson.roles
-        self.num_prototypes = lesson.num_prototypes
-        build_targets(self.targets, lesson)
         super().build_for(lesson)
 
-    def compute(self, features):
+    def compute(self, features: Features) -> Result:
         teacher, teacher_ids = self._views(features.teacher, "teacher")
         student, student_ids = self._views(features.student, "student")
         pairs = teacher_ids[:, None] != student_ids[None, :]
         pairs = pairs.astype("float32")
-        if needs_chunks(self, features, teacher, student):
+        if needs_chunks(self, teacher, student):
             loss, found, statistics = distill_in_chunks(
-                self, features, "sequence", teacher, student, pairs=pairs
+                self, features, teacher, student, pairs=pairs
             )
             usage = losses.entropy(found["student_usage"][None])
             metrics = {
@@ -125,8 +132,8 @@ class SequenceDistillation(Objective):
             }
             return Result(loss, metrics, statistics)
 
-        teacher = features.teacher_rows(self.targets, "sequence", teacher)
-        student = features.student_logits("sequence", student)
+        teacher = features.teacher_rows(self.targets, self.head, teacher)
+        student = features.student_logits(self.head, student)
         num_prototypes = student.shape[-1]
         rows = ops.reshape(teacher, (-1, teacher.shape[-1]))
         temperature = features.at(self.teacher_temperature)
@@ -150,9 +157,6 @@ class SequenceDistillation(Objective):
         }
         return Result(loss, metrics, self.targets.statistics(rows))
 
-    def after_step(self, statistics, finite, moved):
-        self.targets.after_step(statistics, finite, moved)
-
     def _views(self, features, role):
         """All views of a role as `[views, B, D]`, and a number for each."""
         parts, ids, first = [], [], 0
@@ -162,45 +166,9 @@ class SequenceDistillation(Objective):
                 count = sequence.shape[1]
                 parts.append(ops.transpose(sequence, (1, 0, 2)))
                 ids.append(first + np.arange(count))
-            # Ids are unique over groups; any width above a group's count does.
+            # Any step above a group's count makes numbers unique.
             first += 1_000
         return ops.concatenate(parts, axis=0), np.concatenate(ids)
 
-    def get_config(self):
-        serialize = keras.saving.serialize_keras_object
-        return {
-            **super().get_config(),
-            "student_temperature": self.student_temperature,
-            "teacher_temperature": serialize(self.teacher_temperature),
-            "targets": serialize(self.targets),
-            "max_logits": self.max_logits,
-        }
-
-
-def build_targets(targets, lesson):
-    """Builds targets for the rows that they read."""
-    num_codes = getattr(targets, "num_codes", lesson.num_prototypes)
-    if num_codes != lesson.num_prototypes:
-        raise ValueError(
-            "The student names a code by its prototypes, so there must be as "
-            f"many: pass `num_codes={lesson.num_prototypes}` to "
-            f"`{type(targets).__name__}`, or `num_prototypes={num_codes}` to "
-            f"`DinoLM`. Received: num_codes={num_codes}, "
-            f"num_prototypes={lesson.num_prototypes}"
-        )
-    if not targets.built:  # loading builds them before
-        projections = getattr(targets, "reads_projections", False)
-        width = lesson.bottleneck_dim if projections else lesson.num_prototypes
-        targets.build((None, width))
-
-
-def check_temperatures(student, teacher):
-    """Raises if a temperature is a number that is not positive."""
-    for name, value in (
-        ("student_temperature", student),
-        ("teacher_temperature", teacher),
-    ):
-        if not callable(value) and not value > 0:
-            raise ValueError(
-                f"Argument `{name}` must be positive. Received: {name}={value}"
-            )
+    def get_config(self) -> dict:
+        return {**super().get_config(), "max_logits": self.max_logits}

@@ -1,12 +1,17 @@
 """SEED's loss: the student orders a batch of texts as the teacher does."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_dinolm import losses
+from keras_dinolm.objectives.features import Features
 from keras_dinolm.objectives.objective import Objective
 from keras_dinolm.objectives.objective import Result
-from keras_dinolm.objectives.sequence_distillation import check_temperatures
+from keras_dinolm.objectives.prototype_distillation import check_temperatures
+from keras_dinolm.objectives.view_groups import reads_of
+from keras_dinolm.schedules import Schedule
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -15,23 +20,26 @@ class SimilarityDistillation(Objective):
 
     To each network, a text is closer to some of the other texts than to the
     rest; the student's distribution over them should be the teacher's. The
-    loss is the mean over all pairs of a teacher view and a student view, the
-    same view as well: what the teacher sees in a long view, the student
+    loss is the mean over all pairs of a teacher view and a student view, also
+    those of the same view: what the teacher sees in a long view, the student
     should see in a short one.
 
-    It acts on the features that are exported, without heads between, and so
-    works with any two widths and a teacher whose prototypes were never
-    trained. Meant for a fixed `teacher`: with one that follows the student,
-    features that are the same for all texts would be a solution.
+    It acts on the features that are exported, without heads between them, so
+    it works with any two widths and with a teacher whose prototypes were
+    never trained. It is meant for a fixed `teacher`: with one that follows
+    the student, features that are the same for all texts would be a solution.
 
-    Metric: `excess`, the loss minus its least value, the entropy
-    of the teacher's distributions; 0 if the two agree.
+    Metric: `excess`, the loss minus its least value, the entropy of the
+    teacher's distributions; 0 if the two agree.
 
     Args:
         student_temperature: float.
         teacher_temperature: float or schedule. The lower, the more only the
             nearest texts count.
         **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.
+
+    Raises:
+        ValueError: for a temperature that is not positive.
 
     Example:
 
@@ -52,21 +60,24 @@ class SimilarityDistillation(Objective):
     reads_tokens = "none"
 
     def __init__(
-        self, student_temperature=0.05, teacher_temperature=0.05, **kwargs
-    ):
+        self,
+        student_temperature: float = 0.05,
+        teacher_temperature: float | Schedule = 0.05,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_temperatures(student_temperature, teacher_temperature)
         self.student_temperature = student_temperature
         self.teacher_temperature = teacher_temperature
 
-    def reads(self, roles):
-        return {(role, group) for group in roles for role in roles[group]}
+    def reads(self, roles: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
+        return reads_of(roles)
 
-    def build_for(self, lesson):
+    def build_for(self, lesson: Any) -> None:
         self.roles = lesson.roles
         super().build_for(lesson)
 
-    def compute(self, features):
+    def compute(self, features: Features) -> Result:
         students = self._views(features.student, "student")
         teachers = self._views(features.teacher, "teacher")
         temperature = features.at(self.teacher_temperature)
@@ -94,7 +105,7 @@ class SimilarityDistillation(Objective):
             for view in range(features[group]["sequence"].shape[1])
         ]
 
-    def get_config(self):
+    def get_config(self) -> dict:
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),

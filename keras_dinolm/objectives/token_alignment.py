@@ -2,8 +2,10 @@
 
 from keras import ops
 
+from keras_dinolm.typing import Tensor
 
-def align(places, positions):
+
+def align(places: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
     """Finds, for places in a document, the token of a view that is there.
 
     Args:
@@ -23,8 +25,17 @@ def align(places, positions):
     return slots, ops.any(equal, axis=-1)
 
 
-def flat_slots(slots, tokens, view):
-    """Slots `[B, N]` of one view as indices into `[B * V * L]` tokens."""
+def flat_slots(slots: Tensor, tokens: Tensor, view: int) -> Tensor:
+    """Turns slots of one view into indices of all tokens of a group.
+
+    Args:
+        slots: int tensor `[B, N]`, places in the view.
+        tokens: tensor `[B, V, L, D]`, the group's tokens.
+        view: int, the view.
+
+    Returns:
+        Int tensor `[B * N]`, indices into `[B * V * L]`.
+    """
     batch_size, num_views, length, _ = ops.shape(tokens)
     row = ops.arange(batch_size, dtype="int32")[:, None] * num_views + view
     return ops.reshape(row * length + ops.cast(slots, "int32"), (-1,))

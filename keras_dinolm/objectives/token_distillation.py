@@ -1,28 +1,32 @@
 """iBOT's loss: predict the teacher's assignment of a masked token."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_dinolm import losses
-from keras_dinolm.layers.targets import Sinkhorn
 from keras_dinolm.objectives.distillation_in_chunks import distill_in_chunks
 from keras_dinolm.objectives.distillation_in_chunks import needs_chunks
-from keras_dinolm.objectives.objective import Objective
+from keras_dinolm.objectives.features import Features
+from keras_dinolm.objectives.features import rows_at
 from keras_dinolm.objectives.objective import Result
-from keras_dinolm.objectives.objective import read_by_both
-from keras_dinolm.objectives.objective import rows_at
-from keras_dinolm.objectives.sequence_distillation import build_targets
-from keras_dinolm.objectives.sequence_distillation import check_temperatures
+from keras_dinolm.objectives.prototype_distillation import PrototypeDistillation
+from keras_dinolm.objectives.view_groups import groups_of
+from keras_dinolm.objectives.view_groups import reads_of
+from keras_dinolm.schedules import Schedule
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
-class TokenDistillation(Objective):
+class TokenDistillation(PrototypeDistillation):
     """Cross-entropy between the assignments of masked tokens.
 
     The student reads a view with tokens masked, the teacher the same view
     whole; for each masked token the student predicts the teacher's
     assignment. Each masked view weighs the same, whatever its number of
     masked tokens.
+
+    Metric: `teacher_entropy`, the mean entropy of an assignment in nats.
 
     Args:
         student_temperature: float.
@@ -36,6 +40,11 @@ class TokenDistillation(Objective):
             chunks: the same value and gradients, in a fraction of the
             memory. Small numbers of logits are faster whole.
         **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.
+
+    Raises:
+        ValueError: for a temperature that is not positive, another head,
+            `max_logits` below 1, or if no masked view is read by both
+            networks.
 
     Example:
 
@@ -54,43 +63,32 @@ class TokenDistillation(Objective):
 
     def __init__(
         self,
-        student_temperature=0.1,
-        teacher_temperature=0.05,
-        targets=None,
-        head="token",
-        max_logits=losses.MAX_LOGITS,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        check_temperatures(student_temperature, teacher_temperature)
+        student_temperature: float = 0.1,
+        teacher_temperature: float | Schedule = 0.05,
+        targets: keras.layers.Layer | None = None,
+        head: str = "token",
+        max_logits: int = losses.MAX_LOGITS,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            student_temperature, teacher_temperature, targets, head, **kwargs
+        )
         self.max_logits = losses.check_max_logits(max_logits)
-        if head not in ("token", "sequence"):
-            raise ValueError(
-                "Argument `head` must be 'token' or 'sequence'. "
-                f"Received: head={head!r}"
-            )
-        self.student_temperature = student_temperature
-        self.teacher_temperature = teacher_temperature
-        self.targets = Sinkhorn() if targets is None else targets
-        self.head = head
-        self.heads = (head,)
 
-    def reads(self, roles):
-        return {(role, g) for g in read_by_both(roles) for role in roles[g]}
+    def reads(self, roles: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
+        return reads_of(roles, groups_of(roles, "student", "teacher"))
 
-    def build_for(self, lesson):
-        self.groups = read_by_both(lesson.roles)
+    def build_for(self, lesson: Any) -> None:
+        self.groups = groups_of(lesson.roles, "student", "teacher")
         if not self.groups:
             raise ValueError(
                 "`TokenDistillation` needs a view group that both networks "
                 "read, since it compares the same view masked and whole. "
                 f"Received: roles={dict(lesson.roles)}"
             )
-        self.num_prototypes = lesson.num_prototypes
-        build_targets(self.targets, lesson)
         super().build_for(lesson)
 
-    def compute(self, features):
+    def compute(self, features: Features) -> Result:
         networks = (features.student, features.teacher)
         (student, teacher), valid, weight = features.masked_rows(
             "TokenDistillation",
@@ -100,11 +98,10 @@ class TokenDistillation(Objective):
                 for network in networks
             ],
         )
-        if needs_chunks(self, features, teacher, student):
+        if needs_chunks(self, teacher, student):
             loss, found, statistics = distill_in_chunks(
                 self,
                 features,
-                self.head,
                 teacher[None],
                 student[None],
                 weight=weight,
@@ -125,21 +122,14 @@ class TokenDistillation(Objective):
             self.student_temperature,
             sample_weight=weight,
         )
-        # Spare slots come out as zeros, and add no entropy.
+        # Spare slots come out as zeros and add no entropy.
         share = ops.maximum(ops.mean(valid), 1e-6)
         metrics = {"teacher_entropy": losses.entropy(probs) / share}
         return Result(loss, metrics, self.targets.statistics(teacher, valid))
 
-    def after_step(self, statistics, finite, moved):
-        self.targets.after_step(statistics, finite, moved)
-
-    def get_config(self):
-        serialize = keras.saving.serialize_keras_object
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
-            "student_temperature": self.student_temperature,
-            "teacher_temperature": serialize(self.teacher_temperature),
-            "targets": serialize(self.targets),
-            "max_logits": self.max_logits,
             "head": self.head,
+            "max_logits": self.max_logits,
         }

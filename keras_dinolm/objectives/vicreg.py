@@ -1,10 +1,13 @@
 """VICReg: views agree, and every feature stays alive and distinct."""
 
+from typing import Any
+
 import keras
 
 from keras_dinolm import losses
 from keras_dinolm.layers.expander import Expander
 from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.objectives.features import Features
 from keras_dinolm.objectives.objective import Result
 from keras_dinolm.objectives.paired_views import PairedViews
 
@@ -13,23 +16,30 @@ from keras_dinolm.objectives.paired_views import PairedViews
 class VICReg(PairedViews):
     """Variance, invariance and covariance of the student's expanded views.
 
-    Needs no negatives, prototypes or teacher: what keeps features from
-    collapsing are two terms on the statistics of a batch. The views of one
-    group are taken in pairs (0 and 1, 2 and 3, ...), go through an expander
-    of their own, and the loss is the mean over the pairs. Its size is in the
-    tens: beside other objectives, a `weight` of 0.04 brings the invariance to
-    a factor of 1.
+    It needs no negatives, prototypes or teacher: two terms on the statistics
+    of a batch keep features from collapsing. The views of one group are taken
+    in pairs (0 and 1, 2 and 3, ...) and go through an expander that belongs
+    to this objective; the loss is the mean over the pairs. Its size is in the
+    tens: with other objectives, a `weight` of 0.04 brings the invariance to a
+    factor of 1.
 
     Args:
-        invariance_weight: float. Of the squared difference of the views.
-        variance_weight: float. Of the hinge on the standard deviations.
-        covariance_weight: float. Of the squared covariances.
+        invariance_weight: float. Weight of the squared difference of the
+            views.
+        variance_weight: float. Weight of the hinge on the standard
+            deviations.
+        covariance_weight: float. Weight of the squared covariances.
         expander_dim: int or `None`. Width of the expander; `None` takes 4
             times the encoder's width, at most 2048. (The paper: 4 times.)
         group: string. The view group, of at least two views.
         num_pairs: int or `None`. How many pairs of views to use; `None` is
             all.
         **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.
+
+    Raises:
+        ValueError: for a negative weight, `expander_dim` or `num_pairs` below
+            1, a group that the student does not read, or one with too few
+            views.
 
     Example:
 
@@ -45,14 +55,14 @@ class VICReg(PairedViews):
 
     def __init__(
         self,
-        invariance_weight=25.0,
-        variance_weight=25.0,
-        covariance_weight=1.0,
-        expander_dim=None,
-        group="local",
-        num_pairs=None,
-        **kwargs,
-    ):
+        invariance_weight: float = 25.0,
+        variance_weight: float = 25.0,
+        covariance_weight: float = 1.0,
+        expander_dim: int | None = None,
+        group: str = "local",
+        num_pairs: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(group, num_pairs, **kwargs)
         self.weights_of_terms = {
             "invariance_weight": invariance_weight,
@@ -69,7 +79,7 @@ class VICReg(PairedViews):
             check_positive("expander_dim", expander_dim)
         self.expander_dim = expander_dim
 
-    def build_for(self, lesson):
+    def build_for(self, lesson: Any) -> None:
         width = lesson.student.encoder.hidden_dim
         self.expander_dim = self.expander_dim or min(4 * width, 2048)
         self.expander = Expander(
@@ -78,7 +88,7 @@ class VICReg(PairedViews):
         self.expander.build((None, width))
         super().build_for(lesson)
 
-    def compute(self, features):
+    def compute(self, features: Features) -> Result:
         pairs = self.pairs(features)
         total = sum(
             losses.vicreg(
@@ -88,7 +98,7 @@ class VICReg(PairedViews):
         )
         return Result(total / len(pairs))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             **self.weights_of_terms,

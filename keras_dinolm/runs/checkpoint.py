@@ -106,7 +106,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.history = None
         # Callbacks with `get_run_state` and `set_run_state`.
         self.stateful = []
-        self._saved_step = None
+        self._saved_step: int | None = None
         self._stop_requested = False
         self._rolled_back = False
 

@@ -6,6 +6,9 @@ import jax
 import jax.numpy as jnp
 import keras
 
+# XLA has no other way here.
+COMPILE_BY_DEFAULT = True
+
 
 def train_step(model: Any, state: tuple, data: Any) -> tuple[dict, tuple]:
     """One optimizer step, or one micro-batch of it.

@@ -5,6 +5,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+# XLA halves the time of a step on a CPU, where Keras leaves it off.
+COMPILE_BY_DEFAULT = True
+
 
 def train_step(model: Any, data: Any) -> dict:
     """One optimizer step, or one micro-batch of it.

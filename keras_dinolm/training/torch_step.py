@@ -8,6 +8,9 @@ import torch
 from keras_dinolm.training.torch_gradients import compiled_gradients
 from keras_dinolm.training.torch_gradients import eager_gradients
 
+# It takes some 40 s, which pays in longer runs only.
+COMPILE_BY_DEFAULT = False
+
 
 # `fit` hands this to `torch.compile`; what is worth compiling compiles itself.
 @torch.compiler.disable

@@ -371,7 +371,7 @@ def views_digest():
 
 
 def view_cases(tokenizer):
-    ramp = kd.views.ramp
+    ramp = kd.schedules.Linear
     group = kd.views.ViewGroup
     rich = (
         group(

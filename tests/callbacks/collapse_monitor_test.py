@@ -11,58 +11,106 @@ import keras
 import numpy as np
 import pytest
 
+import keras_dinolm as kd
 from keras_dinolm.callbacks import CollapseMonitor
 from keras_dinolm.callbacks import failures
+from keras_dinolm.callbacks import places
+from tests import tiny
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 K = 64
 LN_K = math.log(K)
+# Of a student and its objective, by the metrics' own names.
 HEALTHY = {
     "loss": 3.0,
-    "sequence_distillation": 3.0,
     "teacher_entropy": 0.5 * LN_K,
     "student_entropy": 0.6 * LN_K,
     "prototype_perplexity": 0.8 * K,
     "feature_std": 0.7,
     "mean_cosine": 0.5,
 }
+OF_STUDENT = ("feature_std", "mean_cosine")
+OBJECTIVE = "sequence_distillation"
+
+
+def in_logs(reading, student="", objective=OBJECTIVE):
+    """Healthy values but for `reading`, by their names in the logs."""
+    named = {}
+    for metric, value in {**HEALTHY, **reading}.items():
+        name = metric if metric in OF_STUDENT else f"{objective}_{metric}"
+        named[student + name.removesuffix("_loss")] = value
+    return named
 
 
 class Model:
-    """What the monitor looks at, without the network."""
+    """What the monitor looks at, without networks."""
 
-    def __init__(self):
-        self.num_prototypes = K
-        self.rank = 20.0
-        self.feature_statistics = types.SimpleNamespace(
-            dim=64, rankme=lambda: self.rank
-        )
-        self.objectives = [
-            types.SimpleNamespace(name="sequence_distillation", targets=None)
-        ]
+    def __init__(self, students=("student",), objectives=(OBJECTIVE,)):
+        self.ranks = dict.fromkeys(students, 20.0)
         self.stop_training = False
+        self._learners = [
+            types.SimpleNamespace(
+                name=name,
+                feature_statistics=types.SimpleNamespace(
+                    dim=64, rankme=lambda name=name: self.ranks[name]
+                ),
+                lessons={
+                    name: types.SimpleNamespace(
+                        name=name,
+                        num_prototypes=K,
+                        objectives={
+                            objective: types.SimpleNamespace(
+                                name=objective,
+                                targets=None,
+                                extra_metrics=(
+                                    "teacher_entropy",
+                                    "student_entropy",
+                                    "prototype_perplexity",
+                                ),
+                            )
+                            for objective in objectives
+                        },
+                    )
+                },
+            )
+            for name in students
+        ]
+
+    def learners(self):
+        return self._learners
+
+    def prefix(self, part):
+        return f"{part.name}_" if len(self._learners) > 1 else ""
 
 
-def watch(readings, ranks=None, monitor=None, epoch_steps=10):
-    """Plays one epoch a reading; returns monitor, messages, logs."""
-    if monitor is None:
-        monitor = CollapseMonitor(patience=20, check_every=5)
-    model = Model()
+def make_monitor(**arguments):
+    return CollapseMonitor(patience=20, check_every=5, **arguments)
+
+
+def play(model, epochs, monitor=None, ranks=None, epoch_steps=10):
+    """Plays an epoch for each dict of logs; returns monitor, messages, logs."""
+    monitor = monitor or make_monitor()
     monitor.set_model(model)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         monitor.on_train_begin()
-        for epoch, reading in enumerate(readings):
-            model.rank = ranks[epoch] if ranks else 20.0
+        for epoch, logs in enumerate(epochs):
+            if ranks:
+                model.ranks = dict.fromkeys(model.ranks, ranks[epoch])
             monitor.on_epoch_begin(epoch)
             for batch in range(epoch_steps):
                 monitor.on_train_batch_begin(batch)
-                monitor.on_train_batch_end(batch, {**HEALTHY, **reading})
-            logs = {**HEALTHY, **reading}
+                monitor.on_train_batch_end(batch, dict(logs))
+            logs = dict(logs)
             monitor.on_epoch_end(epoch, logs)
             if model.stop_training:
                 break
     return monitor, [str(w.message) for w in caught], logs
+
+
+def watch(readings, ranks=None, monitor=None):
+    """As `play`, of a single student with a single objective."""
+    return play(Model(), [in_logs(r) for r in readings], monitor, ranks)
 
 
 def test_adds_rank_and_distance_to_ln_k():
@@ -79,11 +127,11 @@ BAD = {
         "feature_std": 0.001,
         "mean_cosine": 0.9999,
         "teacher_entropy": LN_K,
-        "sequence_distillation": LN_K,
+        "loss": LN_K,
     },
     "one prototype": {"teacher_entropy": 0.01, "prototype_perplexity": 1.2},
     "uniform assignment": {"teacher_entropy": 0.999 * LN_K},
-    # Of half of the prototypes, for each text and for all together.
+    # Half of the prototypes, for each text and for all together.
     "constant assignment": {
         "teacher_entropy": math.log(K / 2),
         "student_entropy": math.log(K / 2),
@@ -100,7 +148,11 @@ def test_names_one_failure_once(name):
     assert f"Collapse by {name}" in messages[0]
     assert "What to try" in messages[0]
     if name == "constant features":
-        assert f"exactly ln K = {LN_K:.4f}" in messages[0]
+        assert "a loss of exactly ln K" in messages[0]
+        assert (
+            f"sequence_distillation = ln K +0.0000 (ln K = {LN_K:.4f}"
+            in (messages[0])
+        )
 
 
 def test_one_that_looks_like_another_is_not_named_as_well():
@@ -130,7 +182,7 @@ def test_information_is_what_the_assignments_tell_of_the_text():
         "student_entropy": -(probs * np.log(probs)).sum(1).mean(),
         "prototype_perplexity": np.exp(-(usage * np.log(usage)).sum()),
     }
-    reading = failures.Reading(values, {}, K, 64)
+    reading = failures.Reading(values, dim=64, num_prototypes=K)
     health = failures.ConstantAssignment(0.01).health(reading)
     np.testing.assert_allclose(health, expected, rtol=1e-9)
 
@@ -148,8 +200,8 @@ def test_a_bad_start_that_gets_better_is_no_failure():
     assert messages == []
 
 
-def test_to_and_fro_is_not_getting_better():
-    # Each swing is higher than the one before, and all are bad.
+def test_going_up_and_down_is_not_getting_better():
+    # Each peak is higher than the one before, and all are bad.
     ranks = [2.0, 1.5, 2.6, 1.5, 2.9, 1.5, 3.3, 1.5]
     monitor, messages, _ = watch([{}] * 8, ranks)
     assert monitor.found == ["dimensional collapse"]
@@ -159,23 +211,28 @@ def test_to_and_fro_is_not_getting_better():
     assert watch([{}] * 8, ranks)[1] == []
 
 
-def test_a_run_that_goes_on_remembers():
+def test_a_resumed_run_remembers():
     """Two epochs, a new process, two epochs: as four at once."""
     bad = BAD["uniform assignment"]
     for name in ("suspected before", "found before"):
         epochs = 2 if name == "suspected before" else 4
         before, messages, _ = watch([bad] * epochs)
         assert len(messages) == (epochs == 4)
-        state = json.loads(json.dumps(before.get_run_state()))
-        after = CollapseMonitor(patience=20, check_every=5)
-        after.set_run_state(state)
-        after.checkpoint = types.SimpleNamespace(
-            position=types.SimpleNamespace(step=10 * epochs)
-        )
+        state = before.get_run_state()
+        after = resumed(state, step=10 * epochs)
         after, messages, _ = watch([bad] * 2, monitor=after)
         assert after.found == ["uniform assignment"]
         assert len(messages) == (epochs == 2)
         assert all("first seen at step 5)" in m for m in messages)
+
+
+def resumed(state, step):
+    """A monitor of a new process that goes on at that step."""
+    position = types.SimpleNamespace(step=step)
+    checkpoint = types.SimpleNamespace(position=position)
+    monitor = make_monitor(checkpoint=checkpoint)
+    monitor.set_run_state(json.loads(json.dumps(state)))
+    return monitor
 
 
 def test_a_failure_that_comes_late_is_seen():
@@ -187,27 +244,19 @@ def test_a_failure_that_comes_late_is_seen():
 
 
 def test_an_objective_that_does_not_act_yet_is_not_judged():
-    monitor = CollapseMonitor(patience=20, check_every=5)
-    monitor.set_model(Model())
-    monitor.on_train_begin()
-    for epoch in range(8):
-        logs = {"loss": 3.0, "feature_std": 0.7, "mean_cosine": 0.5}
-        monitor.on_epoch_begin(epoch)
-        for batch in range(10):
-            monitor.on_train_batch_begin(batch)
-            monitor.on_train_batch_end(batch, logs)
-        monitor.on_epoch_end(epoch, logs)
-    assert monitor.found == []
+    logs = {"loss": 3.0, "feature_std": 0.7, "mean_cosine": 0.5}
+    monitor, messages, logs = play(Model(), [logs] * 8)
+    assert monitor.found == [] and messages == []
     assert "sequence_distillation_minus_ln_k" not in logs
 
 
 def test_a_limit_of_0_switches_a_failure_off():
-    monitor = CollapseMonitor(patience=20, check_every=5, min_sharpness=0.0)
+    monitor = make_monitor(min_sharpness=0.0)
     assert watch([BAD["uniform assignment"]] * 8, monitor=monitor)[1] == []
 
 
 def test_can_stop():
-    monitor = CollapseMonitor(patience=20, check_every=5, on_failure="stop")
+    monitor = make_monitor(on_failure="stop")
     monitor, _, _ = watch([BAD["one prototype"]] * 8, monitor=monitor)
     assert monitor.model.stop_training
 
@@ -232,6 +281,124 @@ def test_wants_a_dino_lm_and_a_checkpoint():
     monitor = CollapseMonitor(on_failure="roll_back")
     with pytest.raises(ValueError, match="pass `checkpoint=`"):
         monitor.on_train_begin()
+
+
+def test_an_evaluation_without_training_is_no_epoch():
+    monitor = make_monitor()
+    monitor.set_model(Model())
+    monitor.on_test_begin()
+
+
+# === Several students, several objectives ===
+
+
+def two_students(first, second):
+    return {**in_logs(first, "one_"), **in_logs(second, "two_")}
+
+
+def test_two_students_are_judged_apart():
+    model = Model(students=("one", "two"))
+    logs = two_students(
+        {**BAD["constant features"], "teacher_entropy": LN_K},
+        BAD["uniform assignment"],
+    )
+    monitor, messages, logs = play(model, [logs] * 8)
+    # The constant features of one explain its assignments, not those of two.
+    assert monitor.found == ["constant features", "uniform assignment"]
+    first, second = messages
+    assert "Collapse by constant features of one (" in first
+    assert "one_sequence_distillation = ln K" in first
+    assert "two" not in first
+    assert "uniform assignment of two_sequence_distillation (" in second
+    assert logs["one_sequence_distillation_minus_ln_k"] == pytest.approx(0.0)
+    assert logs["two_sequence_distillation_minus_ln_k"] == 3.0 - LN_K
+
+
+def test_the_same_failure_of_another_student_is_a_failure_of_its_own():
+    bad = BAD["uniform assignment"]
+    model = Model(students=("one", "two"))
+    monitor, messages, _ = play(
+        model, [two_students(bad, {})] * 4 + [two_students(bad, bad)] * 4
+    )
+    assert monitor.found == ["uniform assignment"] * 2
+    assert "of one_sequence" in messages[0] and "of two_sequence" in messages[1]
+
+
+def test_each_student_has_its_rank():
+    model = Model(students=("one", "two"))
+    model.ranks["two"] = 2.0
+    monitor, messages, logs = play(model, [two_students({}, {})] * 8)
+    assert (logs["one_rankme"], logs["two_rankme"]) == (20.0, 2.0)
+    (message,) = messages
+    assert "Collapse by dimensional collapse of two (" in message
+
+
+def test_two_objectives_of_one_kind_are_judged_apart():
+    model = Model(objectives=(OBJECTIVE, "again"))
+    bad = in_logs(BAD["one prototype"], objective="again")
+    monitor, messages, logs = play(model, [{**in_logs({}), **bad}] * 8)
+    assert monitor.found == ["one prototype"]
+    (message,) = messages
+    assert "Collapse by one prototype of again (" in message
+    assert logs["again_minus_ln_k"] == 3.0 - LN_K
+    assert logs["sequence_distillation_minus_ln_k"] == 3.0 - LN_K
+
+
+def test_a_resumed_run_remembers_which_student_it_was():
+    bad = BAD["uniform assignment"]
+    students = ("one", "two")
+    before, messages, _ = play(
+        Model(students), [two_students(bad, {})] * 3 + [two_students(bad, bad)]
+    )
+    assert len(messages) == 1
+    state = before.get_run_state()
+    after = resumed(state, step=40)
+    assert after.get_run_state() == state
+    after, messages, _ = play(
+        Model(students), [two_students(bad, bad)], after, epoch_steps=20
+    )
+    (message,) = messages
+    assert "of two_sequence_distillation" in message
+    assert "first seen at step 35)" in message
+
+
+def test_the_places_of_a_model_are_read_from_its_logs():
+    def lesson(name, **backbone):
+        return kd.models.Lesson(
+            tiny.backbone(**backbone),
+            [
+                kd.objectives.SequenceDistillation(),
+                kd.objectives.SequenceDistillation(name="again"),
+                kd.objectives.TokenDistillation(),
+                kd.objectives.InfoNCE(),
+            ],
+            num_prototypes=8,
+            name=name,
+        )
+
+    for names in (["slim"], ["wide", "slim"]):
+        lessons = [lesson(name, hidden_dim=8) for name in names]
+        model = kd.models.Distillation(lessons)
+        logs = model.get_metrics_result()
+        found = places.find_places(model)
+        fronts = [f"{name}_" for name in names] if len(names) > 1 else [""]
+        assert [place.name for place in found] == [
+            name
+            for front in fronts
+            for name in (
+                front.removesuffix("_"),
+                f"{front}sequence_distillation",
+                f"{front}again",
+                f"{front}token_distillation",
+            )
+        ]
+        read = {name for place in found for name in place.metrics.values()}
+        # Ranks are measured by the monitor.
+        assert read - set(logs) == {f"{front}rankme" for front in fronts}
+        assert all(place.dim == 8 for place in found)
+        for place in found[:: len(found) // len(names)]:
+            assert set(place.distillations.values()) == {8}
+            assert set(place.distillations) <= set(logs)
 
 
 # === Real runs ===

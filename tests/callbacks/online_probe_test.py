@@ -1,5 +1,6 @@
 """`OnlineProbe`: what is learned is measured, and the run is the same."""
 
+import json
 import types
 
 import keras
@@ -23,7 +24,7 @@ def tokenizer():
 def build():
     keras.utils.set_random_seed(0)
     model = tiny.model([kd.objectives.InfoNCE()], momentum=0.5)
-    # Jax alone gives its buffers away; tracing the others takes long.
+    # Only jax donates its buffers; tracing the others takes long.
     eager = keras.backend.backend() != "jax"
     model.compile(
         kd.optimizers.adamw(1e-2, schedule="constant"), run_eagerly=eager
@@ -32,7 +33,7 @@ def build():
 
 
 def fit(model, steps, directory, callbacks=()):
-    """Trains from the start, or goes on from the folder."""
+    """Trains from the start, or resumes from the folder."""
     return kd.runs.fit(
         model,
         lambda start: tiny.Batches(9 - start, start),
@@ -58,7 +59,7 @@ class Features:
 # === In a real fit ===
 
 
-def test_measures_the_teacher_changes_nothing_and_goes_on(tmp_path):
+def test_measures_the_teacher_changes_nothing_and_resumes(tmp_path):
     def callback():
         return OnlineProbe(
             Features(),
@@ -96,6 +97,50 @@ def test_measures_the_teacher_changes_nothing_and_goes_on(tmp_path):
     np.testing.assert_allclose(
         best.encode(TEXTS), seen[int(np.argmin(norms))], rtol=1e-5
     )
+
+
+def test_measures_one_of_two_students(tmp_path):
+    model = kd.models.Distillation(
+        [
+            kd.models.Lesson(
+                tiny.backbone(hidden_dim=width),
+                [kd.objectives.InfoNCE()],
+                num_prototypes=4,
+                name=name,
+            )
+            for name, width in (("wide", 16), ("slim", 8))
+        ]
+    )
+    callbacks = [
+        OnlineProbe(
+            Features(),
+            tokenizer(),
+            student=name,
+            monitor="norm",
+            directory=tmp_path / name,
+        )
+        for name in ("slim", "wide")
+    ]
+    logs = {}
+    for callback in callbacks:
+        callback.set_model(model)
+        callback.on_train_begin()
+        callback.on_epoch_begin(0)
+        callback.on_train_batch_end(0)
+        callback.on_epoch_end(0, logs)
+    for callback, width in zip(callbacks, (8, 16)):
+        name = callback.student
+        (seen,) = callback.probe.seen
+        assert seen.shape == (len(TEXTS), width)
+        (record,) = callback.history
+        assert logs[f"probe/{name}/norm"] == record["norm"]
+        best = kd.models.DinoLMTextEmbedder.from_preset(tmp_path / name)
+        np.testing.assert_allclose(best.encode(TEXTS), seen, rtol=1e-5)
+    assert len(logs) == 2
+    for student in (None, "other"):
+        callback = OnlineProbe(Features(), tokenizer(), student=student)
+        with pytest.raises(ValueError, match=f"'slim'.*student={student!r}"):
+            callback.set_model(model)
 
 
 # === When ===
@@ -182,8 +227,11 @@ def test_the_best_is_the_first_of_the_best(monkeypatch, mode, values, best):
         callback.on_train_batch_begin(batch)
     assert callback.best["step"] == best
     other = OnlineProbe(None, tokenizer())
-    other.set_run_state(callback.get_run_state())
+    state = json.loads(json.dumps(callback.get_run_state()))
+    other.set_run_state(state)
     assert other.best == callback.best
+    assert other._due == callback._due
+    assert [r["step"] for r in other.history] == steps(callback)
 
 
 # === What is refused ===
@@ -196,6 +244,7 @@ def test_the_best_is_the_first_of_the_best(monkeypatch, mode, values, best):
         ({"time_share": 0}, "time_share=0"),
         ({"mode": "best"}, "mode='best'"),
         ({"directory": "best"}, "say by `monitor`"),
+        ({"mode": "min"}, "mode='min', monitor=None"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):
@@ -203,7 +252,7 @@ def test_wrong_arguments_are_named(arguments, message):
         OnlineProbe(Features(), tokenizer(), **arguments)
 
 
-def test_wants_a_dino_lm_and_a_known_monitor(monkeypatch):
+def test_wants_a_distillation_and_a_known_monitor(monkeypatch):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     with pytest.raises(ValueError, match="of class Sequential"):
         OnlineProbe(Features(), tokenizer()).set_model(model)

@@ -1,6 +1,5 @@
 """`CrossViewTokenDistillation` against float64 NumPy loops over all pairs."""
 
-import keras
 import numpy as np
 import pytest
 from scipy.special import log_softmax
@@ -11,12 +10,12 @@ from tests.gradients import value_and_grad
 from tests.losses import reference
 from tests.objectives import features as made
 
-K = made.Model.num_prototypes
+K = made.Lesson.num_prototypes
 HEAD = np.random.default_rng(5).normal(size=(made.WIDTH, K)).astype("float32")
 VIEWS = tiny.batch(batch_size=4)
 
 
-class Teaching(made.Model):
+class Teaching(made.Lesson):
     roles = {"global": ("student", "teacher"), "local": ("teacher",)}
 
 
@@ -29,27 +28,15 @@ def views_of(role, roles):
     ]
 
 
-def logits(head, x):
-    return keras.ops.matmul(x, HEAD)
+def features(batch, student, teacher):
+    return made.features(batch, student, teacher, kernel=HEAD)
 
 
-def features(views, student, teacher):
-    return kd.objectives.Features(
-        **keras.tree.map_structure(
-            keras.ops.convert_to_tensor,
-            {"views": views, "student": student, "teacher": teacher},
-        ),
-        update=0,
-        student_logits=logits,
-        teacher_logits=logits,
-    )
-
-
-def build(model=made.Model, **kwargs):
+def build(lesson=made.Lesson, **kwargs):
     objective = kd.objectives.CrossViewTokenDistillation(
         teacher_temperature=0.5, **kwargs
     )
-    objective.build_for(model())
+    objective.build_for(lesson())
     return objective
 
 
@@ -61,7 +48,7 @@ def sampled(positions, num_tokens):
     return slots[[j * len(slots) // num_tokens for j in range(num_tokens)]]
 
 
-def expected(views, student, teacher, num_tokens, roles=made.Model.roles):
+def expected(views, student, teacher, num_tokens, roles=made.Lesson.roles):
     """`(loss, aligned, skipped)`, each pair of tokens by itself."""
     rows, owners = [], []
     for group, view in views_of("teacher", roles):
@@ -122,34 +109,30 @@ def test_value_gradient_and_counts(num_tokens):
     np.testing.assert_allclose(
         gradient[one] / scale, numeric / scale, atol=1e-4
     )
-    metrics = objective.compute(features(VIEWS, student, teacher)).metrics
-    assert {k: float(tiny.values([v])[0]) for k, v in metrics.items()} == {
-        "aligned_token_pairs": aligned,
-        "skipped_token_pairs": skipped,
+    found = made.compute(objective, features(VIEWS, student, teacher))
+    assert {k: float(v) for k, v in found.metrics.items()} == {
+        "aligned_pairs": aligned,
+        "skipped_pairs": skipped,
     }
 
 
 def test_views_of_the_teacher_alone_teach_all_of_the_students():
     objective = build(Teaching, num_tokens=5)
     student, teacher = made.draw(VIEWS, seed=0), made.draw(VIEWS, seed=1)
-    found = objective.compute(features(VIEWS, student, teacher))
+    found = made.compute(objective, features(VIEWS, student, teacher))
     wanted = expected(VIEWS, student, teacher, 5, Teaching.roles)
-    got = tiny.values([found.loss, *found.metrics.values()])
+    got = [found.loss, *found.metrics.values()]
     np.testing.assert_allclose(got, wanted, rtol=1e-5)
 
 
 def test_special_tokens_and_padding_never_align():
     objective = build(num_tokens=40)
     student, teacher = made.draw(VIEWS, seed=0), made.draw(VIEWS, seed=1)
-    before = tiny.values(
-        [objective.compute(features(VIEWS, student, teacher)).loss]
-    )
+    before = made.compute(objective, features(VIEWS, student, teacher)).loss
     for network in (student, teacher):
         for group, found in network.items():
             found["tokens"][VIEWS[group]["positions"] < 0] = 1e3
-    after = tiny.values(
-        [objective.compute(features(VIEWS, student, teacher)).loss]
-    )
+    after = made.compute(objective, features(VIEWS, student, teacher)).loss
     np.testing.assert_allclose(before, after, rtol=1e-5)
 
 
@@ -160,13 +143,13 @@ def test_without_any_partner_the_loss_is_zero():
         views["global"]["positions"], -1
     )
     student, teacher = made.draw(views, seed=0), made.draw(views, seed=1)
-    result = objective.compute(features(views, student, teacher))
+    result = made.compute(objective, features(views, student, teacher))
     found = [result.loss, *result.metrics.values()]
-    np.testing.assert_array_equal(tiny.values(found), 0.0)
+    np.testing.assert_array_equal(found, 0.0)
 
 
 def test_one_view_is_not_enough():
-    class Single(made.Model):
+    class Single(made.Lesson):
         roles = {"global": ("student", "teacher")}
 
     views = {"global": {k: v[:, :1] for k, v in VIEWS["global"].items()}}

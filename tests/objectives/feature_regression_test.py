@@ -19,7 +19,7 @@ NUM_LAYERS = 3
 
 def build(**kwargs):
     objective = kd.objectives.FeatureRegression(**kwargs)
-    objective.build_for(made.Model())
+    objective.build_for(made.Lesson())
     return objective
 
 
@@ -99,10 +99,10 @@ def test_metrics_are_deviations_over_the_masked_tokens():
         x = np.stack([x[place] for place in PLACES]).astype("float64")
         x -= x.mean(axis=-1, keepdims=True)
         x /= x.std(axis=-1, keepdims=True)
-        assert metrics["regression_target_std"] == pytest.approx(
+        assert metrics["target_std"] == pytest.approx(
             x.std(axis=0).mean(), abs=1e-4
         )
-    assert metrics["regression_target_std"] < 1e-4
+    assert metrics["target_std"] < 1e-4
 
 
 # === The layers ===
@@ -188,7 +188,7 @@ def test_refuses(kwargs, message):
 
 
 def test_needs_masks_and_a_group_of_both_networks():
-    class Disjoint(made.Model):
+    class Disjoint(made.Lesson):
         roles = {"local": ("student",), "global": ("teacher",)}
 
     with pytest.raises(ValueError, match="both networks"):

@@ -8,6 +8,7 @@ import keras_dinolm as kd
 from tests import tiny
 from tests.gradients import value_and_grad
 from tests.losses import reference
+from tests.objectives import features as made
 
 O = kd.objectives  # noqa: E741
 VIEWS = tiny.batch(batch_size=3)
@@ -27,6 +28,10 @@ def compiled(objective, **kwargs):
     model = tiny.model([O.InfoNCE(), objective], momentum=0.5)
     model.compile(keras.optimizers.SGD(0.1, **kwargs))
     return model
+
+
+def passes(model):
+    return [(r.network, r.group) for r in model.plan.readings]
 
 
 def rows(x):
@@ -53,10 +58,7 @@ def test_value_and_gradient_with_a_given_teacher(remove_negative):
 
     def loss(tokens):
         student = {"global": {"tokens": tokens}}
-        features = O.Features(
-            VIEWS, student, {}, 0, student_logits=None, teacher_logits=None
-        )
-        return objective.compute(features).loss
+        return objective.compute(made.features(VIEWS, student)).loss
 
     value, (gradient,) = value_and_grad(loss, tokens)
 
@@ -166,10 +168,10 @@ def test_is_copied_at_start_and_refreshed_once_per_interval():
 def test_nothing_is_computed_before_the_start():
     objective = O.GramAnchoring(start=3)
     model = tiny.model([O.InfoNCE(), objective])
-    assert model._active_names == {"info_nce"}
-    assert list(model._passes) == [("student", "local")]
-    model._enter_phase(3)
-    assert list(model._passes) == [
+    assert model.plan.active == {("lesson", "info_nce")}
+    assert passes(model) == [("student", "local")]
+    model.enter_phase([3])
+    assert passes(model) == [
         ("student", "global"),
         ("student", "local"),
         ("teacher", "global"),
@@ -209,10 +211,7 @@ def loss_of(objective, views):
 
     def loss(tokens):
         student = {"global": {"tokens": tokens}}
-        features = O.Features(
-            views, student, {}, 0, student_logits=None, teacher_logits=None
-        )
-        result = objective.compute(features)
+        result = objective.compute(made.features(views, student))
         missing.append(result.metrics.get("tokens_without_context"))
         return result.loss
 
@@ -227,10 +226,10 @@ def draw_tokens(views, width=5):
 
 def test_a_context_equal_to_the_span_changes_nothing():
     given = other_encoder()
-    made = context_views(span=1.0)
-    views = tiny.batch(batch_size=3, views=made)
+    context = context_views(span=1.0)
+    views = tiny.batch(batch_size=3, views=context)
     found = []
-    for roles in (made.roles, None):
+    for roles in (context.roles, None):
         objective = O.GramAnchoring(teacher=given)
         tiny.model([O.InfoNCE(), objective], roles=roles)
         loss, _ = loss_of(objective, views)
@@ -242,10 +241,10 @@ def test_a_context_equal_to_the_span_changes_nothing():
 @pytest.mark.parametrize("context", [(1.0, 1.0), (0.3, 0.7)])
 def test_tokens_are_those_at_the_same_positions_of_the_context(context):
     given = other_encoder()
-    made = context_views((0.4, 0.6), context)
-    views = tiny.batch(batch_size=3, views=made)
+    text_views = context_views((0.4, 0.6), context)
+    views = tiny.batch(batch_size=3, views=text_views)
     objective = O.GramAnchoring(teacher=given)
-    model = tiny.model([O.InfoNCE(), objective], roles=made.roles)
+    model = tiny.model([O.InfoNCE(), objective], roles=text_views.roles)
     assert objective.reads(model.roles) == {("student", "global")}
     whole = views["context"]
     read = given({k: rows(whole[k]) for k in ("token_ids", "padding_mask")})
@@ -285,15 +284,15 @@ def test_tokens_are_those_at_the_same_positions_of_the_context(context):
 
 
 def test_copies_of_the_teacher_read_the_context_too():
-    made = context_views((0.4, 0.6))
-    views = tiny.batch(batch_size=3, views=made)
+    context = context_views((0.4, 0.6))
+    views = tiny.batch(batch_size=3, views=context)
     model = tiny.model(
         [O.InfoNCE(), O.GramAnchoring(refresh_every=2, max_refreshes=1)],
         momentum=0.5,
-        roles=made.roles,
+        roles=context.roles,
     )
     # No teacher reads anything here, and it differs from the student.
-    assert {network for network, _ in model._passes} == {"student"}
+    assert {network for network, _ in passes(model)} == {"student"}
     for weight in model.teacher.encoder.weights:
         weight.assign(1.1 * weight)
     model.compile(keras.optimizers.SGD(0.1))
@@ -304,14 +303,19 @@ def test_copies_of_the_teacher_read_the_context_too():
             copied = tiny.backbone()
             copied.set_weights(teacher.get_weights())
         given = O.GramAnchoring(teacher=copied)
-        tiny.model([O.InfoNCE(), given], roles=made.roles)
-        student = tiny.values([model(views)["student"]["global"]["tokens"]])[0]
+        tiny.model([O.InfoNCE(), given], roles=context.roles)
         loss, _ = loss_of(given, views)
-        expected = float(tiny.values([loss(student)])[0])
+        expected = float(
+            made.on_numpy(
+                lambda loss=loss: loss(
+                    model(views)["student"]["global"]["tokens"]
+                )
+            )
+        )
         model.reset_metrics()
         logs = model.train_on_batch(views, return_dict=True)
         assert logs["gram_anchoring"] == pytest.approx(expected, rel=1e-3)
-        assert logs["tokens_without_context"] == 0
+        assert logs["gram_anchoring_tokens_without_context"] == 0
         for a, b in zip(gram_weights(model), tiny.values(copied.weights)):
             np.testing.assert_array_equal(a, b)
 
@@ -326,13 +330,17 @@ def test_a_group_of_student_and_gram_teacher_is_compared_alone():
     assert objective.reads(model.roles) == {("student", "local")}
     # A copy of the model's own teacher needs no pass of it.
     assert O.GramAnchoring().reads(model.roles) == {("student", "local")}
-    outputs = model(VIEWS)
-    student = tiny.values([outputs["student"]["local"]["tokens"]])[0]
     inputs = {k: rows(VIEWS["local"][k]) for k in ("token_ids", "padding_mask")}
-    anchor = tiny.values([objective.gram_teacher(inputs)["tokens"]])[0]
+
+    def read():
+        outputs = model(VIEWS)
+        losses, _ = model.evaluate_objectives(VIEWS, outputs)
+        anchor = objective.gram_teacher(inputs)["tokens"]
+        return losses, outputs["student"]["local"]["tokens"], anchor
+
+    (loss,), student, anchor = made.on_numpy(read)
     valid = rows(VIEWS["local"]["positions"]) >= 0
-    loss, aux = model.evaluate_objectives(VIEWS, outputs)
-    assert float(tiny.values([loss])[0]) == pytest.approx(
+    assert float(loss) == pytest.approx(
         reference.gram(rows(student), anchor, valid), rel=1e-4
     )
 
@@ -345,6 +353,9 @@ def test_refuses():
         O.GramAnchoring(teacher=other_encoder(), refresh_every=5)
     with pytest.raises(ValueError, match="max_refreshes=0"):
         O.GramAnchoring(refresh_every=5, max_refreshes=0)
+    with pytest.raises(ValueError, match="max_refreshes=2, refresh_every=None"):
+        O.GramAnchoring(max_refreshes=2)
+    assert O.GramAnchoring(refresh_every=5).max_refreshes == 3
     with pytest.raises(ValueError, match="a vocabulary of 61"):
         wrong = other_encoder(vocabulary_size=61)
         tiny.model([O.GramAnchoring(teacher=wrong)])

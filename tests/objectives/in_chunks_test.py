@@ -44,24 +44,23 @@ def test_learns_the_same_as_whole():
 
 @pytest.mark.parametrize("make", [O.SequenceDistillation, O.TokenDistillation])
 def test_chunks_are_for_sizes_above_the_limit(make):
-    class Model:
+    class Lesson:
         roles = {"global": ("student", "teacher")}
         num_prototypes = 12
 
     class Fixed(keras.layers.Layer):
         """Targets that know the direct form only."""
 
-    features = O.Features({}, {}, {}, 0, None, None, "factors", "factors")
     teacher, student = np.zeros((2, 5, 8)), np.zeros((6, 5, 8))
     for limit, expected in ((30 * 12, False), (30 * 12 - 1, True)):
         objective = make(max_logits=limit)
-        objective.build_for(Model())
-        found = needs_chunks(objective, features, teacher, student)
+        objective.build_for(Lesson())
+        found = needs_chunks(objective, teacher, student)
         assert found is expected
         assert make.from_config(objective.get_config()).max_logits == limit
     objective = make(max_logits=1, targets=Fixed())
-    objective.build_for(Model())
-    assert not needs_chunks(objective, features, teacher, student)
+    objective.build_for(Lesson())
+    assert not needs_chunks(objective, teacher, student)
     with pytest.raises(ValueError, match="max_logits=0"):
         make(max_logits=0)
 
@@ -82,7 +81,6 @@ def test_a_subclass_never_gets_the_factored_form_of_another_formula():
     class Renamed(Both):
         """Changes nothing."""
 
-    features = O.Features({}, {}, {}, 0, None, None, "factors", "factors")
     x = np.zeros((2, 5, 8))
     for targets, expected in (
         (kd.layers.Centering(), True),
@@ -94,7 +92,7 @@ def test_a_subclass_never_gets_the_factored_form_of_another_formula():
     ):
         objective = O.SequenceDistillation(targets=targets, max_logits=1)
         objective.num_prototypes = 12
-        assert needs_chunks(objective, features, x, x) is expected
+        assert needs_chunks(objective, x, x) is expected
 
 
 def test_factors_make_the_logits():

@@ -8,26 +8,36 @@ from scipy.special import softmax
 
 import keras_dinolm as kd
 from tests import tiny
+from tests.objectives import features as made
 
 O = kd.objectives  # noqa: E741
 K, D = 5, 6
 ROLES = {"global": ("student", "teacher"), "local": ("student",)}
 RNG = np.random.default_rng(0)
 HEAD = RNG.normal(size=(D, K))
+# They read all groups that student and teacher read.
+WHOLE = [
+    "SequenceDistillation",
+    "TokenDistillation",
+    "CrossViewTokenDistillation",
+    "SimilarityDistillation",
+    "FeatureRegression",
+]
 
 
-class FakeModel:
-    """What objectives ask of a model when they are built."""
+class Lesson:
+    """What objectives ask of a lesson when they are built."""
 
     roles = ROLES
     num_prototypes = K
 
 
 def make_features(batch_size=3, update=0, duplicate=False):
-    views = tiny.batch(batch_size=batch_size)
+    """`(features, batch, student, teacher)`, all but the first in NumPy."""
+    batch = tiny.batch(batch_size=batch_size)
     if duplicate:
-        for group in views.values():
-            group["token_ids"][1] = group["token_ids"][0]
+        for arrays in batch.values():
+            arrays["token_ids"][1] = arrays["token_ids"][0]
     networks = {}
     for network in ("student", "teacher"):
         networks[network] = {
@@ -35,36 +45,23 @@ def make_features(batch_size=3, update=0, duplicate=False):
                 "tokens": RNG.normal(size=(*v["token_ids"].shape, D)),
                 "sequence": RNG.normal(size=(*v["token_ids"].shape[:2], D)),
             }
-            for group, v in views.items()
+            for group, v in batch.items()
         }
-
-    def logits(head, x):
-        return keras.ops.matmul(
-            keras.ops.convert_to_tensor(x), HEAD.astype("float32")
-        )
-
-    as_tensors = keras.tree.map_structure(
-        lambda x: keras.ops.convert_to_tensor(
-            x.astype("float32") if x.dtype == np.float64 else x
-        ),
-        {"views": views, **networks},
+    student, teacher = networks["student"], networks["teacher"]
+    in_float32 = keras.tree.map_structure(
+        lambda x: x.astype("float32"), (student, teacher)
     )
-    features = O.Features(
-        **as_tensors,
-        update=keras.ops.convert_to_tensor(update),
-        student_logits=logits,
-        teacher_logits=logits,
-    )
-    return features, views, networks["student"], networks["teacher"]
+    features = made.features(batch, *in_float32, update=update, kernel=HEAD)
+    return features, batch, student, teacher
 
 
 def build(objective):
-    objective.build_for(FakeModel())
+    objective.build_for(Lesson())
     return objective
 
 
 def loss(objective, features):
-    return float(keras.ops.convert_to_numpy(objective.compute(features).loss))
+    return float(made.compute(objective, features).loss)
 
 
 def sinkhorn(logits, temperature):
@@ -101,7 +98,7 @@ def test_sequence_distillation_averages_pairs_of_different_views():
 def test_sequence_distillation_with_disjoint_roles_uses_all_pairs():
     features, _, student, teacher = make_features()
 
-    class Disjoint(FakeModel):
+    class Disjoint(Lesson):
         roles = {"local": ("student",), "global": ("teacher",)}
 
     objective = O.SequenceDistillation(targets=kd.layers.Centering())
@@ -120,7 +117,7 @@ def test_sequence_distillation_with_disjoint_roles_uses_all_pairs():
 
 def test_sequence_metrics_are_entropies_and_perplexity():
     features, _, student, teacher = make_features()
-    metrics = build(O.SequenceDistillation()).compute(features).metrics
+    metrics = made.compute(build(O.SequenceDistillation()), features).metrics
     s = np.concatenate(
         [student["global"]["sequence"], student["local"]["sequence"]], axis=1
     )
@@ -131,8 +128,7 @@ def test_sequence_metrics_are_entropies_and_perplexity():
         "prototype_perplexity": np.exp(-np.sum(usage * np.log(usage))),
     }
     for name, value in expected.items():
-        got = float(keras.ops.convert_to_numpy(metrics[name]))
-        assert got == pytest.approx(value, rel=1e-4), name
+        assert metrics[name] == pytest.approx(value, rel=1e-4), name
 
 
 def test_token_distillation_weighs_each_masked_view_the_same():
@@ -227,13 +223,10 @@ def test_masked_lm_predicts_the_hidden_tokens_with_the_tied_embedding():
     model = tiny.model([O.MaskedLM()])
     (objective,) = model.objectives
     views = tiny.batch(batch_size=6)
-    outputs = model(views)
-    features = O.Features(
-        views, **outputs, update=0, student_logits=None, teacher_logits=None
-    )
-    got = loss(objective, features)
+    outputs = made.on_numpy(lambda: model(views))
+    got = loss(objective, made.features(views, **outputs))
 
-    tokens = tiny.values([outputs["student"]["global"]["tokens"]])[0]
+    tokens = outputs["student"]["global"]["tokens"]
     kernel, bias = tiny.values(objective.transform.weights)
     embedding = tiny.values([model.student.encoder.token_embedding.embeddings])[
         0
@@ -273,6 +266,8 @@ def test_masked_lm_predicts_the_hidden_tokens_with_the_tied_embedding():
             "student_temperature=0",
         ),
         (lambda: build(O.InfoNCE(group="other")), "group='other'"),
+        (lambda: O.InfoNCE(num_pairs=0), "num_pairs=0"),
+        (lambda: O.InfoNCE(weight=float("nan")), "weight=nan"),
         (
             lambda: type("Mine", (O.Objective,), {"reads_tokens": True})(),
             "Mine.reads_tokens.*'masked'.*True",
@@ -282,6 +277,16 @@ def test_masked_lm_predicts_the_hidden_tokens_with_the_tied_embedding():
 def test_refuses(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_group_of_the_gram_teacher_is_read_by_no_other(name):
+    roles = {
+        "global": ("student", "teacher", "gram"),
+        "context": ("gram",),
+    }
+    reads = getattr(O, name)().reads(roles)
+    assert reads == {("student", "global"), ("teacher", "global")}
 
 
 def test_info_nce_needs_two_views():

@@ -16,7 +16,7 @@ VIEWS = tiny.batch(batch_size=5)
 
 def build(**kwargs):
     objective = kd.objectives.VICReg(expander_dim=7, **kwargs)
-    objective.build_for(made.Model())
+    objective.build_for(made.Lesson())
     return objective
 
 
@@ -72,14 +72,14 @@ def test_value_and_gradient(group, num_pairs, weights):
 
 def test_reads_the_student_alone():
     objective = kd.objectives.VICReg()
-    assert objective.reads(made.Model.roles) == {("student", "local")}
+    assert objective.reads(made.Lesson.roles) == {("student", "local")}
     assert objective.heads == () and objective.name == "vicreg"
 
 
 def test_expander_has_the_policy_and_the_config_its_width():
     keras.config.set_dtype_policy("mixed_bfloat16")
     objective = kd.objectives.VICReg()
-    objective.build_for(made.Model())
+    objective.build_for(made.Lesson())
     config = keras.saving.serialize_keras_object(objective)
     again = keras.saving.deserialize_keras_object(config)
     assert again.expander_dim == 4 * made.WIDTH
@@ -101,7 +101,7 @@ def test_expander_has_the_policy_and_the_config_its_width():
 )
 def test_refuses(kwargs, message):
     with pytest.raises(ValueError, match=message):
-        kd.objectives.VICReg(**kwargs).build_for(made.Model())
+        kd.objectives.VICReg(**kwargs).build_for(made.Lesson())
 
 
 def test_needs_two_views():

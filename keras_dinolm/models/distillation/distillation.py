@@ -23,8 +23,8 @@ from keras_dinolm.models.distillation.reading_plan import make_plan
 from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.models.encoder.lora import revive
 from keras_dinolm.models.presets.export_preset import export_preset
-from keras_dinolm.training import OptimizerGroup
 from keras_dinolm.training import SkippedStepGuard
+from keras_dinolm.training.optimizer_group import OptimizerGroup
 from keras_dinolm.training.phased_model import PhasedModel
 from keras_dinolm.typing import Path
 from keras_dinolm.typing import Tensor

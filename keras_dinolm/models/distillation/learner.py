@@ -1,5 +1,7 @@
 """A learner: a student's encoder, its lessons, and its own optimizer."""
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
@@ -48,12 +50,14 @@ class Learner(keras.layers.Layer):
             lessons[0].encoder.hidden_dim
         )
         self.skipped_steps = keras.metrics.Sum(name="skipped_steps")
-        self._find_optimizer = None
+        self._find_optimizer: Callable | None = None
         self.built = True
 
     @property
     def optimizer(self) -> keras.optimizers.Optimizer:
         """The optimizer of this learner's variables."""
+        if self._find_optimizer is None:
+            raise ValueError("Call `model.compile(optimizer)` before training.")
         return self._find_optimizer()
 
     def set_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:

@@ -171,7 +171,7 @@ class Lesson(keras.layers.Layer):
         Raises:
             ValueError: if the lesson belongs to another model already.
         """
-        if self.built:
+        if getattr(self, "student", None) is not None:
             raise ValueError(
                 f"The lesson {self.name!r} belongs to another model already. "
                 "Make a new one for each."

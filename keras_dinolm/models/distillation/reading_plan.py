@@ -121,6 +121,8 @@ def make_plan(
             active[part.lesson, objective.name] = part.learner
             seen.setdefault(part.lesson, set()).update(reads)
             for role, group in reads:
+                if role not in part.networks:
+                    continue  # a Gram teacher, which its objective runs
                 wanted.setdefault((part.networks[role], group), []).append(
                     (role, objective)
                 )

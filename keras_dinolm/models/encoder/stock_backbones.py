@@ -1,5 +1,7 @@
 """Which backbones of others can be trained, and how to add one."""
 
+from typing import Any
+
 import keras_hub
 
 # keras-hub's text encoders: tokens see both sides, so a masked token can be
@@ -17,7 +19,7 @@ _CLASSES = [
 INPUTS = {"token_ids", "padding_mask"}
 
 
-def register_backbone(cls: type) -> type:
+def register_backbone(backbone_class: type) -> type:
     """Lets backbones of a class be trained, like keras-hub's encoders.
 
     Use it as a decorator. The class is a `keras_hub.models.Backbone` whose
@@ -29,14 +31,14 @@ def register_backbone(cls: type) -> type:
     `max_sequence_length`, longer rows are refused.
 
     Args:
-        cls: subclass of `keras_hub.models.Backbone`.
+        backbone_class: subclass of `keras_hub.models.Backbone`.
 
     Returns:
         The class.
 
     Raises:
-        ValueError: if `cls` is not such a subclass. An encoder of it checks
-            the rest.
+        ValueError: if `backbone_class` is not such a subclass. An encoder of
+            it checks the rest.
 
     Example:
 
@@ -52,19 +54,21 @@ def register_backbone(cls: type) -> type:
     ```
     """
     if not (
-        isinstance(cls, type) and issubclass(cls, keras_hub.models.Backbone)
+        isinstance(backbone_class, type)
+        and issubclass(backbone_class, keras_hub.models.Backbone)
     ):
         raise ValueError(
-            "Argument `cls` must be a subclass of `keras_hub.models.Backbone`, "
-            "the class itself and not an object of it. "
-            f"Received: cls={cls!r}"
+            "Argument `backbone_class` must be a subclass of "
+            "`keras_hub.models.Backbone`, the class itself and not an object "
+            "of it. "
+            f"Received: backbone_class={backbone_class!r}"
         )
-    if cls not in _CLASSES:
-        _CLASSES.append(cls)
-    return cls
+    if backbone_class not in _CLASSES:
+        _CLASSES.append(backbone_class)
+    return backbone_class
 
 
-def stock_backbones() -> tuple[type, ...]:
+def stock_backbones() -> tuple[Any, ...]:
     """The classes of backbones that can be trained, besides our own.
 
     Returns:
@@ -73,7 +77,7 @@ def stock_backbones() -> tuple[type, ...]:
     return tuple(_CLASSES)
 
 
-def check_stock_backbone(backbone: object) -> None:
+def check_stock_backbone(backbone: Any) -> None:
     """Raises unless a `TextEncoder` knows how to read the backbone.
 
     Args:
