@@ -189,7 +189,8 @@ class Lesson(keras.layers.Layer):
         objectives = self.objectives.values()
         towers = {
             "heads": tuple(
-                dict.fromkeys(h for o in objectives for h in o.heads)
+                # Sorted as the objectives are, see `NamedLayers`.
+                sorted({h for o in objectives for h in o.heads})
             ),
             "num_prototypes": self.num_prototypes,
             "head_hidden_dim": self.head_hidden_dim,
