@@ -133,7 +133,7 @@ class GramAnchoring(Objective):
         self.refresh_every = refresh_every
         self.max_refreshes = max_refreshes
         self.remove_negative = remove_negative
-        self.gram_teacher = None
+        self.gram_teacher: Any = None
 
     def reads(self, roles: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
         # Once built, the groups stay the same, also while some of them have

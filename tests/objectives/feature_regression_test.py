@@ -131,7 +131,7 @@ def test_layers_are_those_of_a_shorter_encoder():
         tokens = tiny.values([short(inputs)["sequence_output"]])[0]
         normed = tiny.values([deep.output_norm(layer)])[0]
         np.testing.assert_allclose(normed, tokens, atol=1e-4)
-    # As any Keras model.
+    # They are outputs of an ordinary Keras model, too.
     layers = keras.Model(deep.input, deep.layer_outputs)(inputs)
     assert len(layers) == 3
     for a, b in zip(layers[1:], found["layers"]):
