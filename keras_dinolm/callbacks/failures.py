@@ -161,8 +161,8 @@ class UniformAssignment(Failure):
     def meaning(self, reading: Reading) -> str:
         return (
             "the teacher spreads every text over all prototypes alike "
-            f"(ln K = {reading.ln_k:.4f}), so there is nothing to predict although "
-            "the features differ"
+            f"(ln K = {reading.ln_k:.4f}), so there is nothing to predict "
+            "although the features differ"
         )
 
 
