@@ -68,10 +68,10 @@ def make_loss(form, targets, num_tokens, num_prototypes, max_logits):
 
     import keras_dinolm as kd
 
-    class Model:
+    class Lesson:
         roles = {"global": ("student", "teacher")}
 
-    Model.num_prototypes = num_prototypes
+    Lesson.num_prototypes = num_prototypes
     if form == "direct":
         max_logits = num_tokens * num_prototypes
     layer = {"centering": kd.layers.Centering, "sinkhorn": kd.layers.Sinkhorn}
@@ -79,7 +79,7 @@ def make_loss(form, targets, num_tokens, num_prototypes, max_logits):
         targets=layer[targets](),
         max_logits=max_logits or kd.losses.MAX_LOGITS,
     )
-    objective.build_for(Model)
+    objective.build_for(Lesson)
     views = {
         "masked": np.ones((1, 1, num_tokens), "bool"),
         "masked_indices": np.arange(num_tokens, dtype="int32")[None, None],
@@ -89,7 +89,7 @@ def make_loss(form, targets, num_tokens, num_prototypes, max_logits):
         fixed = ops.stop_gradient(prototypes)
         result = objective.compute(
             kd.objectives.Features(
-                views={"global": views},
+                batch={"global": views},
                 student={"global": {"tokens": student[None, None]}},
                 teacher={"global": {"tokens": teacher[None, None]}},
                 update=0,

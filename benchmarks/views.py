@@ -167,7 +167,8 @@ def perturbed_views():
         {i: [i + 1, i + 2, i + 3] for i in range(5, 8000)}, 8192
     )
     changes = {
-        name: kd.views.ramp(0.0, 0.1, steps=1_000) for name in PERTURBATIONS
+        name: kd.schedules.Linear(0.0, 0.1, steps=1_000)
+        for name in PERTURBATIONS
     }
     groups = [
         dataclasses.replace(group, mask_unit="word", **changes)

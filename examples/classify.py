@@ -31,6 +31,7 @@ import collections
 import os
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import keras_hub
@@ -41,7 +42,9 @@ from sklearn.pipeline import make_pipeline
 
 import keras_dinolm as kd
 
-parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+)
 parser.add_argument("--preset", default="runs/pretrain/preset")
 parser.add_argument("--train", help="TSV file; default: documentation")
 parser.add_argument("--test", help="TSV file; needed with --train")

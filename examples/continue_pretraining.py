@@ -36,6 +36,7 @@ import pathlib
 import warnings
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
@@ -44,7 +45,9 @@ import keras_dinolm as kd
 
 BATCH_SIZE, LENGTH = 16, 40
 
-parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+)
 parser.add_argument("--preset", help="default: all-MiniLM-L6-v2 from PyPI")
 parser.add_argument("--sts", metavar="FOLDER", help="holds dev.tsv")
 parser.add_argument("--steps", type=int, default=50, help="of 16 documents")

@@ -35,6 +35,7 @@ import json
 import os
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from sklearn.decomposition import TruncatedSVD
@@ -42,7 +43,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 import keras_dinolm as kd
 
-parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+)
 parser.add_argument("--corpus", nargs="+", help="text or JSONL files")
 parser.add_argument("--preset", help="of the encoder for features")
 parser.add_argument("--output", default="runs/curate")

@@ -16,6 +16,15 @@ adapted one reads 128. The adapted encoder has seen a quarter more steps.
 
 Both phases keep checkpoints: started again, the same command continues.
 `--output`/long is a preset for `kd.models.DinoLMTextEmbedder.from_preset`.
+
+Cost: 5 minutes on one busy core of an AMD EPYC (torch, 2026-11-30).
+
+Result, one seed, 500 texts, nDCG@10 in percent:
+
+    short, reads 32                          5.3
+    short, reads 128                         8.5
+    short, positions rescaled, reads 128     8.5
+    adapted, reads 128                       9.5
 """
 
 import argparse
@@ -24,6 +33,7 @@ import re
 import warnings
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
@@ -31,7 +41,9 @@ import keras_dinolm as kd
 
 SHORT, FACTOR = 32, 4
 
-parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+)
 parser.add_argument("--steps", type=int, default=300, help="of 32 short texts")
 parser.add_argument("--output", default="runs/long_context")
 args = parser.parse_args()

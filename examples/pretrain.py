@@ -21,11 +21,20 @@ killed, the same command resumes. For texts of your own:
 
     python -m keras_dinolm pretrain my_texts/ runs/mine --minutes 10
 
-COST_AND_RESULT
+Cost: 8 minutes on one busy core of an AMD EPYC (jax, 2026-11-30), 5 of them
+training: 1,000 steps without blocks, 265 with them. Result:
+
+                          nDCG@10     k-NN
+    TF-IDF (baseline)        65.8     65.7
+    untrained encoder        16.5     41.8
+    this encoder             48.5     65.5
+
+On an idle machine more steps fit in the time, and the encoder is better.
 """
 
 import argparse
 import os
+import warnings
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -56,6 +65,8 @@ embedder = kd.recipes.pretrain(
 )
 
 # === Measure ===
+# Long documents are cut, for both encoders alike.
+warnings.filterwarnings("ignore", ".*texts have more than")
 task = kd.evaluation.HeldOutDocuments(held_out, train)
 vectorizer = TfidfVectorizer(sublinear_tf=True).fit(
     [*task.texts, *(document.text for document in task.train)]

@@ -10,7 +10,17 @@ of the query. The default corpus is the documentation on this machine, of the
 modules that were held out of training. Features are kept in the preset's folder
 (`search/`), so that the next query takes seconds.
 
-COST_AND_RESULT
+Cost: embedding 2,170 held-out documents took 24 s on two cores (2026-11-29).
+
+Result of `--query "sort an array"`, with the preset of `examples/pretrain.py`
+(jax, 2026-11-30; the first three of five):
+
+   0.549  numpy.lib._shape_base_impl:put_along_axis
+          Put values into the destination array by matching 1d index and data
+   0.530  jax._src.numpy.ufunc_api:ufunc.reduceat
+          Reduce an array between specified indices via a binary ufunc.
+   0.519  numpy.lib._shape_base_impl:take_along_axis
+          Take values from the input array by matching 1d index and data slices.
 
 An encoder of a few minutes knows what a text is about, and not much more. Where
 a query shares its words with the text, TF-IDF finds it sooner.

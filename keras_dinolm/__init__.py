@@ -45,7 +45,7 @@ _ROOMS = {
 }
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name in _ROOMS:
         return importlib.import_module(_ROOMS[name])
     raise AttributeError(
@@ -54,5 +54,5 @@ def __getattr__(name):
     )
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *_ROOMS])

@@ -7,6 +7,8 @@ import os
 import pathlib
 import sys
 import traceback
+import warnings
+from typing import Any
 
 BACKENDS = ("jax", "torch", "tensorflow")
 ABOUT = """\
@@ -63,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     os.environ.setdefault("KERAS_BACKEND", default_backend())
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    before, warnings.formatwarning = warnings.formatwarning, _one_line
     try:
         args.command(args)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
@@ -72,6 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130  # as a shell expects after Ctrl-C
+    finally:
+        warnings.formatwarning = before
     return 0
 
 
@@ -224,7 +229,8 @@ def pretrain(args: argparse.Namespace) -> None:
     from keras_dinolm.recipes.texts import read_files
 
     if paths:
-        texts, held_out = read_files(paths, args.unit, args.text_key), 0.05
+        texts: Any = read_files(paths, args.unit, args.text_key)
+        held_out: Any = 0.05
     else:
         texts = kd.data.installed_docs("train")
         held_out = kd.data.installed_docs("held_out")
@@ -284,7 +290,7 @@ def evaluate(args: argparse.Namespace) -> None:
         args: the arguments of the command.
     """
     preset = _preset(args.run)
-    documents = None if args.tasks_folder else _held_out(args.run)
+    documents = [] if args.tasks_folder else _held_out(args.run)
 
     import keras_dinolm as kd
     from keras_dinolm.recipes import held_out
@@ -305,6 +311,11 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 # === Parts ===
+
+
+def _one_line(message, *args, **kwargs):
+    """A warning without the line of code that it came from."""
+    return f"note: {message}\n"
 
 
 def _option(text):

@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import shutil
 import warnings
 
 import keras_hub
@@ -27,8 +28,8 @@ def tokens(tokenizer, tmp_path):
     return store(TEXTS, tokenizer, tmp_path / "tokens")
 
 
-@pytest.fixture
-def preset(tokenizer, tmp_path):
+@pytest.fixture(scope="module")
+def exported(tokenizer, tmp_path_factory):
     backbone = kd.models.DinoLMBackbone(
         tokenizer.vocabulary_size(),
         num_layers=1,
@@ -37,9 +38,16 @@ def preset(tokenizer, tmp_path):
         intermediate_dim=16,
     )
     model = kd.models.DinoLM(backbone, num_prototypes=4)
-    model.export_preset(tmp_path / "preset", tokenizer)
+    folder = tmp_path_factory.mktemp("exported") / "preset"
+    model.export_preset(folder, tokenizer)
+    return folder
+
+
+@pytest.fixture
+def preset(exported, tmp_path):
+    """A copy, which a test may damage."""
     # keras-hub takes no `pathlib.Path`.
-    return str(tmp_path / "preset")
+    return str(shutil.copytree(exported, tmp_path / "preset"))
 
 
 def store(corpus, tokenizer, directory):

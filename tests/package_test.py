@@ -72,6 +72,8 @@ MAY_NAME = {
     "runs/determinism.py": "any",
     # The same function by a faster formula, see there.
     "layers/gelu.py": "jax",
+    # Compiling takes 40 s there: no default for short runs.
+    "recipes/parts.py": "torch",
 }
 
 

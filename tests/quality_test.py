@@ -24,6 +24,8 @@ from contest import static  # noqa: E402
 from contest import tfidf  # noqa: E402
 from contest.word_vectors import WordVectors  # noqa: E402
 
+from keras_dinolm.recipes.phase import with_pooled_layers  # noqa: E402
+
 ANIMALS = ["cat", "dog", "bird", "horse"]
 PLACES = ["house", "tree", "river", "road", "hill"]
 STORIES = [
@@ -162,7 +164,7 @@ def test_a_run_trains_measures_and_goes_on(workshop, tmp_path):
 
 def test_reading_other_layers_changes_the_feature_of_a_text_alone(workshop):
     learned = methods.encoder("nano", workshop.tokenizer, pooled_layers=(0, -1))
-    read = methods.pool(learned, (0,))
+    read = with_pooled_layers(learned, (0,))
     inputs = {
         "token_ids": np.array([[2, 7, 8, 9], [2, 9, 7, 0]], "int32"),
         "padding_mask": np.array([[1, 1, 1, 1], [1, 1, 1, 0]], "bool"),

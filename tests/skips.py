@@ -29,11 +29,6 @@ SKIPS: tuple[Skip, ...] = (
         "CI's time; jax writes here too, and presets are read across backends",
     ),
     Skip(
-        "tensorflow",
-        "tests/examples_test.py::test_search_finds_a_document_by_its_own_words",
-        "CI's time; README runs it on jax, where it is tested",
-    ),
-    Skip(
         "jax",
         "tests/models/dino_lm_test.py::test_trains_in_mixed_precision"
         "[[]mixed_float16]",

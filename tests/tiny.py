@@ -92,5 +92,21 @@ def model(objectives=None, backbone_overrides=None, **overrides):
     return made
 
 
+def passes(model):
+    """The forward passes that are planned, in order."""
+    return [(r.network, r.group) for r in model.plan.readings]
+
+
+def metrics(model, batch):
+    """What the single lesson of a `DinoLM` logs of a batch, untrained."""
+    batch = keras.tree.map_structure(keras.ops.convert_to_tensor, batch)
+    (loss,), aux = model.evaluate_objectives(batch, model(batch))
+    found = {"loss": loss, **aux["student"]["lessons"]["lesson"]["metrics"]}
+    return {
+        name: float(keras.ops.convert_to_numpy(value))
+        for name, value in found.items()
+    }
+
+
 def values(variables):
     return [np.array(keras.ops.convert_to_numpy(v)) for v in variables]

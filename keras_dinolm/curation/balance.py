@@ -67,13 +67,13 @@ def balanced_sample(clusters: Clusters, size: int, seed: int = 0) -> Report:
         ):
             below[children] = _divide(int(share), room[children], generator)
         shares = below
-    kept = [
+    parts = [
         generator.choice(documents, share, replace=False)
         for share, documents in zip(
             shares, _members(clusters.parents[0], len(shares))
         )
     ]
-    kept = np.concatenate(kept)
+    kept = np.concatenate(parts)
     entropy = [
         (clusters.entropy(level), clusters.entropy(level, kept))
         for level in range(clusters.num_levels)

@@ -68,7 +68,8 @@ def find_duplicates(
             f"`threshold` must be in [{_LEAST}, 1]: less similar pairs would "
             f"be missed by chance. Received: threshold={threshold}"
         )
-    first, originals = {}, {}
+    first: dict[bytes, int] = {}
+    originals: dict[int, int] = {}
     distinct, places = [], []
     texts = read_texts(corpus, "Exact copies", show_progress)
     total = 0

@@ -88,7 +88,7 @@ def hierarchical_kmeans(
     check_integer("num_resampling", num_resampling, lowest=0)
     check_integer("max_iterations", max_iterations)
     check_integer("seed", seed, lowest=0)
-    points_per_cluster = _check_points(points_per_cluster, num_clusters)
+    counts = _check_points(points_per_cluster, num_clusters)
     points = unit(features) if normalize else features
     points = np.ascontiguousarray(points, dtype=np.float32)
     saved = SavedClusters(
@@ -96,7 +96,7 @@ def hierarchical_kmeans(
         points,
         num_clusters=num_clusters,
         num_resampling=int(num_resampling),
-        points_per_cluster=points_per_cluster,
+        points_per_cluster=counts,
         max_iterations=int(max_iterations),
         seed=int(seed),
     )
@@ -106,7 +106,8 @@ def hierarchical_kmeans(
         for step in range(num_resampling + 1)
     ]
     all_centroids, parents = [], []
-    centroids = labels = None
+    # Each level starts with a k-means without resampling, which sets both.
+    centroids, labels = points, np.zeros(len(points), "int64")
     for level, step in progress(plan, "k-means", show_progress, plan, "step"):
         k = num_clusters[level]
         if step == 0:
@@ -114,7 +115,7 @@ def hierarchical_kmeans(
                 points = centroids
             sample = points
         else:
-            count = points_per_cluster[level]
+            count = counts[level]
             if count is None:
                 count = -(-len(points) // (2 * k))
             sample = points[_nearest(points, centroids, labels, count)]

@@ -94,13 +94,13 @@ def find_leaks(
                 f"`{name}` must be an integer of at least 1. "
                 f"Received: {name}={value!r}"
             )
-    tests = _read_tests(tests, text_key)
-    index = _Index(tests, n, minimum_words)
+    texts_of = _read_tests(tests, text_key)
+    index = _Index(texts_of, n, minimum_words)
     settings = [f"n={n} minimum_words={minimum_words}"]
-    for name, texts in tests.items():
+    for name, texts in texts_of.items():
         settings += [name, *texts]
-    documents = {name: [] for name in tests}
-    leaked = {name: set() for name in tests}
+    documents: dict[str, list[int]] = {name: [] for name in texts_of}
+    leaked: dict[str, set[int]] = {name: set() for name in texts_of}
     total = 0
     for found in map_texts(
         index.find,
@@ -122,7 +122,7 @@ def find_leaks(
         total,
         {name: np.array(part, "int64") for name, part in documents.items()},
         columns={
-            "texts": {name: len(texts) for name, texts in tests.items()},
+            "texts": {name: len(texts) for name, texts in texts_of.items()},
             "too short": dict(index.too_short),
             "leaked": {name: len(part) for name, part in leaked.items()},
         },
@@ -142,7 +142,7 @@ class _Index:
         self, tests: Mapping[str, Sequence[str]], n: int, minimum_words: int
     ) -> None:
         self.n = n
-        self.owners = []
+        self.owners: list[tuple[str, int]] = []
         self.too_short = {name: 0 for name in tests}
         self.runs = collections.defaultdict(list)
         self.wholes = collections.defaultdict(list)

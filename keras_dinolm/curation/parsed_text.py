@@ -37,7 +37,7 @@ class ParsedText:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._repeated = {}
+        self._repeated: dict[int, float] = {}
 
     @functools.cached_property
     def words(self) -> list[str]:

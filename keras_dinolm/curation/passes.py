@@ -49,7 +49,7 @@ def map_texts(
             other settings.
     """
     texts = read_texts(corpus, title, show_progress, alternates)
-    settings = digest_texts(settings)
+    made_with = digest_texts(list(settings))
     for index in itertools.count():
         # Without a directory, nothing has to be compared or held in memory.
         if directory is None:
@@ -57,15 +57,21 @@ def map_texts(
             return
         path = pathlib.Path(directory) / f"part-{index:05d}.json"
         chunk = list(itertools.islice(texts, CHUNK))
-        part = json.loads(path.read_text()) if path.exists() else None
+        part: dict[str, Any] = {}
+        if path.exists():
+            part = json.loads(path.read_text())
         digest = digest_texts(chunk)
-        if part is None and chunk:
+        if not part and chunk:
             results = [function(text) for text in chunk]
-            part = {"settings": settings, "texts": digest, "results": results}
+            part = {
+                "settings": made_with,
+                "texts": digest,
+                "results": results,
+            }
             with write_atomically(path) as file:
                 file.write(json.dumps(part, separators=(",", ":")).encode())
-        elif part is not None:
-            for key, value in ("settings", settings), ("texts", digest):
+        elif part:
+            for key, value in ("settings", made_with), ("texts", digest):
                 if part[key] != value:
                     raise ValueError(
                         f"`directory` {directory} holds the results of "

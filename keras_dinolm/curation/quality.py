@@ -78,7 +78,7 @@ def filter_quality(
         parsed = ParsedText(text)
         return [i for i, rule in enumerate(rules) if rule.fails(parsed)]
 
-    found = {name: [] for name in names}
+    found: dict[str, list[int]] = {name: [] for name in names}
     total = 0
     settings = [f"{rule.name} {rule.minimum} {rule.maximum}" for rule in rules]
     for row in map_texts(

@@ -17,8 +17,8 @@ class SavedClusters:
     def __init__(
         self, directory: Path | None, points: np.ndarray, **settings: Any
     ) -> None:
-        self.directory = directory and pathlib.Path(directory)
-        if directory is None:
+        self.directory = None if directory is None else pathlib.Path(directory)
+        if self.directory is None:
             return
         digest = hashlib.blake2b(points.tobytes(), digest_size=16)
         digest.update(json.dumps(points.shape).encode())

@@ -93,7 +93,11 @@ def evaluate(
     chosen = [_as_task(task) for task in (TASKS if tasks is None else tasks)]
     features = TextFeatures(encoder)
     settings = {"split": split, "max_train": max_train, "seed": seed}
-    known = {"settings": settings, "encoder": None, "scores": {}}
+    known: dict[str, Any] = {
+        "settings": settings,
+        "encoder": None,
+        "scores": {},
+    }
     if results is not None:
         results = pathlib.Path(results)
         known["encoder"] = features.texts([PROBE])[0][:8].tolist()

@@ -86,12 +86,12 @@ def few_shot_curve(
     members = collections.defaultdict(list)
     for row, label in enumerate(labels):
         members[label].append(row)
-    shots = _as_shots(shots, members)
-    scores = {number: [] for number in shots}
+    numbers = _as_shots(shots, members)
+    scores: dict[int, list[float]] = {number: [] for number in numbers}
     for draw in range(int(num_draws)):
         rng = np.random.default_rng([int(seed), draw])
         orders = [rng.permutation(rows) for rows in members.values()]
-        for number in shots:
+        for number in numbers:
             rows = np.sort(np.concatenate([o[:number] for o in orders]))
             scores[number].append(
                 linear_probe(

@@ -82,19 +82,17 @@ def linear_probe(
         raise ValueError(
             "`dev_features` and `dev_labels` go together. Received only one."
         )
-    dev = None
-    if dev_features is not None:
+    dev, truth = None, []
+    if dev_features is not None and dev_labels is not None:
         dev = as_features("dev_features", dev_features, train.shape[1])
-        dev_labels = as_labels(
-            "dev_labels", dev_labels, len(dev), "dev_features"
-        )
+        truth = as_labels("dev_labels", dev_labels, len(dev), "dev_features")
     if strengths is None:
         strengths = 1.0 if dev is None else STRENGTHS
     predict = choose(
         train,
         train_labels,
         dev,
-        lambda predicted: _accuracy(dev_labels, predicted),
+        lambda predicted: _accuracy(truth, predicted),
         as_strengths(strengths, dev is not None),
         int(max_iterations),
     )

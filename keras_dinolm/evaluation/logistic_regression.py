@@ -1,6 +1,7 @@
 """The linear classifier of the probes."""
 
 import copy
+import math
 import warnings
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -61,7 +62,7 @@ def choose(
     # Each strength begins where the one before ended, which takes fewer
     # iterations than a start from zero.
     model = LogisticRegression(max_iter=max_iterations, warm_start=True)
-    best, best_score, unfinished = None, None, []
+    best, best_score, unfinished = None, -math.inf, []
     for strength in sorted(strengths):
         model.set_params(C=strength)
         with warnings.catch_warnings(record=True) as caught:
@@ -78,7 +79,8 @@ def choose(
                     warning.lineno,
                 )
         predict = predictor(copy.deepcopy(model))
-        score = None if dev is None else dev_score(predict(dev))
+        # Without dev data there is one strength.
+        score = 0.0 if dev is None else dev_score(predict(dev))
         if best is None or score > best_score:
             best, best_score = predict, score
     if unfinished:
@@ -88,23 +90,24 @@ def choose(
             f"regularisation {unfinished}). Raise `max_iterations`.",
             stacklevel=3,
         )
+    assert best is not None  # there is at least one strength
     return best
 
 
 def as_strengths(
     strengths: float | Sequence[float], has_dev: bool
-) -> list[float]:
+) -> tuple[float, ...]:
     """Checks the strengths; one is enough, several need dev data."""
-    strengths = tuple(strengths) if np.ndim(strengths) else (strengths,)
-    if not strengths or not all(0 < s < float("inf") for s in strengths):
+    many = tuple(np.atleast_1d(strengths).tolist())
+    if not many or not all(0 < s < float("inf") for s in many):
         raise ValueError(
             "`strengths` must be positive and finite. "
             f"Received: strengths={strengths}."
         )
-    if len(strengths) > 1 and not has_dev:
+    if len(many) > 1 and not has_dev:
         raise ValueError(
             "To choose among several `strengths`, give `dev_features` and "
             "`dev_labels`: choosing on the test data would flatter. "
             f"Received: strengths={strengths}."
         )
-    return strengths
+    return many

@@ -54,7 +54,7 @@ def mteb_task(
         STSTask: _sts,
         RetrievalTask: _retrieval,
     }
-    if type(task) not in makers:
+    if isinstance(task, str) or type(task) not in makers:
         raise ValueError(
             "`task` must be one of "
             f"{', '.join(cls.__name__ for cls in makers)}, or the name of a "

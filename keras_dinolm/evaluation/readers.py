@@ -229,7 +229,7 @@ def read_beir(folder: Path, split: str = "test") -> Searches:
     documents = _texts_by_id(folder / "corpus.jsonl", with_title=True)
     queries = _texts_by_id(folder / "queries.jsonl")
     places = {name: index for index, name in enumerate(documents)}
-    grades = collections.defaultdict(dict)
+    grades: dict[str, dict[int, float]] = collections.defaultdict(dict)
     columns = ("query-id", "corpus-id", "score")
     path = folder / "qrels" / f"{split}.tsv"
     for place, (query, document, score) in rows(path, columns):

@@ -51,7 +51,8 @@ class TextFeatures:
                 "function of a list of texts; both return an array [N, D]. "
                 f"Received: {encoder!r} (of type {type(encoder).__name__})."
             )
-        self._texts, self._words = {}, {}
+        self._texts: dict[str, np.ndarray] = {}
+        self._words: dict[tuple[str, ...], np.ndarray] = {}
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """Features of texts; those of known texts come from memory.

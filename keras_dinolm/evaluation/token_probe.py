@@ -69,27 +69,28 @@ def token_probe(
 
     - [Tjong Kim Sang & De Meulder, 2003](https://aclanthology.org/W03-0419)
     """
-    train, train_tags = _flatten("train", train_features, train_tags)
-    test, test_tags = _flatten("test", test_features, test_tags, train.shape[1])
+    train, train_rows = _flatten("train", train_features, train_tags)
+    width = train.shape[1]
+    test, test_rows = _flatten("test", test_features, test_tags, width)
     check_integer("max_iterations", max_iterations)
     if (dev_features is None) != (dev_tags is None):
         raise ValueError(
             "`dev_features` and `dev_tags` go together. Received only one."
         )
-    dev = None
+    dev, dev_rows = None, []
     if dev_features is not None:
-        dev, dev_tags = _flatten("dev", dev_features, dev_tags, train.shape[1])
+        dev, dev_rows = _flatten("dev", dev_features, dev_tags, width)
     if strengths is None:
         strengths = 1.0 if dev is None else STRENGTHS
     predict = choose(
         train,
-        [tag for tags in train_tags for tag in tags],
+        [tag for tags in train_rows for tag in tags],
         dev,
-        lambda flat: entity_f1(dev_tags, _unflatten(flat, dev_tags)),
+        lambda flat: entity_f1(dev_rows, _unflatten(flat, dev_rows)),
         as_strengths(strengths, dev is not None),
         int(max_iterations),
     )
-    return entity_f1(test_tags, _unflatten(predict(test), test_tags))
+    return entity_f1(test_rows, _unflatten(predict(test), test_rows))
 
 
 def _flatten(split, features, tags, width=None):

@@ -53,7 +53,7 @@ class SelfAttention(keras.layers.Layer):
     def build(
         self, inputs_shape: tuple[int | None, ...], **kwargs: Any
     ) -> None:
-        dim = inputs_shape[-1]
+        dim: Any = inputs_shape[-1]
         if dim % self.num_heads:
             raise ValueError(
                 "Argument `num_heads` must divide the feature size. "

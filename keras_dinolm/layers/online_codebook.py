@@ -30,8 +30,8 @@ class OnlineCodebook(keras.layers.Layer):
     falls below `revive_below` times the mean count is dead: it is put on a
     feature of the present batch, with the mean count, so that it has time to
     prove itself. Dead codes take features evenly spaced over the batch, from
-    a place that the number of updates sets: no randomness, hence the same
-    bits after a resume. At the start all counts are 0, and the first update
+    a place that the number of updates sets. There is no randomness, so a resume
+    gives the same bits. At the start all counts are 0, and the first update
     puts the codes among the features.
 
     Args:
@@ -74,7 +74,7 @@ class OnlineCodebook(keras.layers.Layer):
         revive_below: float = 0.01,
         **kwargs: Any,
     ) -> None:
-        # Features and codes stay float32, whatever the policy.
+        # Features and codes stay float32 under any policy.
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self.num_codes = check_positive("num_codes", num_codes)
@@ -98,7 +98,7 @@ class OnlineCodebook(keras.layers.Layer):
         self.revive_below = revive_below
 
     def build(self, rows_shape: tuple[int | None, ...]) -> None:
-        dim = rows_shape[-1]
+        dim: Any = rows_shape[-1]
         state = {
             "dtype": "float32",
             "trainable": False,

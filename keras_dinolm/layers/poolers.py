@@ -116,7 +116,7 @@ class AttentionPooling(_Pooler):
         tokens_shape: tuple[int | None, ...],
         padding_mask_shape: tuple[int | None, ...] | None = None,
     ) -> None:
-        dim = tokens_shape[-1]
+        dim: Any = tokens_shape[-1]
         if dim % self.num_heads:
             raise ValueError(
                 "Argument `num_heads` must divide the feature size. "

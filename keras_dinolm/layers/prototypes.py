@@ -58,7 +58,7 @@ class Prototypes(keras.layers.Layer):
             )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        dim = input_shape[-1]
+        dim: Any = input_shape[-1]
         # Columns of unit length on average: a step of the optimizer then
         # turns them by about as much as it moves the rest of the network.
         self.kernel = self.add_weight(

@@ -66,7 +66,7 @@ def check_temperature(temperature: float | Tensor) -> Tensor:
     Raises:
         ValueError: If it is a number and not positive.
     """
-    if isinstance(temperature, numbers.Number) and not temperature > 0:
+    if isinstance(temperature, numbers.Real) and not float(temperature) > 0:
         raise ValueError(
             "`temperature` must be greater than 0. "
             f"Received: temperature={temperature}."

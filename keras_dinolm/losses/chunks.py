@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_dinolm.typing import Tensor
 
-# 64 MiB of float32: small beside a network's activations, and large enough
+# 64 MiB of float32: small compared to a network's activations, and large enough
 # that the loop over chunks costs nothing.
 MAX_LOGITS = 2**24
 

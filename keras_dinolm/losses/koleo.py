@@ -114,7 +114,7 @@ def _near_identical(x):
     """
     shape = (NUM_PROBES, x.shape[-1])
     probes = as_float32(np.random.default_rng(0).normal(size=shape))
-    # Not a matrix product: equal rows must give equal bits, and float32 ones.
+    # No matrix product here: equal rows must give equal bits, in float32.
     seen = ops.sum(ops.expand_dims(x, 1) * probes, axis=-1)
     gaps = ops.abs(ops.expand_dims(seen, 1) - ops.expand_dims(seen, 0))
     return ops.max(gaps, axis=-1) < IDENTICAL

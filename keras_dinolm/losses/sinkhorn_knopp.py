@@ -18,7 +18,7 @@ def sinkhorn_knopp(
 
     Starting from `exp(logits / temperature)`, each iteration scales every
     prototype's column to the same total over the samples, then every sample's
-    row to a total of one. Collapse to one prototype is thereby impossible:
+    row to a total of one. So collapse to one prototype is impossible:
     the batch as a whole is spread over all of them.
 
     The iteration runs on logarithms. The textbook form on exponentials

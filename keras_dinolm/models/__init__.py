@@ -18,6 +18,9 @@ from keras_dinolm.models.encoder.extend_context import (
 from keras_dinolm.models.encoder.extend_depth import (
     extend_depth as extend_depth,
 )
+from keras_dinolm.models.encoder.stock_backbones import (
+    register_backbone as register_backbone,
+)
 from keras_dinolm.models.encoder.text_encoder import TextEncoder as TextEncoder
 from keras_dinolm.models.presets.export_preset import (
     export_preset as export_preset,

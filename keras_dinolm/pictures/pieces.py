@@ -57,8 +57,11 @@ class Pieces:
         """
         text = self.join(ids)
         gap = " " if before and text.startswith(" ") else ""
-        before = self.join(before).lstrip() + gap
-        return before, text.strip(), self.join(after).rstrip()
+        return (
+            self.join(before).lstrip() + gap,
+            text.strip(),
+            self.join(after).rstrip(),
+        )
 
     def _read(self, token_id):
         """`(text, begins)` of a token."""

@@ -52,7 +52,7 @@ def plot_attention_maps(maps: AttentionMaps, layer: int) -> Figure:
         min(num_heads, _COLUMNS[0]),
     )
     rows = -(-num_heads // columns)
-    # Names stand beside the first and below the last maps, and all maps of
+    # Names are left of the first and below the last maps, and all maps of
     # large layers stay small enough for a screen.
     size = min(side(len(maps.names)), 24.0 / columns)
     figure = new_figure(columns * size + 2.2, rows * (size + 0.3) + 0.8)

@@ -183,6 +183,7 @@ def prototype_atlas(
             "Argument `texts` must hold at least one token. Received: "
             f"{num_texts} texts without any."
         )
+    places: list[tuple[Any, int | None]]
     if unit == "tokens":
         places = [(row, i) for row in rows for i in range(1, len(row))]
         # [CLS] is no token of the text.
@@ -193,6 +194,8 @@ def prototype_atlas(
         np.concatenate([np.atleast_1d(item[key]) for item in found])
         for key in ("prototype", "cosine")
     )
+    # `assignments` refuses a reader without heads.
+    assert reader.tower is not None
     counts = np.bincount(assigned, minlength=reader.tower.num_prototypes)
     most = np.argsort(-counts, kind="stable")[:num_prototypes]
     # Best first; equal ones in the order of the texts.

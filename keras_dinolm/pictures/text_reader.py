@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import keras_hub
@@ -80,7 +81,7 @@ class TextReader:
                 "that the network was trained with."
             )
         self._special = SpecialTokens.of(tokenizer)
-        self._models = {}
+        self._models: dict[Any, keras.Model] = {}
 
     @classmethod
     def from_preset(
@@ -228,11 +229,11 @@ class TextReader:
         Raises:
             ValueError: if there is no such head.
         """
-        self._check_head(head)
+        tower = self._tower_with(head)
         name = head, of_tokens
         if name not in self._models:
-            projection = self.tower.projection(head)
-            prototypes = self.tower.prototypes(head)
+            projection = tower.projection(head)
+            prototypes = tower.prototypes(head)
             kind = "tokens" if of_tokens else "sequence"
 
             def nearest(features):
@@ -267,7 +268,8 @@ class TextReader:
         length = found.shape[-1] - batch["token_ids"].shape[1] + len(row)
         return found[:, :, :length, :length]
 
-    def _check_head(self, head):
+    def _tower_with(self, head):
+        """The network with its heads, if that head is one of them."""
         if not self.heads:
             raise ValueError(
                 "There are no heads, and so no prototypes. Write the preset "
@@ -280,6 +282,7 @@ class TextReader:
                 f"Argument `head` must be one of {self.heads}, those that the "
                 f"network was trained with. Received: head={head!r}"
             )
+        return self.tower
 
     def _model(self, function):
         """A model from rows to a function of their features."""

@@ -1,8 +1,6 @@
 """The default recipe: embeddings first, as a bag; blocks on top of them."""
 
 from keras_dinolm import objectives as o
-from keras_dinolm.models import DinoLM
-from keras_dinolm.models import DinoLMBackbone
 from keras_dinolm.models import DinoLMTokenizer
 from keras_dinolm.recipes import parts
 from keras_dinolm.recipes.phase import Phase
@@ -83,25 +81,25 @@ def bag_then_blocks(
         tokenizer, sequence_length, groups=[whole, ViewGroup("local", 4, span)]
     )
 
-    def counted_bag(before, tokens) -> DinoLMBackbone:
+    def counted_bag(before, tokens):
         bag = parts.encoder(size, tokenizer, num_layers=0, num_registers=0)
         if tokens is not None:
             parts.count_embeddings(bag, tokens)
         return bag
 
-    def tell_apart(bag, steps) -> DinoLM:
+    def tell_apart(bag, steps):
         return parts.compiled(
             bag, [o.InfoNCE(temperature)], few, steps, bag_learning_rate
         )
 
-    def deeper(bag, tokens) -> DinoLMBackbone:
+    def deeper(bag, tokens):
         # The text's feature is that of its embeddings, so InfoNCE does not
         # reach the blocks, and they do not run where short spans are read.
         return parts.deepen(
             bag, size, layer_scale=0.1, pooled_layers=parts.EMBEDDINGS
         )
 
-    def predict_words(backbone, steps) -> DinoLM:
+    def predict_words(backbone, steps):
         return parts.compiled(
             backbone,
             [o.InfoNCE(temperature), o.MaskedLM()],

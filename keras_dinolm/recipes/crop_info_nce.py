@@ -1,8 +1,6 @@
 """InfoNCE on short spans: which two are of one text?"""
 
 from keras_dinolm import objectives as o
-from keras_dinolm.models import DinoLM
-from keras_dinolm.models import DinoLMBackbone
 from keras_dinolm.models import DinoLMTokenizer
 from keras_dinolm.recipes import parts
 from keras_dinolm.recipes.phase import Phase
@@ -57,12 +55,12 @@ def crop_info_nce(
         tokenizer, sequence_length, groups=[ViewGroup("local", 2, span)]
     )
 
-    def backbone(before, tokens) -> DinoLMBackbone:
+    def backbone(before, tokens):
         return parts.encoder(
             size, tokenizer, pooled_layers=parts.FIRST_AND_LAST
         )
 
-    def model(backbone, steps) -> DinoLM:
+    def model(backbone, steps):
         return parts.compiled(
             backbone, [o.InfoNCE(temperature)], views, steps, learning_rate
         )

@@ -55,6 +55,12 @@ def write_curves(
         axis.grid(alpha=0.3)
     for axis in axes[len(titles) :]:
         axis.set_visible(False)
+    if len(histories) > 1:
+        figure.supxlabel(
+            "Each phase reads views of its own: compare within a phase.",
+            fontsize=10,
+            color="gray",
+        )
     with write_atomically(path) as file:
         figure.savefig(file, format="png", dpi=120)
 

@@ -2,8 +2,6 @@
 
 from keras_dinolm import objectives as o
 from keras_dinolm import schedules
-from keras_dinolm.models import DinoLM
-from keras_dinolm.models import DinoLMBackbone
 from keras_dinolm.models import DinoLMTokenizer
 from keras_dinolm.recipes import parts
 from keras_dinolm.recipes.phase import Phase
@@ -75,13 +73,13 @@ def dino(
         mask_probability=0.5,
         mask_ratio=(0.1, 0.5),
     )
-    short = ViewGroup("local", num_local, span, roles="student")
+    short = ViewGroup("local", num_local, span, roles=("student",))
     views = TextViews(tokenizer, sequence_length, groups=[long, short])
 
-    def backbone(before, tokens) -> DinoLMBackbone:
+    def backbone(before, tokens):
         return parts.encoder(size, tokenizer)
 
-    def model(backbone, steps) -> DinoLM:
+    def model(backbone, steps):
         temperature = schedules.Linear(0.04, 0.07, max(steps // 5, 1))
         objectives = [
             o.SequenceDistillation(teacher_temperature=temperature, weight=0.5),

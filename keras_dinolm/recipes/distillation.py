@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+from typing import Any
 
 from keras_dinolm import objectives as o
 from keras_dinolm.models import DinoLM
@@ -37,7 +38,7 @@ def preset_of(teacher: str | os.PathLike) -> pathlib.Path:
     )
 
 
-def tokenizer_of(teacher: str | os.PathLike, **options) -> DinoLMTokenizer:
+def tokenizer_of(teacher: str | os.PathLike, **options: Any) -> DinoLMTokenizer:
     """The tokenizer of a teacher, which its student must share.
 
     Args:
@@ -117,15 +118,15 @@ def distillation(
         tokenizer,
         sequence_length,
         groups=[
-            ViewGroup("global", 1, span=(0.8, 1.0), roles="teacher"),
-            ViewGroup("local", 2, span, roles="student"),
+            ViewGroup("global", 1, span=(0.8, 1.0), roles=("teacher",)),
+            ViewGroup("local", 2, span, roles=("student",)),
         ],
     )
 
-    def backbone(before, tokens) -> DinoLMBackbone:
+    def backbone(before, tokens):
         return parts.encoder(size, tokenizer)
 
-    def model(backbone, steps) -> DinoLM:
+    def model(backbone, steps):
         trained = load_teacher(preset)
         objectives = [o.InfoNCE(temperature), o.SimilarityDistillation()]
         if "sequence" in heads_of(preset):

@@ -1,6 +1,7 @@
 """What an encoder is worth on held-out texts, beside two yardsticks."""
 
 import warnings
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -40,7 +41,8 @@ def measure(
         # Long texts are cut, for all encoders alike.
         warnings.filterwarnings("ignore", ".*texts have more than")
         if len(documents) > 1:
-            features = embedder.encode([d.text for d in documents])
+            texts = [document.text for document in documents]
+            features = np.asarray(embedder.encode(texts))
             found["dim"] = features.shape[1]
             found["rankme"] = rankme(features)
             found["feature_std"] = feature_std(features)
@@ -120,7 +122,7 @@ def untrained(embedder: DinoLMTextEmbedder, seed: int) -> DinoLMTextEmbedder:
     )
 
 
-def tfidf(task: HeldOutDocuments):
+def tfidf(task: HeldOutDocuments) -> Callable[[list[str]], np.ndarray]:
     """TF-IDF, fitted on the texts that are searched.
 
     Args:

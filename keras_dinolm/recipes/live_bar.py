@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 import warnings
+from typing import Any
 
 import keras
 
@@ -42,7 +43,9 @@ class LiveBar:
             verbose = 1 if sys.stdout.isatty() else 2
         self.names = names
         self.steps = steps
-        self.seconds = list(seconds or [None] * len(steps))
+        self.seconds: list[float | None] = [None] * len(steps)
+        if seconds is not None:
+            self.seconds = list(seconds)
         self.verbose = verbose
         self._drawn_at = 0.0
         self._width = 0
@@ -149,17 +152,19 @@ class LiveBar:
         if known is None:
             self.seconds[index] = seconds
         else:
-            self.seconds[index] += SMOOTHING * (seconds - known)
+            self.seconds[index] = known + SMOOTHING * (seconds - known)
 
     def _time_left(self, index: int, done: int) -> str:
-        later = range(index + 1, len(self.steps))
-        if self.seconds[index] is None:
+        seconds = self.seconds[index]
+        if seconds is None:
             return ""
-        left = (self.steps[index] - done) * self.seconds[index]
-        if any(self.seconds[i] is None for i in later):
-            # A step of a later phase may cost much more.
-            return f"{clock(left)} left in this phase"
-        left += sum(self.steps[i] * self.seconds[i] for i in later)
+        left = (self.steps[index] - done) * seconds
+        for later in range(index + 1, len(self.steps)):
+            seconds = self.seconds[later]
+            if seconds is None:
+                # A step of a later phase may cost much more.
+                return f"{clock(left)} left in this phase"
+            left += self.steps[later] * seconds
         return f"{clock(left)} left"
 
 
@@ -186,6 +191,7 @@ class PhaseProgress(keras.callbacks.Callback):
         self.checkpoint = None
         self._latest: dict[str, float] = {}
         self._began = False
+        self._compiled = False
 
     # === What a resumed run must know ===
 
@@ -202,9 +208,14 @@ class PhaseProgress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         done = self.checkpoint.position.step
+        name = self.bar.names[self.index]
         if done and not self._began:
-            name = self.bar.names[self.index]
             self.bar.say(f"Resuming phase {name} after step {done:,}.")
+        elif self.index and not self._began:
+            self.bar.say(
+                f"Phase {name} reads views of its own: do not compare its "
+                "losses and monitors with those above."
+            )
         self._began = True
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -215,8 +226,9 @@ class PhaseProgress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         now = time.perf_counter()
         # The first step of a process compiles: no measure of the others.
-        if batch:
+        if self._compiled:
             self.bar.learn_seconds(self.index, now - self._begin)
+        self._compiled = True
         self.seconds += now - self._begin
         self._begin = now
         self._batches = batch + 1
@@ -265,7 +277,7 @@ class PhaseProgress(keras.callbacks.Callback):
         warnings.showwarning = showwarning
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: Any) -> None:
         self._catch.__exit__(*exception)
 
 

@@ -12,21 +12,21 @@ from keras_dinolm.models.encoder.extend_context import extend_context
 from keras_dinolm.objectives import GramAnchoring
 from keras_dinolm.schedules import Schedule
 from keras_dinolm.schedules import value_at
-from keras_dinolm.views import PiecewiseLinear
 from keras_dinolm.views import TextViews
 from keras_dinolm.views import ViewGroup
+from keras_dinolm.views.settings import last
 from keras_dinolm.views.spans import UNIT
 
 _FIXED_TEACHER_MOMENTUM = 0.999
 
 
 class LongContextAdaptation:
-    """What continues a trained model on longer texts, short ones kept.
+    """Continues a trained model on longer texts, and keeps short ones good.
 
-    Training at full length from the start is dear, and not needed: a model is
-    trained on short windows, then for a short while at 2 to 8 times their
-    length, as DINOv3 adapts to high resolution at the end. This makes the
-    views and the model of that second phase:
+    Training at full length from the start is expensive and unnecessary. A
+    model is trained on short windows, then for a short while at 2 to 8 times
+    their length, as DINOv3 adapts to high resolution at the end. This makes
+    the views and the model of that second phase:
 
     - Views that the teacher reads have any length from that of the first
       phase to the new one; `buckets` adds shorter documents in batches of
@@ -34,11 +34,11 @@ class LongContextAdaptation:
     - A further group, `"short"`, has spans as long as the windows of the
       first phase. On it, Gram anchoring holds the similarities between tokens
       where the model had them before.
-    - Rotary positions are rescaled by `extend_context`, and jittered on wish.
+    - Rotary positions are rescaled by `extend_context`, and optionally
+      jittered.
     - Student and teacher both start as the encoder and the heads that came
       out of the first phase, with the objectives that act at its end and
-      their state. What followed a schedule or a curriculum keeps its last
-      value.
+      their state. What followed a schedule keeps its last value.
 
     Train with a low rate and a warm-up (a tenth of the first phase's rate, a
     few hundred to a few thousand updates); the model is not compiled yet.
@@ -60,8 +60,8 @@ class LongContextAdaptation:
             old one by doublings to the new one.
 
     Raises:
-        ValueError: if an argument is out of range, `views` do not go with the
-            model, or none of its objectives acts.
+        ValueError: if an argument is out of range, `views` are not those of
+            the model, or none of its objectives acts.
 
     Example:
 
@@ -100,13 +100,13 @@ class LongContextAdaptation:
 
     def __init__(
         self,
-        model,
-        views,
-        factor=4,
-        rope="ntk",
-        position_jitter=None,
-        gram_weight=2.0,
-        momentum=None,
+        model: DinoLM,
+        views: TextViews,
+        factor: int = 4,
+        rope: str = "ntk",
+        position_jitter: float | None = None,
+        gram_weight: float | Schedule = 2.0,
+        momentum: float | Schedule | None = None,
     ):
         if check_positive("factor", factor) < 2:
             raise ValueError(
@@ -145,23 +145,21 @@ def _longer_views(views, factor):
     for group in views.groups:
         if "gram" in group.roles:
             continue
-        last = {
+        settings = {
             field.name: _last(getattr(group, field.name))
             for field in dataclasses.fields(group)
         }
         if "teacher" in group.roles:
-            low, high = last["span"]
-            last["span"] = (max(low / factor, 1 / UNIT), high)
-        groups.append(ViewGroup(**last))
+            low, high = settings["span"]
+            settings["span"] = (max(low / factor, 1 / UNIT), high)
+        groups.append(ViewGroup(**settings))
     groups.append(ViewGroup("short", 1, share, roles=("student", "gram")))
     return TextViews(views.special_tokens, length, groups, **views.tables)
 
 
 def _last(value):
-    """The last value of a setting that may follow a curriculum."""
-    if isinstance(value, PiecewiseLinear):
-        return value.values[-1]
-    return tuple(map(_last, value)) if isinstance(value, tuple) else value
+    """The last value of a setting that may follow a schedule."""
+    return tuple(map(last, value)) if isinstance(value, tuple) else last(value)
 
 
 def _buckets(length, factor):
@@ -175,7 +173,7 @@ def _buckets(length, factor):
 
 
 def _continued(model, backbone, anchoring, roles, momentum):
-    """A model that goes on where another is, with another backbone."""
+    """A model that continues where another is, with another backbone."""
     lesson = model.lesson
     update = int(ops.convert_to_numpy(model.updates))
     acting = [
@@ -187,7 +185,7 @@ def _continued(model, backbone, anchoring, roles, momentum):
     if not acting:
         raise ValueError(
             "None of the model's objectives acts at its optimizer update "
-            f"{update}, so there is nothing to go on with. Received: "
+            f"{update}, so there is nothing to continue with. Received: "
             f"objectives {[o.name for o in model.objectives]}"
         )
     if momentum is None:
@@ -215,7 +213,7 @@ def _continued(model, backbone, anchoring, roles, momentum):
     new.reset_teacher()
     for objective, source in zip(new.objectives, acting):
         state = source.get_weights()
-        # A codebook of a fixed teacher of another width starts anew.
+        # A codebook of a fixed teacher of another width starts from scratch.
         if [w.shape for w in state] == [w.shape for w in objective.weights]:
             objective.set_weights(state)
     return new

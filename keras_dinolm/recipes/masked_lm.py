@@ -1,8 +1,6 @@
 """Masked language modelling: predict the words that are hidden."""
 
 from keras_dinolm import objectives as o
-from keras_dinolm.models import DinoLM
-from keras_dinolm.models import DinoLMBackbone
 from keras_dinolm.models import DinoLMTokenizer
 from keras_dinolm.recipes import parts
 from keras_dinolm.recipes.phase import Phase
@@ -62,12 +60,12 @@ def masked_lm(
     )
     views = TextViews(tokenizer, sequence_length, groups=[group])
 
-    def backbone(before, tokens) -> DinoLMBackbone:
+    def backbone(before, tokens):
         return parts.encoder(
             size, tokenizer, pooled_layers=parts.FIRST_AND_LAST
         )
 
-    def model(backbone, steps) -> DinoLM:
+    def model(backbone, steps):
         return parts.compiled(
             backbone, [o.MaskedLM()], views, steps, learning_rate
         )

@@ -1,6 +1,6 @@
 """What several recipes have in common."""
 
-import keras
+from typing import Any
 
 from keras_dinolm import models
 from keras_dinolm import objectives as o
@@ -10,6 +10,7 @@ from keras_dinolm.data import ppmi_embeddings
 from keras_dinolm.models import DinoLM
 from keras_dinolm.models import DinoLMBackbone
 from keras_dinolm.models import DinoLMTokenizer
+from keras_dinolm.training import COMPILE_BY_DEFAULT
 from keras_dinolm.training.optimizers import adamw
 from keras_dinolm.views import TextViews
 
@@ -27,7 +28,7 @@ EMBEDDINGS = (0,)
 
 
 def encoder(
-    size: str, tokenizer: DinoLMTokenizer, **overrides
+    size: str, tokenizer: DinoLMTokenizer, **overrides: Any
 ) -> DinoLMBackbone:
     """The untrained encoder that recipes start from.
 
@@ -63,7 +64,7 @@ def count_embeddings(backbone: DinoLMBackbone, tokens: TokenStore) -> None:
     )
 
 
-def deepen(bag: DinoLMBackbone, size: str, **overrides) -> DinoLMBackbone:
+def deepen(bag: DinoLMBackbone, size: str, **overrides: Any) -> DinoLMBackbone:
     """An encoder of a size on top of one without blocks.
 
     Args:
@@ -89,7 +90,7 @@ def compiled(
     steps: int,
     learning_rate: float,
     momentum: tuple[float, float] = (0.99, 0.999),
-    **kwargs,
+    **kwargs: Any,
 ) -> DinoLM:
     """A `DinoLM` that is compiled for a phase of so many steps.
 
@@ -119,8 +120,6 @@ def compiled(
             total_steps=steps,
             weight_decay=0.04,
         ),
-        # XLA halves the time of a step on a CPU. Under torch, compilation
-        # takes 40 s and is worth it in longer runs only.
-        jit_compile=keras.backend.backend() != "torch",
+        jit_compile=COMPILE_BY_DEFAULT,
     )
     return model

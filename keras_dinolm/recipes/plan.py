@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from typing import Any
 
 import keras
 import numpy as np
@@ -47,7 +48,7 @@ def split_steps(
 
 def make_dataset(
     phase: Phase, tokens: TokenStore, seed: int, start_step: int = 0
-):
+) -> Any:
     """The batches of a phase, from a step on.
 
     Args:
@@ -92,7 +93,7 @@ def seconds_per_step(
     return costs
 
 
-def _time_steps(model, dataset) -> float:
+def _time_steps(model, dataset):
     data = iter(dataset)
     times = []
     for _ in range(3 + TIMED_STEPS):

@@ -18,11 +18,11 @@ from keras_dinolm.data import tokenize
 from keras_dinolm.data import train_tokenizer
 from keras_dinolm.data.paths import write_atomically
 from keras_dinolm.models import SIZES
-from keras_dinolm.models import DinoLM
 from keras_dinolm.models import DinoLMTextEmbedder
 from keras_dinolm.models import DinoLMTokenizer
 from keras_dinolm.models import TextEncoder
 from keras_dinolm.models import export_preset
+from keras_dinolm.models.tasks.tokenizer import SPECIAL_TOKENS
 from keras_dinolm.recipes import held_out as held_out_module
 from keras_dinolm.recipes import plan
 from keras_dinolm.recipes import registry
@@ -131,15 +131,26 @@ def pretrain(
     embedder.encode(["two", "texts"]).shape  # (2, 128)
     ```
     """
-    _check_arguments(minutes, steps, size, sequence_length, held_out)
+    _check_arguments(
+        minutes, steps, size, seed, vocabulary_size, sequence_length, held_out
+    )
     chosen = registry.get(recipe)
     chosen.check_options(options)
     documents = texts_module.read_texts(texts)
-    if isinstance(held_out, numbers.Real):
+    if isinstance(held_out, int | float):
         train, measured = texts_module.split_held_out(documents, held_out)
     else:
         train = documents
         measured = list(texts_module.read_texts(held_out))
+    digest, usable = texts_module.survey(train)
+    if usable < FEWEST_TEXTS:
+        raise ValueError(
+            f"`texts` must hold at least {FEWEST_TEXTS} texts with words in "
+            "them: an encoder learns from how texts differ. Received: "
+            f"{usable:,} such texts to train on, and {len(measured):,} held "
+            "out."
+        )
+    _try_recipe(chosen, size, sequence_length, options, steps)
     asked = {
         "recipe": recipe,
         "options": {k: _plain(k, v) for k, v in options.items()},
@@ -149,7 +160,8 @@ def pretrain(
         "minutes": minutes,
         "vocabulary_size": vocabulary_size,
         "sequence_length": sequence_length,
-        "texts": texts_module.digest(train, measured),
+        "texts": digest,
+        "held_out": texts_module.survey(measured)[0],
         "backend": keras.backend.backend(),
     }
     with RunFolder(directory, asked) as folder:
@@ -183,7 +195,7 @@ class _Run:
         self.held_out = held_out
         self.verbose = verbose
         # What the report shall say beside the numbers.
-        self.notes: list[str] = []
+        self.notes = []
 
     def train(self) -> None:
         """Does what is left to do."""
@@ -195,7 +207,8 @@ class _Run:
         phases = self._phases(tokenizer, tokens)
         steps, seconds = self._plan(phases, tokens)
         bar = LiveBar([p.name for p in phases], steps, seconds, self.verbose)
-        before, histories = None, []
+        before: Any = None
+        histories: list[PhaseHistory] = []
         for index, phase in enumerate(phases):
             model, history = self._train_phase(
                 index, phase, before, steps, tokens, bar
@@ -259,13 +272,6 @@ class _Run:
             **self.options,
         )
         usable = tokens.num_documents - tokens.num_empty
-        if usable < FEWEST_TEXTS:
-            raise ValueError(
-                f"`texts` must hold at least {FEWEST_TEXTS} texts with words "
-                "in them: an encoder learns from how many texts differ. "
-                f"Received: {usable:,} such texts to train on, and "
-                f"{len(self.held_out):,} held out."
-            )
         self.notes += self.folder.state.get("notes", [])
         fitting = []
         for phase in phases:
@@ -284,18 +290,12 @@ class _Run:
         self, phases: list[Phase], tokens: TokenStore
     ) -> tuple[list[int], list[float] | None]:
         """Steps of each phase, and seconds of a step where measured."""
-        stored = self.folder.state.get("plan")
+        stored: dict | None = self.folder.state.get("plan")
         if stored is None:
-            stored = {"steps": None, "seconds": None}
+            stored = {"seconds": None}
             if self.asked["minutes"] is None:
                 budget = self.asked["steps"]
                 costs, fewest = [1.0] * len(phases), 1
-                if budget < len(phases):
-                    raise ValueError(
-                        f"Argument `steps` must be at least {len(phases)}, a "
-                        f"step for each phase of the recipe. Received: "
-                        f"steps={budget}"
-                    )
             else:
                 self._say("Measuring the time of a step ...")
                 costs = plan.seconds_per_step(
@@ -318,9 +318,8 @@ class _Run:
 
     # === Training ===
 
-    def _train_phase(
-        self, index, phase, before, steps, tokens, bar
-    ) -> tuple[DinoLM, PhaseHistory]:
+    def _train_phase(self, index, phase, before, steps, tokens, bar):
+        """The trained model of a phase, and its `PhaseHistory`."""
         checkpoints = self.directory / "checkpoints" / f"{index}-{phase.name}"
         # A checkpoint replaces what would be counted.
         is_new = not any(checkpoints.glob("step-*"))
@@ -360,7 +359,7 @@ class _Run:
 
     # === After training ===
 
-    def _export(self, phase, model, backbone, tokenizer) -> None:
+    def _export(self, phase, model, backbone, tokenizer):
         """Writes the preset of what the last phase left, with its heads."""
         directory = self.directory / "preset"
         if phase.keep == "learned" and phase.pooled_layers is None:
@@ -369,7 +368,7 @@ class _Run:
             # Heads belong to the features that they were trained on.
             export_preset(TextEncoder(backbone), tokenizer, directory)
 
-    def _report(self, tokens, histories, dim) -> None:
+    def _report(self, tokens, histories, dim):
         write_curves(self.directory / "curves.png", histories, dim)
         embedder = DinoLMTextEmbedder.from_preset(self.directory / "preset")
         self._say("Measuring on held-out texts ...")
@@ -399,7 +398,9 @@ class _Run:
             print(text, flush=True)
 
 
-def _check_arguments(minutes, steps, size, sequence_length, held_out):
+def _check_arguments(
+    minutes, steps, size, seed, vocabulary_size, sequence_length, held_out
+):
     if (minutes is None) == (steps is None):
         raise ValueError(
             "Give either `minutes` (a time on this machine) or `steps` (the "
@@ -415,6 +416,8 @@ def _check_arguments(minutes, steps, size, sequence_length, held_out):
         )
     for name, value, least in (
         ("steps", steps, 1),
+        ("seed", seed, 0),
+        ("vocabulary_size", vocabulary_size, 8),
         ("sequence_length", sequence_length, 4),
     ):
         if value is None and name == "steps":
@@ -437,6 +440,25 @@ def _check_arguments(minutes, steps, size, sequence_length, held_out):
         raise ValueError(
             "Argument `held_out` must be a share in [0, 1), or texts. "
             f"Received: held_out={held_out}"
+        )
+
+
+def _try_recipe(recipe, size, sequence_length, options, steps):
+    """Raises for values that the recipe does not take, before any work."""
+    if recipe.tokenizer is not None:
+        tokenizer = recipe.tokenizer(**options)
+    else:
+        tokenizer = DinoLMTokenizer([*SPECIAL_TOKENS, "a"])
+    phases = recipe.phases(
+        tokenizer=tokenizer,
+        size=size,
+        sequence_length=sequence_length,
+        **options,
+    )
+    if steps is not None and steps < len(phases):
+        raise ValueError(
+            f"Argument `steps` must be at least {len(phases)}, a step for "
+            f"each phase of the recipe. Received: steps={steps}"
         )
 
 

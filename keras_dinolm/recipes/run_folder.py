@@ -54,16 +54,19 @@ class RunFolder:
             raise
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: Any) -> None:
         self._lock.release()
 
     def _begin(self) -> None:
         if self.path.exists():
             stored = read_run(self.directory)
-            _check_is_same(self.directory, stored["asked"], self.asked)
-            self.state = stored["state"]
-        else:
-            self.save()
+            if (self.directory / "tokens").exists():
+                _check_is_same(self.directory, stored["asked"], self.asked)
+                self.state = stored["state"]
+                return
+            # Nothing was made yet: a mistake may be mended in place.
+            (self.directory / "tokenizer.json").unlink(missing_ok=True)
+        self.save()
 
     @property
     def path(self) -> pathlib.Path:
@@ -118,7 +121,7 @@ def read_run(directory: str | os.PathLike) -> dict[str, Any]:
     return content
 
 
-def _check_is_ours(directory: pathlib.Path) -> None:
+def _check_is_ours(directory):
     if not directory.exists():
         return
     if not directory.is_dir():
@@ -138,7 +141,7 @@ def _check_is_ours(directory: pathlib.Path) -> None:
         )
 
 
-def _check_is_same(directory, then: dict, now: dict) -> None:
+def _check_is_same(directory, then, now):
     names = dict.fromkeys([*then, *now])
     changed = [
         f"  {name}: {then.get(name)!r} then, {now.get(name)!r} now"

@@ -1,8 +1,6 @@
 """SimCSE: the same text twice, with different dropout."""
 
 from keras_dinolm import objectives as o
-from keras_dinolm.models import DinoLM
-from keras_dinolm.models import DinoLMBackbone
 from keras_dinolm.models import DinoLMTokenizer
 from keras_dinolm.recipes import parts
 from keras_dinolm.recipes.phase import Phase
@@ -67,7 +65,7 @@ def simcse(
         tokenizer, sequence_length, groups=[ViewGroup("local", 2)]
     )
 
-    def backbone(before, tokens) -> DinoLMBackbone:
+    def backbone(before, tokens):
         return parts.encoder(
             size,
             tokenizer,
@@ -75,7 +73,7 @@ def simcse(
             dropout=dropout,
         )
 
-    def model(backbone, steps) -> DinoLM:
+    def model(backbone, steps):
         return parts.compiled(
             backbone, [o.InfoNCE(temperature)], views, steps, learning_rate
         )

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -19,7 +20,7 @@ class TextSearch:
 
     Args:
         preset: path of a preset.
-        documents: list of `Document`.
+        documents: iterable of `Document`.
         folder: path where features are kept, or `None` to keep none.
         sequence_length: int. How many tokens of a text are read.
 
@@ -49,7 +50,7 @@ class TextSearch:
     def __init__(
         self,
         preset: str | os.PathLike,
-        documents: list[Document],
+        documents: Iterable[Document],
         folder: str | os.PathLike | None = None,
         sequence_length: int = 128,
     ):
@@ -60,20 +61,21 @@ class TextSearch:
                 "lines with their text under 'text'."
             )
         self.embedder = DinoLMTextEmbedder.from_preset(preset)
-        self.embedder.preprocessor.sequence_length = sequence_length
+        if self.embedder.preprocessor is not None:
+            self.embedder.preprocessor.sequence_length = sequence_length
         texts = [document.text for document in self.documents]
-        path = None
+        self.found = False
         if folder is not None:
-            path = (
-                pathlib.Path(folder)
-                / f"{_digest(preset, texts, sequence_length)}.npy"
-            )
-        self.found = path is not None and path.exists()
+            name = _digest(preset, texts, sequence_length)
+            path = pathlib.Path(folder, f"{name}.npy")
+            self.found = path.exists()
         if self.found:
             self.features = np.load(path)
             return
-        self.features = self.embedder.encode(texts, normalize_embeddings=True)
-        if path is not None:
+        self.features = np.asarray(
+            self.embedder.encode(texts, normalize_embeddings=True)
+        )
+        if folder is not None:
             with write_atomically(path) as file:
                 np.save(file, self.features)
 

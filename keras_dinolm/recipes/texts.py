@@ -130,23 +130,23 @@ def split_held_out(
     return train, [documents[i] for i in sorted(chosen)]
 
 
-def digest(*corpora: Iterable[Document]) -> str:
-    """A digest of all texts of some corpora, in their order.
+def survey(corpus: Iterable[Document]) -> tuple[str, int]:
+    """Reads a corpus once.
 
     Args:
-        *corpora: iterables of `Document`.
+        corpus: iterable of `Document`.
 
     Returns:
-        A string of 16 hexadecimal digits.
+        A digest of all texts in their order, 16 hexadecimal digits, and how
+        many texts there are that are not only white space.
     """
-    total = hashlib.sha256()
-    for corpus in corpora:
-        total.update(b"corpus")
-        for document in corpus:
-            for text in (document.text, *document.alternates):
-                data = text.encode("utf-8", "surrogatepass")
-                total.update(b"%d\n" % len(data) + data)
-    return total.hexdigest()[:16]
+    digest, usable = hashlib.sha256(), 0
+    for document in corpus:
+        usable += not document.text.isspace() and bool(document.text)
+        for text in (document.text, *document.alternates):
+            data = text.encode("utf-8", "surrogatepass")
+            digest.update(b"%d\n" % len(data) + data)
+    return digest.hexdigest()[:16], usable
 
 
 def write_documents(path: pathlib.Path, documents: list[Document]) -> None:

@@ -2,18 +2,23 @@
 
 import json
 import zlib
+from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
 
 
-def apply_change(recipe, config, name, change):
+def apply_change(
+    recipe: Callable, config: dict, name: str, change: dict | Callable
+) -> tuple[Callable, dict]:
     """The recipe and the configuration of one row of the table.
 
     Args:
         recipe: callable `(config, seed) -> (model, make_dataset)`.
         config: dict.
-        name: string. Of the change, for the errors.
+        name: string. The name of the change, for the errors.
         change: dict of overrides of `config`, or callable
             `(recipe) -> recipe`.
 
@@ -41,11 +46,11 @@ def apply_change(recipe, config, name, change):
     )
 
 
-def describe(model, make_dataset, config):
+def describe(model: keras.Model, make_dataset: Callable, config: dict) -> dict:
     """What training depends on, as JSON.
 
-    Of the model, its optimizer and the first batch, since a recipe may read
-    much more than its configuration.
+    It describes the model, its optimizer and the first batch, since a recipe
+    may read much more than its configuration.
 
     Args:
         model: a compiled `keras.Model`.
@@ -67,19 +72,19 @@ def describe(model, make_dataset, config):
     return json.loads(text)
 
 
-def differences(then, now):
+def differences(then: dict, now: dict) -> list[str]:
     """Lines that name what differs between two descriptions."""
     then, now = dict(leaves(then)), dict(leaves(now))
     lines = []
     for path in dict.fromkeys([*then, *now]):
-        # Not `==` on what may be missing: a value may be `None`.
+        # A missing value differs from one that is `None`.
         pair = [json.dumps(d[path]) if path in d else "-" for d in (then, now)]
         if pair[0] != pair[1]:
             lines.append(f"{path}: {pair[0]} then, {pair[1]} now")
     return lines
 
 
-def leaves(tree, path=()):
+def leaves(tree: Any, path: tuple = ()) -> Iterator[tuple[str, Any]]:
     """`(path, leaf)` of all that is in nested dicts and lists."""
     if isinstance(tree, dict) and tree:
         items = tree.items()
@@ -93,7 +98,7 @@ def leaves(tree, path=()):
 
 
 def _without_names(tree):
-    """Keras numbers the names of what it builds, so they tell nothing."""
+    """Drops names, which Keras numbers in the order of building."""
     if isinstance(tree, dict):
         return {
             str(key): _without_names(value)

@@ -2,11 +2,15 @@
 
 import collections
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def table(results, changes):
+
+def table(results: list[dict], changes: list[str]) -> str:
     """A table in Markdown: the numbers, and below it their differences.
 
     Args:
@@ -49,7 +53,13 @@ def table(results, changes):
     return "\n\n".join(parts)
 
 
-def figure(results, changes, curves, steps_per_epoch, steps):
+def figure(
+    results: list[dict],
+    changes: list[str],
+    curves: list[str],
+    steps_per_epoch: int,
+    steps: int,
+) -> "Figure":
     """Every number of every run, and curves of the training.
 
     Args:
@@ -62,6 +72,7 @@ def figure(results, changes, curves, steps_per_epoch, steps):
     Returns:
         A `matplotlib.figure.Figure`.
     """
+    # Imported late, since most users of this room draw nothing.
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
@@ -80,7 +91,7 @@ def figure(results, changes, curves, steps_per_epoch, steps):
         _lines(axis, results, changes, name, colors, steps_per_epoch, steps)
     for axis in axes[num_panels:]:
         axis.set_axis_off()
-    # One legend serves: each change has its color.
+    # One legend serves all curves, since each change has its color.
     if len(curves) and axes[len(headings)].lines:
         plot.legend(
             *axes[len(headings)].get_legend_handles_labels(),
@@ -147,7 +158,7 @@ def _headings(results):
 
 
 def _by_seed(results, change, heading):
-    """Dict of seed to value, of the runs that have one."""
+    """Seed to value, for the runs that have one."""
     return {
         run["seed"]: run["measured"][heading]
         for run in results

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import pathlib
 import sys
 
 import keras
@@ -10,6 +11,7 @@ from keras_dinolm.runs import model_state
 from keras_dinolm.runs import random_state
 from keras_dinolm.runs.checkpoint_folder import CheckpointFolder
 from keras_dinolm.runs.state_file import CheckpointError
+from keras_dinolm.typing import Path
 from keras_dinolm.version import __version__
 
 
@@ -78,8 +80,13 @@ class Checkpoint(keras.callbacks.Callback):
     async_safe = False
 
     def __init__(
-        self, directory, save_every=None, keep=3, monitor=None, mode="min"
-    ):
+        self,
+        directory: Path,
+        save_every: int | None = None,
+        keep: int = 3,
+        monitor: str | None = None,
+        mode: str = "min",
+    ) -> None:
         super().__init__()
         if save_every is not None and (
             not isinstance(save_every, int) or save_every < 1
@@ -99,11 +106,13 @@ class Checkpoint(keras.callbacks.Callback):
         self.history = None
         # Callbacks with `get_run_state` and `set_run_state`.
         self.stateful = []
-        self._saved_step = None
+        self._saved_step: int | None = None
         self._stop_requested = False
         self._rolled_back = False
 
-    def restore(self, model, step=None):
+    def restore(
+        self, model: keras.Model, step: int | None = None
+    ) -> Position | None:
         """Puts the state of a checkpoint into a model.
 
         Args:
@@ -120,8 +129,18 @@ class Checkpoint(keras.callbacks.Callback):
         restored = self.load(model, step)
         return None if restored is None else restored.position
 
-    def load(self, model, step=None):
-        """As `restore`; returns all that was read, as a `Restored`."""
+    def load(
+        self, model: keras.Model, step: int | None = None
+    ) -> "Restored | None":
+        """As `restore`; returns all that was read.
+
+        Args:
+            model: as for `restore`.
+            step: as for `restore`.
+
+        Returns:
+            A `Restored`; `None` if the folder has no checkpoint.
+        """
         steps = self.folder.steps()
         if step is None and not steps:
             return None
@@ -155,11 +174,11 @@ class Checkpoint(keras.callbacks.Callback):
         self._saved_step = self.position.step
         return Restored(self.position, header, stored["metrics"])
 
-    def request_stop(self):
+    def request_stop(self) -> None:
         """Asks the run to save and stop before its next batch."""
         self._stop_requested = True
 
-    def roll_back(self, step):
+    def roll_back(self, step: int) -> pathlib.Path | None:
         """Returns to before a failure; training has to stop with this epoch.
 
         Later checkpoints are renamed to `collapsed-step-...`, so that the
@@ -180,7 +199,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._rolled_back = True
         return self.folder.path(good)
 
-    def restore_callbacks(self, restored):
+    def restore_callbacks(self, restored: "Restored") -> None:
         """Gives the `stateful` callbacks what they were when it was saved.
 
         Args:
@@ -191,7 +210,7 @@ class Checkpoint(keras.callbacks.Callback):
             if name in stored:
                 callback.set_run_state(stored[name])
 
-    def close(self):
+    def close(self) -> None:
         """Gives the folder back after a `fit` that ended in an error."""
         while self.folder.locked:
             self.folder.unlock()
@@ -259,8 +278,12 @@ class Checkpoint(keras.callbacks.Callback):
 
     # === Saving ===
 
-    def save(self, value=None):
-        """Writes a checkpoint of this moment, unless there is one."""
+    def save(self, value: float | None = None) -> None:
+        """Writes a checkpoint of this moment, unless there is one.
+
+        Args:
+            value: float. That of `monitor`, if it is known now.
+        """
         if self._saved_step == self.position.step:
             return
         groups = {

@@ -1,29 +1,36 @@
 """`fit` that goes on where it was, whatever stopped it."""
 
 import math
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
+from keras_dinolm.runs import model_state
 from keras_dinolm.runs import random_state
+from keras_dinolm.runs.checkpoint import Checkpoint
 from keras_dinolm.runs.determinism import deterministic_operations
 from keras_dinolm.runs.interrupt import InterruptBetweenSteps
+from keras_dinolm.runs.state_file import CheckpointError
+from keras_dinolm.typing import Path
 
 
 def fit(
-    model,
-    make_dataset,
-    directory,
-    steps,
-    steps_per_epoch,
-    save_every=None,
-    keep=3,
-    monitor=None,
-    mode="min",
-    callbacks=(),
-    verbose="auto",
-    deterministic=True,
-    **kwargs,
-):
+    model: keras.Model,
+    make_dataset: Callable[[int], Any],
+    directory: Path,
+    steps: int,
+    steps_per_epoch: int,
+    save_every: int | None = None,
+    keep: int = 3,
+    monitor: str | None = None,
+    mode: str = "min",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: str | int = "auto",
+    deterministic: bool = True,
+    **kwargs: Any,
+) -> keras.callbacks.History:
     """Trains, or goes on with training; the same command does both.
 
     The first time, it trains from the beginning and saves checkpoints to
@@ -92,10 +99,6 @@ def fit(
     )
     ```
     """
-    # Imported late: callbacks look at models and training from outside.
-    from keras_dinolm.runs.checkpoint import Checkpoint
-    from keras_dinolm.runs.state_file import CheckpointError
-
     _check(model, steps, steps_per_epoch, kwargs)
     # The dataset has its own order; Keras would warn that it cannot shuffle.
     kwargs.setdefault("shuffle", False)
@@ -122,7 +125,7 @@ def fit(
         restored = checkpoint.load(model)
         metrics = []
         if restored is not None:
-            _check_settings(checkpoint, restored, CheckpointError)
+            _check_settings(checkpoint, restored)
             _restore_history(history, restored, steps)
             checkpoint.restore_callbacks(restored)
             metrics = restored.metrics
@@ -242,8 +245,6 @@ class _StateAtBegin(keras.callbacks.Callback):
         self.metrics = metrics
 
     def on_epoch_begin(self, epoch, logs=None):
-        from keras_dinolm.runs import model_state
-
         if self.metrics:
             variables = self.model.metrics_variables
             pairs = model_state.pair(variables, self.metrics, "metrics")
@@ -309,7 +310,7 @@ def _check(model, steps, steps_per_epoch, kwargs):
         )
 
 
-def _check_settings(checkpoint, restored, error):
+def _check_settings(checkpoint, restored):
     then, now = restored.header["settings"], checkpoint.settings
     changed = [
         f"{name}: {then.get(name)} then, {value} now"
@@ -317,7 +318,7 @@ def _check_settings(checkpoint, restored, error):
         if then.get(name) != value
     ]
     if changed:
-        raise error(
+        raise CheckpointError(
             f"{checkpoint.folder.directory} holds a run of another "
             f"configuration ({'; '.join(changed)}). Give the same values to go "
             "on with it, or another folder to start anew."

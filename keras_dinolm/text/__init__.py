@@ -1,1 +1,1 @@
-"""Unicode, words and n-grams: what data and tokenizers share."""
+"""Unicode, words, sentences and n-grams: what data and tokenizers share."""

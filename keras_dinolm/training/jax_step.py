@@ -1,11 +1,16 @@
 """The training step under jax: pure, on explicit state."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import keras
 
+# XLA has no other way here.
+COMPILE_BY_DEFAULT = True
 
-def train_step(model, state, data):
+
+def train_step(model: Any, state: tuple, data: Any) -> tuple[dict, tuple]:
     """One optimizer step, or one micro-batch of it.
 
     Args:
@@ -112,8 +117,20 @@ def _pairs(variables, now):
     return [(v, now[id(v)]) for v in variables]
 
 
-def read_variable(model, variable, state, *_):
-    """The present value of a variable, which `fit` keeps outside the model."""
+def read_variable(
+    model: Any, variable: keras.Variable, state: tuple, *_: Any
+) -> Any:
+    """The present value of a variable, which `fit` keeps outside the model.
+
+    Args:
+        model: a model as `keras_dinolm.training.step` describes.
+        variable: one of its non-trainable variables.
+        state: the state that Keras' jax trainer passes.
+        *_: the rest of what the training function is called with.
+
+    Returns:
+        An array.
+    """
     for known, value in zip(model.non_trainable_variables, state[1]):
         if known is variable:
             return value

@@ -1,5 +1,7 @@
 """Several optimizers in the place of one."""
 
+from typing import Any
+
 import keras
 
 
@@ -36,30 +38,30 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         }
 
     @property
-    def variables(self):
+    def variables(self) -> list:
         return [v for o in self.optimizers().values() for v in o.variables]
 
     @property
-    def iterations(self):
+    def iterations(self) -> keras.Variable:
         return next(iter(self.optimizers().values())).iterations
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> Any:
         return next(iter(self.optimizers().values())).learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, learning_rate):
+    def learning_rate(self, learning_rate: Any) -> None:
         for optimizer in self.optimizers().values():
             optimizer.learning_rate = learning_rate
 
-    def build(self, variables):
+    def build(self, variables: list) -> None:
         """Does nothing: the learners have built their optimizers."""
 
-    def finalize_variable_values(self, var_list):
+    def finalize_variable_values(self, var_list: list) -> None:
         """Does nothing: each learner's weights are what they are."""
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: dict) -> None:
         """Does nothing: each optimizer is saved by itself."""
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: dict) -> None:
         """Does nothing, likewise."""

@@ -6,7 +6,7 @@ import keras
 class SkippedStepGuard(keras.callbacks.Callback):
     """Stops training after too many bad steps in a row.
 
-    `DinoLM.fit` adds it by itself. A step whose gradients are not finite
+    `DinoLM.fit` adds it. A step whose gradients are not finite
     moves nothing; many in a row mean that training is broken.
 
     Args:
@@ -20,7 +20,9 @@ class SkippedStepGuard(keras.callbacks.Callback):
     # Else Keras would wait for the device at each batch to read the logs.
     async_safe = True
 
-    def __init__(self, max_skipped_steps, name="skipped_steps"):
+    def __init__(
+        self, max_skipped_steps: int, name: str = "skipped_steps"
+    ) -> None:
         super().__init__()
         self.name = name
         self.max_skipped_steps = max_skipped_steps

@@ -17,14 +17,16 @@ finite, and lets `after_step` move everything else. So a step either moves all
 of a learner or nothing.
 """
 
+import importlib
+from typing import Any
+
 import keras
 
-if keras.backend.backend() == "jax":
-    from keras_dinolm.training import jax_step as _step
-elif keras.backend.backend() == "torch":
-    from keras_dinolm.training import torch_step as _step
-else:
-    from keras_dinolm.training import tensorflow_step as _step
+_step: Any = importlib.import_module(
+    f"keras_dinolm.training.{keras.backend.backend()}_step"
+)
 
 train_step = _step.train_step
 read_variable = _step.read_variable
+# Whether compiling the step is worth its time in a run of minutes.
+COMPILE_BY_DEFAULT: bool = _step.COMPILE_BY_DEFAULT

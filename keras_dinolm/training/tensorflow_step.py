@@ -1,10 +1,15 @@
 """The training step under tensorflow: eager, graph or XLA."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
+# XLA halves the time of a step on a CPU, where Keras leaves it off.
+COMPILE_BY_DEFAULT = True
 
-def train_step(model, data):
+
+def train_step(model: Any, data: Any) -> dict:
     """One optimizer step, or one micro-batch of it.
 
     Args:
@@ -77,6 +82,15 @@ def _move(learner, loss, gradient_of):
     return finite
 
 
-def read_variable(model, variable, *_):
-    """The present value of a variable."""
+def read_variable(model: Any, variable: keras.Variable, *_: Any) -> Any:
+    """The present value of a variable.
+
+    Args:
+        model: a model as `keras_dinolm.training.step` describes.
+        variable: one of its variables.
+        *_: what the training function is called with.
+
+    Returns:
+        An array.
+    """
     return keras.ops.convert_to_numpy(variable)

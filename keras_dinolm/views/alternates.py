@@ -1,5 +1,8 @@
 """Which text of a document each view is cut from."""
 
+from typing import Any
+
+from keras_dinolm.typing import Tensor
 from keras_dinolm.views.random import below
 from keras_dinolm.views.random import fold
 from keras_dinolm.views.random import happens
@@ -9,13 +12,16 @@ KEYS = ("alternate_ids", "alternate_lengths", "alternate_starts")
 _WHETHER, _WHICH = 14, 15
 
 
-def draw_texts(keys, counts, probability, xp):
+def draw_texts(
+    keys: Tensor, counts: Tensor, probability: int | Tensor, xp: Any
+) -> Tensor:
     """Draws a text for each view: the document or one of its alternates.
 
     Args:
         keys: int32 `[B, V]`. One key a view.
         counts: int32 `[B]`. Alternates of each document, below 2^15.
-        probability: int. Of an alternate, in units of 2^-16.
+        probability: int, or int32 `[1]`. Chance of an alternate, in units of
+            2^-16.
         xp: namespace of the arrays.
 
     Returns:
@@ -27,12 +33,19 @@ def draw_texts(keys, counts, probability, xp):
     return xp.where(chosen & (counts > 0), which + 1, 0)
 
 
-def join_texts(token_ids, lengths, starts, alternates, xp):
-    """Windows of documents and of their alternates as one array.
+def join_texts(
+    token_ids: Tensor,
+    lengths: Tensor,
+    starts: Tensor,
+    alternates: tuple[Tensor, Tensor, Tensor],
+    xp: Any,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Lays the windows of documents and their alternates end to end.
 
     Args:
         token_ids: int32 `[B, W]`.
-        lengths, starts: int32 `[B]`.
+        lengths: int32 `[B]`.
+        starts: int32 `[B]`.
         alternates: the same of the alternates: int32 `[B, S, W]`, `[B, S]`
             and `[B, S]`.
         xp: namespace of the arrays.

@@ -1,7 +1,11 @@
 """Picking the marked entries of an array in order, with static shapes."""
 
+from typing import Any
 
-def running_count(flags, xp):
+from keras_dinolm.typing import Tensor
+
+
+def running_count(flags: Tensor, xp: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Counts of marked entries up to each place, over rows and overall.
 
     Args:
@@ -21,7 +25,7 @@ def running_count(flags, xp):
     return xp.reshape(within + before[:, None], (-1,)), before, total
 
 
-def locate(counts, ranks, xp):
+def locate(counts: Tensor, ranks: Tensor, xp: Any) -> Tensor:
     """Flat index of the marked entry of each rank.
 
     Args:

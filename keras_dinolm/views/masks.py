@@ -6,8 +6,11 @@ key, and tokens are taken in that order until there are enough; only the last
 segment may be taken in part. One sort a view does it, with static shapes.
 """
 
+from typing import Any
+
 import numpy as np
 
+from keras_dinolm.typing import Tensor
 from keras_dinolm.views.compaction import locate
 from keras_dinolm.views.compaction import running_count
 from keras_dinolm.views.namespace import NUMPY
@@ -21,10 +24,16 @@ _CUT, _ORDER = 4, 5
 _INT32_MAX = 2**31 - 1
 
 
-def masked_ratios(num_masked, low, high, slots=None, xp=NUMPY):
+def masked_ratios(
+    num_masked: int | Tensor,
+    low: int | Tensor,
+    high: int | Tensor,
+    slots: int | None = None,
+    xp: Any = NUMPY,
+) -> Tensor:
     """Mask ratios of the masked views, spread evenly over a range.
 
-    Drawing them would let the total vary from batch to batch; iBOT and its
+    If they were drawn, the total would vary from batch to batch; iBOT and its
     successors spread them for the same reason.
 
     Args:
@@ -45,8 +54,8 @@ def masked_ratios(num_masked, low, high, slots=None, xp=NUMPY):
     return xp.asarray(xp.where(index < num_masked, ratios, 0))
 
 
-def masked_counts(ratios, lengths, xp):
-    """Number of tokens to mask: rounded, at least 1 where there is any.
+def masked_counts(ratios: Tensor, lengths: Tensor, xp: Any) -> Tensor:
+    """Number of tokens to mask: rounded, at least 1 where there is a token.
 
     Args:
         ratios: int32 `[M]`, in units of 1/10000; 0 masks none.
@@ -61,11 +70,20 @@ def masked_counts(ratios, lengths, xp):
     return xp.where(ratios > 0, counts, 0)
 
 
-def span_masks(keys, lengths, counts, begins, width, cut, xp):
+def span_masks(
+    keys: Tensor,
+    lengths: Tensor,
+    counts: Tensor,
+    begins: Tensor | None,
+    width: int,
+    cut: int | Tensor,
+    xp: Any,
+) -> Tensor:
     """Masks exactly `counts` of the first `lengths` tokens, in spans.
 
-    If segments begin only where words do, they are whole words, but for the
-    last segment: the count is exact, so a word of it may be masked in part.
+    If segments begin only where words do, they are whole words, except for
+    the last segment: the count is exact, so a word of it may be masked in
+    part.
 
     Args:
         keys: int32 `[M]`. One key a view.
@@ -99,12 +117,21 @@ def span_masks(keys, lengths, counts, begins, width, cut, xp):
     return maskable & (order <= xp.take(ranked, last)[:, None])
 
 
-def mask_views(key, keys, lengths, ratios, begins, width, cut, xp):
+def mask_views(
+    key: Tensor,
+    keys: Tensor,
+    lengths: Tensor,
+    ratios: Tensor,
+    begins: Tensor | None,
+    width: int,
+    cut: int | Tensor,
+    xp: Any,
+) -> Tensor:
     """Masks as many views as there are ratios, chosen at random.
 
     Args:
-        key: int32 `[1]`. Key of the batch, decides which views are masked.
-        keys: int32 `[N]`. One key a view, decides its mask.
+        key: int32 `[1]`. Key of the batch; decides which views are masked.
+        keys: int32 `[N]`. One key a view; decides its mask.
         lengths: int32 `[N]`. Tokens of each view that may be masked.
         ratios: int32 `[M]`, `1 <= M <= N`; 0 masks nothing.
         begins: bool `[N, width]` or `None`, as in `span_masks`.
@@ -131,7 +158,7 @@ def mask_views(key, keys, lengths, ratios, begins, width, cut, xp):
     return xp.take(xp.concatenate([masks, none], 0), row)
 
 
-def masked_indices(masked, slots, xp):
+def masked_indices(masked: Tensor, slots: int, xp: Any) -> Tensor:
     """Flat indices of the masked tokens of a batch, ascending.
 
     Args:

@@ -24,6 +24,7 @@ the arrays' own operators.
 """
 
 import sys
+from typing import Any
 
 import keras
 import numpy as np
@@ -178,7 +179,7 @@ NUMPY = NumPyNamespace()
 KERAS = KerasNamespace()
 
 
-def namespace_of(*arrays):
+def namespace_of(*arrays: Any) -> Any:
     """The namespace whose functions take all of `arrays`.
 
     Args:

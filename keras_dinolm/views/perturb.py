@@ -1,22 +1,37 @@
 """All changes of a view group to its spans, one after the other."""
 
+from typing import Any
+
+from keras_dinolm.typing import Tensor
 from keras_dinolm.views.perturbations import delete_words
 from keras_dinolm.views.perturbations import replace_tokens
 from keras_dinolm.views.perturbations import run_starts
 from keras_dinolm.views.perturbations import shuffle_sentences
 from keras_dinolm.views.perturbations import swap_words
 from keras_dinolm.views.perturbations import take_rows
-from keras_dinolm.views.piecewise_linear import highest
-from keras_dinolm.views.piecewise_linear import units_at
+from keras_dinolm.views.replacement_table import ReplacementTable
+from keras_dinolm.views.settings import highest
+from keras_dinolm.views.settings import units_at
+from keras_dinolm.views.special_tokens import SpecialTokens
+from keras_dinolm.views.view_group import ViewGroup
 
 _SYNONYM, _TYPO = 12, 13
 
 
-def perturb(group, special_tokens, tables, keys, ids, lengths, step, xp):
+def perturb(
+    group: ViewGroup,
+    special_tokens: SpecialTokens,
+    tables: dict[str, ReplacementTable | None],
+    keys: Tensor,
+    ids: Tensor,
+    lengths: Tensor,
+    step: int | Tensor,
+    xp: Any,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Replaces, deletes and reorders the tokens of spans.
 
-    What is off costs nothing: whether a change is made at all is a constant
-    of the configuration; only how often may depend on the step.
+    A change that is off costs nothing. Whether a change is made at all is a
+    constant of the configuration; only how often may depend on the step.
 
     Args:
         group: `ViewGroup`.
@@ -59,7 +74,7 @@ def perturb(group, special_tokens, tables, keys, ids, lengths, step, xp):
 
     # === Replacements ===
     if highest(group.synonym_replacement):
-        # Words of one token. What follows the span is not ours to look at.
+        # These are words of one token; what follows the span is unknown.
         ended = place == lengths[:, None] - 1
         begins = run_starts(word, xp)
         ended = ended | xp.concatenate([begins[:, 1:], begins[:, :1]], 1)

@@ -1,42 +1,52 @@
 """Changes to the text of a span after which every token's place is known.
 
-Nothing is invented or moved without trace: tokens are dropped, put in another
-order, or replaced where they stand. The first two give *places*, the index in
-the span of the first, second, ... token of the view.
+Tokens are dropped, put in another order, or replaced where they are. The first
+two give *places*: the index in the span of the first, second, ... token of the
+view.
 
 References:
 - [EDA](https://arxiv.org/abs/1901.11196) (deletion, swaps, synonyms)
 - [BART](https://arxiv.org/abs/1910.13461) (sentence permutation)
 """
 
+from typing import Any
+
+from keras_dinolm.typing import Tensor
 from keras_dinolm.views.compaction import locate
 from keras_dinolm.views.compaction import running_count
 from keras_dinolm.views.random import below
 from keras_dinolm.views.random import fold
 from keras_dinolm.views.random import happens
+from keras_dinolm.views.replacement_table import ReplacementTable
 
 _DELETE, _SPARE, _PUNCTUATION = 2, 3, 6
 _SENTENCE_PHASE, _SENTENCE_WINDOW, _SENTENCE_ORDER = 7, 8, 9
 _SWAP_PHASE, _SWAP = 10, 11
 
 
-def take_rows(x, columns, xp):
+def take_rows(x: Tensor, columns: Tensor, xp: Any) -> Tensor:
     """Entries of each row of `x`, int32 `[N, L]`, at int32 `[N, M]`."""
     rows, width = xp.shape(x)
     first = xp.arange(rows)[:, None] * width
     return xp.take(xp.reshape(x, (-1,)), first + columns)
 
 
-def run_starts(x, xp):
+def run_starts(x: Tensor, xp: Any) -> Tensor:
     """True where an entry differs from the one before it: bool `[N, L]`."""
     first = x[:, :1] == x[:, :1]
     return xp.concatenate([first, x[:, 1:] != x[:, :-1]], 1)
 
 
 def delete_words(
-    keys, word, punctuation, lengths, word_chance, punctuation_chance, xp
-):
-    """Deletes words and punctuation marks, but never all that there is.
+    keys: Tensor,
+    word: Tensor,
+    punctuation: Tensor | None,
+    lengths: Tensor,
+    word_chance: int | Tensor | None,
+    punctuation_chance: int | Tensor | None,
+    xp: Any,
+) -> tuple[Tensor, Tensor]:
+    """Deletes words and punctuation marks, but never the whole text.
 
     The word that holds one uniformly drawn token is not deleted, so that no
     view loses all of its text. If it is punctuation and removed as such, and
@@ -50,7 +60,7 @@ def delete_words(
         lengths: int32 `[N]`. Tokens in each view, at most `L`.
         word_chance: int, int32 `[1]` or `None`. Probability of each word's
             deletion, in units of 2^-16.
-        punctuation_chance: the same, of each punctuation mark's.
+        punctuation_chance: the same for each punctuation mark.
         xp: namespace of the arrays.
 
     Returns:
@@ -79,12 +89,14 @@ def delete_words(
     return xp.minimum(found, width - 1), total
 
 
-def swap_words(keys, word, lengths, chance, xp):
+def swap_words(
+    keys: Tensor, word: Tensor, lengths: Tensor, chance: int | Tensor, xp: Any
+) -> Tensor:
     """Exchanges neighbouring words.
 
     The words are paired up, from the first or from the second one on with
     equal probability, and each pair changes places with a given probability.
-    So that is the probability with which a word moves, but for the ends.
+    That is the probability with which a word moves, except at the ends.
 
     Args:
         keys: int32 `[N]`. One key a view.
@@ -106,7 +118,14 @@ def swap_words(keys, word, lengths, chance, xp):
     return _sort_by(xp.where(swapped, partner, rank), lengths, xp)
 
 
-def shuffle_sentences(keys, sentence, lengths, chance, size, xp):
+def shuffle_sentences(
+    keys: Tensor,
+    sentence: Tensor,
+    lengths: Tensor,
+    chance: int | Tensor,
+    size: int,
+    xp: Any,
+) -> Tensor:
     """Shuffles the sentences in windows of a few.
 
     The sentences are cut into windows of `size`, at a random phase, and each
@@ -129,8 +148,8 @@ def shuffle_sentences(keys, sentence, lengths, chance, size, xp):
     window = (rank + phase) // size
     draws = fold(fold(keys, _SENTENCE_WINDOW, xp)[:, None], window, xp)
     order = fold(keys, _SENTENCE_ORDER, xp)[:, None]
-    # A sentence's draw is a function of its number, so that it can be had for
-    # its neighbours too. Draws of different numbers differ.
+    # A sentence's draw is a function of its number, so that those of its
+    # neighbours are known too. Draws of different numbers differ.
     own = fold(order, rank, xp)
     target = xp.maximum(window * size - phase, 0)
     for distance in range(1 - size, size):
@@ -143,7 +162,15 @@ def shuffle_sentences(keys, sentence, lengths, chance, size, xp):
     return _sort_by(xp.where(shuffled, target, rank), lengths, xp)
 
 
-def replace_tokens(keys, ids, eligible, table, chance, purpose, xp):
+def replace_tokens(
+    keys: Tensor,
+    ids: Tensor,
+    eligible: Tensor | None,
+    table: ReplacementTable,
+    chance: int | Tensor,
+    purpose: int,
+    xp: Any,
+) -> Tensor:
     """Replaces tokens by others of a table, each with a given probability.
 
     Args:

@@ -1,16 +1,20 @@
 """Randomness as a pure function of counters.
 
-A draw is `fold(fold(fold(key, row), view), purpose)`: no state, no order of
-execution, so the same views come out for any parallelism and a resumed run
-starts at any step at no cost. Everything is wrapping int32 arithmetic, which
-has the same bits in every array library; floats, which need not, are not used.
+A draw is `fold(fold(fold(key, row), view), purpose)`. There is no state and no
+order of execution, so the same views come out for any parallelism, and a
+resumed run starts at any step at no cost. Everything is wrapping int32
+arithmetic, which has the same bits in every array library; floats need not,
+and are not used.
 
 Reference: C. Wellons, *Prospecting for hash functions* (the `lowbias32`
 family; these constants are the improved ones of the same search).
 """
 
+from typing import Any
+
 import numpy as np
 
+from keras_dinolm.typing import Tensor
 from keras_dinolm.views.namespace import NUMPY
 
 
@@ -27,12 +31,12 @@ _STRIDE = _int32(0x9E3779B9)
 _OFFSET = _int32(0x85EBCA6B)
 
 
-def logical_right_shift(x, n, xp):
+def logical_right_shift(x: Tensor, n: int, xp: Any) -> Tensor:
     """`x >> n` with zeros shifted in, although int32 is signed."""
     return xp.right_shift(x, n) & ((1 << (32 - n)) - 1)
 
 
-def mix(x, xp=NUMPY):
+def mix(x: Tensor, xp: Any = NUMPY) -> Tensor:
     """Scrambles the 32 bits of every entry; a bijection.
 
     Args:
@@ -49,7 +53,7 @@ def mix(x, xp=NUMPY):
     return x ^ logical_right_shift(x, 15, xp)
 
 
-def fold(key, counter, xp=NUMPY):
+def fold(key: Tensor, counter: int | Tensor, xp: Any = NUMPY) -> Tensor:
     """A new key from a key and a counter.
 
     For one key, distinct counters give distinct keys, and for one counter,
@@ -68,7 +72,7 @@ def fold(key, counter, xp=NUMPY):
     return mix(key + (counter * _STRIDE + _OFFSET), xp)
 
 
-def stream(seed, step, xp=NUMPY):
+def stream(seed: int | Tensor, step: int | Tensor, xp: Any = NUMPY) -> Tensor:
     """The key that all draws of one step start from.
 
     Args:
@@ -100,7 +104,7 @@ def stream(seed, step, xp=NUMPY):
     return key
 
 
-def below(bits, bound, xp=NUMPY):
+def below(bits: Tensor, bound: int | Tensor, xp: Any = NUMPY) -> Tensor:
     """Uniform integers in `[0, bound)`: the high word of `bits * bound`.
 
     The product is made of two 16-bit pieces, since int32 is all there is. The
@@ -119,12 +123,12 @@ def below(bits, bound, xp=NUMPY):
     return xp.right_shift(high * bound + xp.right_shift(low * bound, 16), 15)
 
 
-def happens(bits, probability, xp=NUMPY):
+def happens(bits: Tensor, probability: int | Tensor, xp: Any = NUMPY) -> Tensor:
     """True with a given probability.
 
     Args:
         bits: int32 array of hash values.
-        probability: int. In units of 2^-16.
+        probability: int, or int32 array. In units of 2^-16.
         xp: namespace of the array.
 
     Returns:
@@ -133,7 +137,7 @@ def happens(bits, probability, xp=NUMPY):
     return logical_right_shift(bits, 16, xp) < probability
 
 
-def permutation(key, n, xp=NUMPY):
+def permutation(key: Tensor, n: int, xp: Any = NUMPY) -> Tensor:
     """A random order of `0 .. n - 1`.
 
     The sort keys are distinct by construction (`fold` is a bijection of the

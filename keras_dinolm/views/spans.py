@@ -1,5 +1,8 @@
 """Where each view lies in its window."""
 
+from typing import Any
+
+from keras_dinolm.typing import Tensor
 from keras_dinolm.views.random import below
 from keras_dinolm.views.random import fold
 
@@ -10,25 +13,33 @@ UNIT = 10_000
 _LENGTH, _START = 0, 1
 
 
-def span_bounds(lengths, low, high):
+def span_bounds(
+    lengths: int | Tensor, low: int | Tensor, high: int | Tensor
+) -> tuple[int | Tensor, int | Tensor]:
     """The shortest and the longest span in windows of given lengths.
 
     Works on Python ints and on int32 arrays alike.
 
     Args:
-        lengths: tokens in each window.
+        lengths: int or array. Tokens in each window.
         low: int, the smallest fraction, in units of 1/10000, at least 1.
         high: int, the largest fraction, in the same units.
 
     Returns:
         Pair `(ceil(low * lengths), floor(high * lengths))`. The second may be
-        the smaller one (there is no integer between 0.3 * 2 and 0.4 * 2); the
-        first is then the only length.
+        the smaller one (there is no integer between 0.3 * 2 and 0.4 * 2); then
+        the first is the only length.
     """
     return (lengths * low + UNIT - 1) // UNIT, lengths * high // UNIT
 
 
-def draw_spans(keys, lengths, low, high, xp):
+def draw_spans(
+    keys: Tensor,
+    lengths: Tensor,
+    low: int | Tensor,
+    high: int | Tensor,
+    xp: Any,
+) -> tuple[Tensor, Tensor]:
     """Draws contiguous spans, uniform in length, then uniform in start.
 
     A window of at least one token gives spans of at least one token; an empty

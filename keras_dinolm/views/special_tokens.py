@@ -1,14 +1,18 @@
 """What the views need to know of a tokenizer."""
 
 import dataclasses
+import numbers
 import unicodedata
+from typing import Any
 
+import keras
 import numpy as np
 
 _TABLES = ("continues", "punctuation", "sentence_ends")
 _SENTENCE_ENDS = frozenset(".!?\u2026\u3002\uff01\uff1f\u0964")
 
 
+@keras.saving.register_keras_serializable(package="keras_dinolm")
 @dataclasses.dataclass(frozen=True, eq=False)
 class SpecialTokens:
     """Ids of the special tokens, and which tokens are pieces or marks.
@@ -19,7 +23,7 @@ class SpecialTokens:
     Args:
         pad_token_id: int. Fills views up to their width.
         cls_token_id: int. Begins each view.
-        mask_token_id: int. Stands for masked tokens.
+        mask_token_id: int. Takes the place of masked tokens.
         continues: bool array `[vocabulary size]`, or `None`. True for tokens
             that belong to the word of the token before them, such as `##ing`.
             `None` makes each token a word of its own.
@@ -27,6 +31,9 @@ class SpecialTokens:
             punctuation marks. Needed to remove them.
         sentence_ends: bool array `[vocabulary size]`, or `None`. True for
             marks that end a sentence. Needed to shuffle sentences.
+
+    Raises:
+        ValueError: if an id is not an integer from 0 on.
 
     Example:
 
@@ -47,15 +54,29 @@ class SpecialTokens:
     punctuation: np.ndarray | None = None
     sentence_ends: np.ndarray | None = None
 
+    def __post_init__(self):
+        for name in ("pad_token_id", "cls_token_id", "mask_token_id"):
+            value = getattr(self, name)
+            if (
+                not isinstance(value, numbers.Integral)
+                or isinstance(value, bool)
+                or value < 0
+            ):
+                raise ValueError(
+                    f"`{name}` must be an integer, at least 0: the token's "
+                    f"id in the vocabulary. Received: {name}={value!r}"
+                )
+            object.__setattr__(self, name, int(value))
+
     @classmethod
-    def of(cls, tokenizer):
+    def of(cls, tokenizer: Any) -> "SpecialTokens":
         """Reads them off a tokenizer.
 
         Args:
             tokenizer: `SpecialTokens`, or an object with `pad_token_id`,
-                `mask_token_id`, and `cls_token_id` or `start_token_id`. Where
-                words go on, and which tokens are punctuation, is known for
-                keras-hub's WordPiece tokenizers.
+                `mask_token_id`, and `cls_token_id` or `start_token_id`. Which
+                tokens continue a word, and which are punctuation, is known
+                for keras-hub's WordPiece tokenizers.
 
         Returns:
             `SpecialTokens`.
@@ -65,7 +86,7 @@ class SpecialTokens:
         """
         if isinstance(tokenizer, cls):
             return tokenizer
-        ids = {}
+        ids: dict = {}
         for name, *others in (
             ("pad_token_id",),
             ("cls_token_id", "start_token_id"),
@@ -94,9 +115,9 @@ class SpecialTokens:
                 ids[name] = np.array([test(token) for token in vocabulary])
         return cls(**ids)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """A JSON-serialisable dictionary; tables as hexadecimal bits."""
-        config = {
+        config: dict = {
             "pad_token_id": self.pad_token_id,
             "cls_token_id": self.cls_token_id,
             "mask_token_id": self.mask_token_id,
@@ -109,8 +130,15 @@ class SpecialTokens:
         return config
 
     @classmethod
-    def from_config(cls, config):
-        """The inverse of `get_config`."""
+    def from_config(cls, config: dict) -> "SpecialTokens":
+        """The inverse of `get_config`.
+
+        Args:
+            config: dict.
+
+        Returns:
+            `SpecialTokens`.
+        """
         config = dict(config)
         size = config.pop("vocabulary_size", None)
         for name in _TABLES:

@@ -1,53 +1,49 @@
 """Views of text: the spans of a document that student and teacher see."""
 
-import warnings
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 
 import keras
-import numpy as np
 
-from keras_dinolm.views.alternates import KEYS
-from keras_dinolm.views.alternates import draw_texts
-from keras_dinolm.views.alternates import join_texts
-from keras_dinolm.views.masks import mask_views
-from keras_dinolm.views.masks import masked_counts
-from keras_dinolm.views.masks import masked_indices
-from keras_dinolm.views.masks import masked_ratios
-from keras_dinolm.views.namespace import NUMPY
+from keras_dinolm.typing import Tensor
+from keras_dinolm.views.checks import check_tables
+from keras_dinolm.views.checks import checked_accumulation
+from keras_dinolm.views.checks import checked_groups
+from keras_dinolm.views.checks import checked_sequence_length
+from keras_dinolm.views.checks import warn_of_no_masks
+from keras_dinolm.views.make_arrays import make_arrays
+from keras_dinolm.views.mask_room import group_shapes
+from keras_dinolm.views.mask_room import mask_slots
 from keras_dinolm.views.namespace import namespace_of
-from keras_dinolm.views.perturb import perturb
-from keras_dinolm.views.piecewise_linear import PiecewiseLinear
-from keras_dinolm.views.piecewise_linear import highest
-from keras_dinolm.views.piecewise_linear import units_at
 from keras_dinolm.views.random import fold
 from keras_dinolm.views.random import stream
 from keras_dinolm.views.replacement_table import ReplacementTable
-from keras_dinolm.views.spans import UNIT
-from keras_dinolm.views.spans import draw_spans
 from keras_dinolm.views.special_tokens import SpecialTokens
-from keras_dinolm.views.view_group import ROLES
 from keras_dinolm.views.view_group import ViewGroup
-from keras_dinolm.views.view_group import default_groups
-
-_MAX_SEQUENCE_LENGTH = 2**15 - 1
+from keras_dinolm.views.windows import checked_shape
+from keras_dinolm.views.windows import read_windows
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
 class TextViews:
-    """Cuts each window of tokens into groups of views.
+    """The recipe of views: makes batches from windows of tokens.
 
     Views are to self-distillation what labels are to classification: the
     student learns that spans of one document belong together, and what the
-    tokens masked in its input were to the teacher.
+    tokens masked in its input were to the teacher. Called with windows, this
+    object makes a *batch*: for each group of views a dictionary of its
+    *arrays*.
 
-    The result is a function of `(windows, seed, step)` and nothing else, the
+    The batch is a function of `(windows, seed, step)` and nothing else, the
     same to the bit on NumPy arrays, in a `tf.data` pipeline (as graph ops) and
     on the device, compiled or not, with any backend. The views of a row do
     not depend on the other rows; only which views of a batch are masked, and
     how much, is decided for the batch as a whole.
 
-    Settings may follow a curriculum (see `ViewGroup`). Shapes do not change
-    with the step, and a step given as a tensor is never looked at by Python,
-    so that one trace, or one compiled program, serves all steps.
+    Settings may follow schedules (see `ViewGroup`). Shapes do not change with
+    the step, and Python never looks at a step that is a tensor, so that one
+    trace, or one compiled program, serves all steps.
 
     Args:
         tokenizer: `keras_dinolm.models.DinoLMTokenizer`, `SpecialTokens`, or
@@ -65,9 +61,9 @@ class TextViews:
             `synonym_table`.
         typos: `ReplacementTable` for `ViewGroup.typos`, see `typo_table`.
         gradient_accumulation_steps: int. Batches to an optimizer update, as
-            given to the optimizer. A curriculum moves once every so many
-            batches, so that its steps are optimizer updates, as those of the
-            objectives' schedules are. Defaults to `1`.
+            given to the optimizer. Schedules of the groups move once every so
+            many batches, so that they count optimizer updates, as those of
+            objectives and optimizers do. Defaults to `1`.
 
     Raises:
         ValueError: if an argument is out of its range, group names repeat,
@@ -94,14 +90,14 @@ class TextViews:
     batch["local"]["positions"].shape  # (2, 4, 5)
     ```
 
-    With a curriculum of all kinds: dropout-only views at first, then crops
-    and whole words masked, then perturbations.
+    A curriculum begins with dropout-only views, then adds crops and masks of
+    whole words, then perturbations:
 
     ```python
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     vocabulary += [".", "a", "big", "large", "form", "from", "##s"]
     tokenizer = kd.models.DinoLMTokenizer(vocabulary)
-    ramp = kd.views.ramp
+    Linear = kd.schedules.Linear
     views = kd.views.TextViews(
         tokenizer,
         sequence_length=9,
@@ -109,12 +105,12 @@ class TextViews:
             kd.views.ViewGroup(
                 "global",
                 count=2,
-                span=(ramp(1.0, 0.5, steps=1_000), 1.0),
-                mask_probability=ramp(0.0, 1.0, steps=100, begin=1_000),
+                span=(Linear(1.0, 0.5, steps=1_000), 1.0),
+                mask_probability=Linear(0.0, 1.0, steps=100, begin=1_000),
                 mask_unit="word",
-                word_swap=ramp(0.0, 0.2, steps=1_000, begin=2_000),
-                punctuation_removal=ramp(0.0, 0.5, steps=1_000, begin=2_000),
-                typos=ramp(0.0, 0.1, steps=1_000, begin=2_000),
+                word_swap=Linear(0.0, 0.2, steps=1_000, begin=2_000),
+                punctuation_removal=Linear(0.0, 0.5, steps=1_000, begin=2_000),
+                typos=Linear(0.0, 0.1, steps=1_000, begin=2_000),
             ),
         ),
         typos=kd.views.typo_table(tokenizer),
@@ -134,47 +130,45 @@ class TextViews:
 
     def __init__(
         self,
-        tokenizer,
-        sequence_length=128,
-        groups=None,
-        synonyms=None,
-        typos=None,
-        gradient_accumulation_steps=1,
+        tokenizer: Any,
+        sequence_length: int = 128,
+        groups: Sequence[ViewGroup] | None = None,
+        synonyms: ReplacementTable | None = None,
+        typos: ReplacementTable | None = None,
+        gradient_accumulation_steps: int = 1,
     ):
-        if not 2 <= sequence_length <= _MAX_SEQUENCE_LENGTH:
-            raise ValueError(
-                "`sequence_length` must be an integer in [2, "
-                f"{_MAX_SEQUENCE_LENGTH}]: [CLS] and one token, at least. "
-                f"Received: sequence_length={sequence_length}"
-            )
+        self.sequence_length = checked_sequence_length(sequence_length)
         self.special_tokens = SpecialTokens.of(tokenizer)
-        if (
-            not isinstance(gradient_accumulation_steps, int)
-            or gradient_accumulation_steps < 1
-        ):
-            raise ValueError(
-                "`gradient_accumulation_steps` must be an integer, at least "
-                "1: the batches to an optimizer update. Received: "
-                f"gradient_accumulation_steps={gradient_accumulation_steps!r}"
-            )
-        self.gradient_accumulation_steps = gradient_accumulation_steps
-        self.sequence_length = int(sequence_length)
-        self.groups = _checked_groups(groups)
+        self.gradient_accumulation_steps = checked_accumulation(
+            gradient_accumulation_steps
+        )
+        self.groups = checked_groups(groups)
         self.tables = {"synonyms": synonyms, "typos": typos}
-        self._check_tables()
+        check_tables(self.groups, self.special_tokens, self.tables)
 
     @property
-    def roles(self):
+    def roles(self) -> dict[str, tuple[str, ...]]:
         """Readers of each group: `{name: ("student", "teacher")}`."""
         return {group.name: group.roles for group in self.groups}
 
     @property
-    def draws_alternates(self):
+    def follows_schedule(self) -> bool:
+        """Whether any setting of a group depends on the step."""
+        return any(group.moves for group in self.groups)
+
+    @property
+    def draws_alternates(self) -> bool:
         """Whether any group cuts views from alternates of a document."""
         return any(group.draws_alternates for group in self.groups)
 
-    def __call__(self, windows, seed=0, step=0, xp=None):
-        """Makes the views of a batch of windows.
+    def __call__(
+        self,
+        windows: Mapping[str, Tensor],
+        seed: int | Tensor = 0,
+        step: int | Tensor = 0,
+        xp: Any = None,
+    ) -> dict[str, dict[str, Tensor]]:
+        """Makes a batch from windows.
 
         Args:
             windows: dictionary of `"token_ids"`, integers `[B, W]`, padded;
@@ -214,388 +208,92 @@ class TextViews:
         Raises:
             ValueError: if `windows` has other keys, shapes or lengths.
         """
-        for key in ("token_ids", "lengths"):
-            if key not in windows:
-                raise ValueError(
-                    "`windows` must have the keys 'token_ids' and 'lengths', "
-                    "and may have 'starts'. "
-                    f"Received: keys {sorted(windows)}"
-                )
-        xp = xp or namespace_of(windows["token_ids"], seed, step)
-        token_ids = xp.asarray(windows["token_ids"])
-        batch_size, window = self._checked_shape(xp.shape(token_ids))
-        lengths = xp.asarray(windows["lengths"])
-        if xp is NUMPY:
-            _check_lengths(lengths, batch_size, window)
-        lengths = xp.minimum(xp.maximum(lengths, 0), window)
-        if "starts" in windows:
-            starts = xp.asarray(windows["starts"])
-        else:
-            starts = lengths * 0
-        alternates = None
-        if self.draws_alternates:
-            alternates = self._checked_alternates(
-                windows, batch_size, window, xp
-            )
+        xp = xp or namespace_of(windows.get("token_ids", 0), seed, step)
+        windows = read_windows(
+            windows, self.sequence_length, self.draws_alternates, xp
+        )
+        warn_of_no_masks(self.groups, xp.shape(windows.token_ids)[0])
         key = stream(seed, step, xp)
-        # From here on the step tells the place in the curriculum alone.
-        step = step // self.gradient_accumulation_steps
+        # From here on the step only tells the place in the curriculum.
+        update = step // self.gradient_accumulation_steps
         return {
-            group.name: self._make(
+            group.name: make_arrays(
                 group,
+                windows,
+                self.special_tokens,
+                self.tables,
                 fold(key, number, xp),
-                token_ids,
-                lengths,
-                starts,
-                alternates,
-                step,
+                update,
                 xp,
             )
             for number, group in enumerate(self.groups)
         }
 
-    def _make(
-        self, group, key, token_ids, lengths, starts, alternates, step, xp
-    ):
-        special = self.special_tokens
-        batch_size, window = xp.shape(token_ids)
-        width = group.width(window)
-        num_views = batch_size * group.count
-        shape = (batch_size, group.count, width)
-
-        rows = xp.arange(batch_size)[:, None]
-        keys = fold(fold(key, rows, xp), xp.arange(group.count)[None, :], xp)
-        if group.draws_alternates:
-            probability = units_at(
-                group.alternate_probability, 1 << 16, step, xp
-            )
-            slots = xp.shape(alternates[1])[1]
-            counts = xp.cumsum(alternates[1] > 0)[:, -1]
-            rows = rows * (1 + slots) + draw_texts(
-                keys, counts, probability, xp
-            )
-            token_ids, lengths, starts = join_texts(
-                token_ids, lengths, starts, alternates, xp
-            )
-            lengths, starts = xp.take(lengths, rows), xp.take(starts, rows)
-            end = batch_size * (1 + slots) * window - 1
-        else:
-            lengths, starts = lengths[:, None], starts[:, None]
-            token_ids = xp.reshape(token_ids, (-1,))
-            end = batch_size * window - 1
-        low, high = (units_at(end, UNIT, step, xp) for end in group.span)
-        start, length = draw_spans(keys, lengths, low, high, xp)
-        # First token of each span: in all windows laid end to end, and in its
-        # document.
-        first = xp.reshape(rows * window + start, (num_views, 1))
-        origin = xp.reshape(starts + start, (num_views, 1))
-        keys = xp.reshape(keys, (num_views,))
-        length = xp.reshape(length, (num_views,))
-
-        slot = xp.arange(width)[None, :]
-        offset = slot - 1
-        text = xp.take(
-            token_ids, xp.minimum(first + xp.maximum(offset, 0), end)
-        )
-        begins = None
-        if group.perturbed or (group.maskable and group.mask_unit == "word"):
-            changed, places, begins, length = perturb(
-                group,
-                special,
-                self.tables,
-                keys,
-                text[:, 1:],
-                length,
-                step,
-                xp,
-            )
-            # The column of [CLS] in front.
-            text, offset, begins = (
-                xp.concatenate([part[:, :1], part], 1)
-                for part in (changed, places, begins)
-            )
-
-        is_text = (slot >= 1) & (slot <= length[:, None])
-        ids = xp.where(is_text, text, special.pad_token_id)
-        ids = xp.where(slot == 0, special.cls_token_id, ids)
-        made = {
-            "token_ids": xp.reshape(ids, shape),
-            "padding_mask": xp.reshape(is_text | (slot == 0), shape),
-            "positions": xp.reshape(
-                xp.where(is_text, origin + offset, -1), shape
-            ),
-        }
-        if not group.maskable:
-            return made
-
-        if group.num_masked(batch_size):
-            masked = mask_views(
-                fold(key, -1, xp),
-                keys,
-                length,
-                self._mask_ratios_at(group, batch_size, step, xp),
-                begins if group.mask_unit == "word" else None,
-                width,
-                _cut_chance(group.mask_span, step, xp),
-                xp,
-            )
-        else:
-            most = highest(group.mask_probability)
-            warnings.warn(
-                f"No view of group '{group.name}' can be masked: "
-                f"mask_probability={most} of {num_views} "
-                "views is less than one view. Use a larger batch or a larger "
-                "`mask_probability`, or set it to 0.",
-                stacklevel=3,
-            )
-            masked = is_text & (slot < 0)
-        slots = self._capacity(group, batch_size, window)
-        indices = masked_indices(masked, batch_size * slots, xp)
-        made["masked"] = xp.reshape(masked, shape)
-        made["masked_token_ids"] = xp.reshape(
-            xp.where(masked, special.mask_token_id, ids), shape
-        )
-        made["masked_indices"] = xp.reshape(indices, (batch_size, slots))
-        return made
-
-    def capacity(self, batch_size, window):
+    def capacity(self, batch_size: int, window: int) -> dict[str, int]:
         """Slots for masked tokens, a document, in each maskable group.
 
         The slots suffice when all windows are full and all spans as long as
         they can be, so masked tokens are never dropped for want of room.
 
         Args:
-            batch_size: int.
+            batch_size: int. Documents in a batch.
             window: int. Width `W` of the windows.
 
         Returns:
             `{group name: C}`, the second axis of `"masked_indices"`.
         """
         return {
-            group.name: self._capacity(group, batch_size, window)
+            group.name: mask_slots(group, batch_size, window)
             for group in self.groups
             if group.maskable
         }
 
-    def shapes(self, batch_size, window):
-        """Static shapes of the arrays that `__call__` returns.
+    def shapes(
+        self, batch_size: int, window: int
+    ) -> dict[str, dict[str, tuple[int, ...]]]:
+        """Static shapes of a batch.
 
         Args:
-            batch_size: int.
+            batch_size: int. Documents in a batch.
             window: int. Width `W` of the windows.
 
         Returns:
             `{group name: {key: shape}}`.
-        """
-        batch_size, window = self._checked_shape((batch_size, window))
-        shapes = {}
-        for group in self.groups:
-            shape = (batch_size, group.count, group.width(window))
-            keys = ["token_ids", "padding_mask", "positions"]
-            if group.maskable:
-                keys += ["masked", "masked_token_ids"]
-            shapes[group.name] = dict.fromkeys(keys, shape)
-            if group.maskable:
-                slots = self._capacity(group, batch_size, window)
-                shapes[group.name]["masked_indices"] = (batch_size, slots)
-        return shapes
 
-    def get_config(self):
-        """Everything `from_config` needs; no tokenizer."""
+        Raises:
+            ValueError: if there can be no such batch.
+        """
+        checked_shape((batch_size, window), self.sequence_length)
         return {
-            "special_tokens": self.special_tokens.get_config(),
+            group.name: group_shapes(group, batch_size, window)
+            for group in self.groups
+        }
+
+    def get_config(self) -> dict:
+        """Everything `from_config` needs; no tokenizer."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "tokenizer": serialize(self.special_tokens),
             "sequence_length": self.sequence_length,
-            "groups": [group.get_config() for group in self.groups],
+            "groups": [serialize(group) for group in self.groups],
             "gradient_accumulation_steps": self.gradient_accumulation_steps,
-            **{
-                name: table and table.get_config()
-                for name, table in self.tables.items()
-            },
+            **{name: serialize(table) for name, table in self.tables.items()},
         }
 
     @classmethod
-    def from_config(cls, config):
-        """The inverse of `get_config`."""
-        return cls(
-            SpecialTokens.from_config(config["special_tokens"]),
-            sequence_length=config["sequence_length"],
-            groups=[ViewGroup.from_config(group) for group in config["groups"]],
-            gradient_accumulation_steps=config.get(
-                "gradient_accumulation_steps", 1
-            ),
-            **{
-                name: config.get(name)
-                and ReplacementTable.from_config(config[name])
-                for name in ("synonyms", "typos")
-            },
-        )
+    def from_config(cls, config: dict) -> "TextViews":
+        """The inverse of `get_config`.
 
-    def _mask_ratios_at(self, group, batch_size, step, xp):
-        """Ratios of the masked views of a step, 0 for those not yet masked."""
-        ends = (group.mask_probability, *group.mask_ratio)
-        if not any(isinstance(end, PiecewiseLinear) for end in ends):
-            return self._most_mask_ratios(group, batch_size)
-        most = group.num_masked(batch_size)
-        if 2 * UNIT * batch_size * group.count >= 1 << 31:
-            raise ValueError(
-                "Masks that change with the step need fewer than 107,374 views "
-                f"in a batch (products must fit into an int32). Received: "
-                f"{batch_size * group.count} views of group '{group.name}'"
-            )
-        share, low, high = (units_at(end, UNIT, step, xp) for end in ends)
-        num_masked = share * (batch_size * group.count) // UNIT
-        return masked_ratios(
-            xp.reshape(xp.asarray(num_masked), (1,)),
-            low,
-            # Rounded lines may cross by a unit.
-            xp.maximum(low, high),
-            most,
-            xp,
-        )
+        Args:
+            config: dict.
 
-    def _most_mask_ratios(self, group, batch_size):
-        """Ratios at which the most tokens are masked.
-
-        More views, and larger ratios at either end, never mask fewer: spread
-        evenly, the i-th smallest of M ratios is at most the i + 1-th of M + 1.
+        Returns:
+            `TextViews`.
         """
-        low, high = (round(highest(end) * UNIT) for end in group.mask_ratio)
-        return masked_ratios(group.num_masked(batch_size), low, high)
-
-    def _capacity(self, group, batch_size, window):
-        ratios = self._most_mask_ratios(group, batch_size)
-        longest = np.full_like(ratios, group.width(window) - 1)
-        masked = int(masked_counts(ratios, longest, NUMPY).sum())
-        return max(-(-masked // batch_size), 1)
-
-    def _check_tables(self):
-        special, tables = self.special_tokens, self.tables
-        for name, table in tables.items():
-            if table is not None and not isinstance(table, ReplacementTable):
-                raise ValueError(
-                    f"`{name}` must be a `keras_dinolm.views."
-                    "ReplacementTable`, as `synonym_table` and `typo_table` "
-                    f"return it. Received: {name}={table!r}"
-                )
-        for group in self.groups:
-            for argument, table, fix in (
-                (
-                    "punctuation_removal",
-                    special.punctuation,
-                    "Use a WordPiece tokenizer, or `SpecialTokens("
-                    "punctuation=...)`",
-                ),
-                (
-                    "sentence_shuffle",
-                    special.sentence_ends,
-                    "Use a WordPiece tokenizer, or `SpecialTokens("
-                    "sentence_ends=...)`",
-                ),
-                (
-                    "synonym_replacement",
-                    tables["synonyms"],
-                    "Pass `TextViews(synonyms=kd.views.synonym_table(path, "
-                    "tokenizer))`",
-                ),
-                (
-                    "typos",
-                    tables["typos"],
-                    "Pass `TextViews(typos=kd.views.typo_table(tokenizer))`",
-                ),
-            ):
-                value = getattr(group, argument)
-                if highest(value) and table is None:
-                    raise ValueError(
-                        f"`{argument}` of view group '{group.name}' needs a "
-                        f"table of tokens that is not there. {fix}, or set "
-                        f"it to 0. Received: {argument}={value!r}"
-                    )
-
-    def _checked_alternates(self, windows, batch_size, window, xp):
-        if any(key not in windows for key in KEYS):
-            raise ValueError(
-                "`windows` must have the keys "
-                f"{list(KEYS)}, since a view group has an "
-                "`alternate_probability` above 0. Use a corpus with "
-                "alternates in `view_dataset`, or set it to 0. "
-                f"Received: keys {sorted(windows)}"
-            )
-        ids, lengths, starts = (xp.asarray(windows[key]) for key in KEYS)
-        slots = xp.shape(lengths)[-1]
-        expected = (batch_size, slots)
-        shapes = [tuple(xp.shape(array)) for array in (ids, lengths, starts)]
-        if shapes != [(*expected, window), expected, expected] or not slots:
-            raise ValueError(
-                f"The arrays {list(KEYS)} of `windows` must have the static "
-                "shapes [B, S, W], [B, S] and [B, S], with B and W those of "
-                "'token_ids' and S at least 1. "
-                f"Received: shapes {shapes}, B={batch_size}, W={window}"
-            )
-        lengths = xp.minimum(xp.maximum(lengths, 0), window)
-        return ids, lengths, starts
-
-    def _checked_shape(self, shape):
-        longest = self.sequence_length - 1
-        if len(shape) != 2 or None in shape:
-            raise ValueError(
-                "`windows['token_ids']` must have a static shape [B, W]; in "
-                "`tf.data`, use `.batch(..., drop_remainder=True)` and pad to "
-                f"a fixed width. Received: shape {tuple(shape)}"
-            )
-        batch_size, window = shape
-        if batch_size < 1 or not 1 <= window <= longest:
-            raise ValueError(
-                "`windows['token_ids']` must have at least one row, and from "
-                f"1 to sequence_length - 1 = {longest} columns ([CLS] takes "
-                f"one place). Received: shape {tuple(shape)}"
-            )
-        return batch_size, window
-
-
-def _cut_chance(mask_span, step, xp):
-    """Probability that a segment begins, in units of 2^-16."""
-    if not isinstance(mask_span, PiecewiseLinear):
-        return round(65536 / mask_span)
-    # The mean length has eight binary digits after the point.
-    units = units_at(mask_span, 256, step, xp)
-    return (65536 * 256 + units // 2) // units
-
-
-def _check_lengths(lengths, batch_size, window):
-    if lengths.shape != (batch_size,):
-        raise ValueError(
-            "`windows['lengths']` must hold one integer a row. "
-            f"Received: shape {lengths.shape} for {batch_size} rows"
-        )
-    if lengths.min() < 0 or lengths.max() > window:
-        raise ValueError(
-            "`windows['lengths']` must lie between 0 and the width of "
-            f"`windows['token_ids']`, {window}. Received: lengths from "
-            f"{lengths.min()} to {lengths.max()}"
-        )
-
-
-def _checked_groups(groups):
-    groups = default_groups() if groups is None else tuple(groups)
-    for group in groups:
-        if not isinstance(group, ViewGroup):
-            raise ValueError(
-                "`groups` must be a sequence of "
-                "`keras_dinolm.views.ViewGroup`. "
-                f"Received: an entry of type {type(group)}"
-            )
-    names = [group.name for group in groups]
-    if len(set(names)) != len(names):
-        raise ValueError(
-            "`groups` must have distinct names, the keys of the batch. "
-            f"Received: names {names}"
-        )
-    for role in ROLES:
-        if not any(role in group.roles for group in groups):
-            raise ValueError(
-                f"`groups` must have at least one group with the role "
-                f"'{role}', else there is nothing to distil. Add it to "
-                "the `roles` of a group. Received: roles "
-                f"{ {group.name: group.roles for group in groups} }"
-            )
-    return groups
+        deserialize = keras.saving.deserialize_keras_object
+        restored = {
+            name: deserialize(config[name])
+            for name in ("tokenizer", "synonyms", "typos")
+        }
+        groups = [deserialize(group) for group in config["groups"]]
+        return cls(**{**config, **restored, "groups": groups})

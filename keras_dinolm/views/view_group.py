@@ -2,15 +2,22 @@
 
 import dataclasses
 import math
-import numbers
+from typing import Any
 
-from keras_dinolm.views.piecewise_linear import PiecewiseLinear
-from keras_dinolm.views.piecewise_linear import highest
+import keras
+
+from keras_dinolm.schedules.lines import Lines
+from keras_dinolm.views.settings import Setting
+from keras_dinolm.views.settings import highest
+from keras_dinolm.views.settings import moves
 from keras_dinolm.views.spans import UNIT
+from keras_dinolm.views.view_group_checks import ROLES
+from keras_dinolm.views.view_group_checks import checked_integer
+from keras_dinolm.views.view_group_checks import checked_range
+from keras_dinolm.views.view_group_checks import checked_roles
+from keras_dinolm.views.view_group_checks import checked_setting
+from keras_dinolm.views.view_group_checks import refuse
 
-# The networks that every set of views needs, and all that may read one.
-ROLES = ("student", "teacher")
-READERS = (*ROLES, "gram")
 MASK_UNITS = ("token", "word")
 
 # Probabilities of changes, and what 0 does.
@@ -24,6 +31,7 @@ PERTURBATIONS = (
 )
 
 
+@keras.saving.register_keras_serializable(package="keras_dinolm")
 @dataclasses.dataclass(frozen=True)
 class ViewGroup:
     """Views of one kind: how many, how long, who reads them, how changed.
@@ -37,10 +45,12 @@ class ViewGroup:
     view which token of the document it is or stands for. Changes are made in
     this order: synonyms, typos, deletions, sentences, swaps; then masks.
 
-    Every number below but `count` and `sentence_window` may also be a
-    `PiecewiseLinear` of the step (see `ramp` and `sample_schedule`), so that
+    Every number below except `count` and `sentence_window` may also be a
+    schedule, `kd.schedules.Linear` or `kd.schedules.PiecewiseLinear`, so that
     a group can begin as dropout-only views or mild crops, and get masks and
-    perturbations later. Widths and the room for masks are those of the
+    perturbations later. Other schedules are refused, since their floats need
+    not have the same bits everywhere; `kd.schedules.PiecewiseLinear.of` turns
+    them into straight lines. Widths and the room for masks are those of the
     largest values, at all steps.
 
     Fractions are kept to four decimals and probabilities to 16 binary digits,
@@ -49,9 +59,9 @@ class ViewGroup:
 
     Args:
         name: str. Key of the group in the batch.
-        count: int. Views of each document. The same at all steps; for more
-            of them later, make a second group and read it from then on, by
-            `DinoLM(group_starts=...)`.
+        count: int. Views of each document, the same at all steps. To get
+            more of them later, make a second group and let
+            `DinoLM(group_starts=...)` read it from then on.
         span: float or pair of floats in (0, 1]. Smallest and largest fraction
             of the window that a view covers; lengths between are equally
             likely, as are starts. A view has at least one token. Defaults to
@@ -95,10 +105,10 @@ class ViewGroup:
             to `"token"`.
         alternate_probability: float in [0, 1]. Probability that a view is cut
             from an alternate of its document (a translation, a paraphrase, a
-            title; each alike) instead of the document itself, where there is
-            one. Each view draws for itself. Their `positions` lie beyond
-            those of the document, so that no token of one text aligns with
-            another's. Defaults to `0.0`.
+            title), where there is one, instead of the document itself. Each
+            view draws for itself, and each alternate is equally likely. Their
+            `positions` lie beyond those of the document, so that no token of
+            one text aligns with another's. Defaults to `0.0`.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -121,9 +131,9 @@ class ViewGroup:
     part = kd.views.ViewGroup(
         "part",
         count=4,
-        span=(kd.views.ramp(0.4, 0.2, steps=1_000), 0.4),
+        span=(kd.schedules.Linear(0.4, 0.2, steps=1_000), 0.4),
         roles="student",
-        word_swap=kd.views.ramp(0.0, 0.1, steps=1_000, begin=2_000),
+        word_swap=kd.schedules.Linear(0.0, 0.1, steps=1_000, begin=2_000),
     )
     ```
 
@@ -138,20 +148,22 @@ class ViewGroup:
 
     name: str
     count: int
-    span: tuple = (1.0, 1.0)
-    roles: tuple = ROLES
-    mask_probability: float = 0.0
-    mask_ratio: tuple = (0.1, 0.5)
-    mask_span: float = 3.0
-    word_deletion: float = 0.0
-    punctuation_removal: float = 0.0
-    word_swap: float = 0.0
-    sentence_shuffle: float = 0.0
+    # Given as one setting or a pair, kept as a pair.
+    span: Any = (1.0, 1.0)
+    # Given as a string or a tuple, kept as a tuple.
+    roles: Any = ROLES
+    mask_probability: Setting = 0.0
+    mask_ratio: Any = (0.1, 0.5)
+    mask_span: Setting = 3.0
+    word_deletion: Setting = 0.0
+    punctuation_removal: Setting = 0.0
+    word_swap: Setting = 0.0
+    sentence_shuffle: Setting = 0.0
     sentence_window: int = 3
-    synonym_replacement: float = 0.0
-    typos: float = 0.0
+    synonym_replacement: Setting = 0.0
+    typos: Setting = 0.0
     mask_unit: str = "token"
-    alternate_probability: float = 0.0
+    alternate_probability: Setting = 0.0
 
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name:
@@ -159,15 +171,16 @@ class ViewGroup:
                 "`name` must be a non-empty string: it is the group's key in "
                 f"the batch. Received: name={self.name!r}"
             )
-        self._check_integer("count", 1, math.inf, "drop the group")
-        self._check_integer("sentence_window", 2, 16, "3 is usual")
-        self._set("roles", self._checked_roles())
-        self._set("span", self._checked_range("span"))
-        self._set("mask_ratio", self._checked_range("mask_ratio"))
-        self._check_number(
-            "mask_probability", 0, 1, "in [0, 1]", "0 turns masks off"
-        )
-        self._check_number(
+        check = self._check
+        check(checked_integer, "count", 1, math.inf, "drop the group")
+        check(checked_integer, "sentence_window", 2, 16, "3 is usual")
+        check(checked_roles, "roles")
+        check(checked_range, "span")
+        check(checked_range, "mask_ratio")
+        share = (0, 1, "in [0, 1]")
+        check(checked_setting, "mask_probability", *share, "0 turns masks off")
+        check(
+            checked_setting,
             "mask_span",
             1,
             65536,
@@ -175,47 +188,63 @@ class ViewGroup:
             "1 masks single units",
         )
         for name in PERTURBATIONS:
-            # All words cannot go, all punctuation can.
-            high, allowed = 1, "in [0, 1]"
+            allowed = share
             if name == "word_deletion":
-                high, allowed = math.nextafter(1, 0), "in [0, 1)"
-            self._check_number(name, 0, high, allowed, "0 turns it off")
-        self._check_number(
+                # All punctuation can go, all words cannot.
+                allowed = (0, math.nextafter(1, 0), "in [0, 1)")
+            check(checked_setting, name, *allowed, "0 turns it off")
+        check(
+            checked_setting,
             "alternate_probability",
-            0,
-            1,
-            "in [0, 1]",
+            *share,
             "0 cuts all views from the document itself",
         )
         if self.mask_unit not in MASK_UNITS:
-            self._refuse(
-                "mask_unit", "'token' or 'word'", "'word' masks whole words"
+            refuse(
+                self.name,
+                "mask_unit",
+                self.mask_unit,
+                "'token' or 'word'",
+                "'word' masks whole words",
             )
         if self.maskable and "student" not in self.roles:
-            self._refuse(
+            refuse(
+                self.name,
                 "mask_probability",
+                self.mask_probability,
                 "0 in a group that the student does not read (masks are for "
                 "its input)",
                 "add 'student' to `roles`",
             )
 
+    def _check(self, check, argument, *limits):
+        """Replaces an argument by its checked form."""
+        value = check(self.name, argument, getattr(self, argument), *limits)
+        object.__setattr__(self, argument, value)
+
     @property
-    def maskable(self):
+    def maskable(self) -> bool:
         """Whether any view of the group may be masked, at any step."""
         return highest(self.mask_probability) > 0
 
     @property
-    def perturbed(self):
+    def perturbed(self) -> bool:
         """Whether the text of a span may be changed, at any step."""
         return any(highest(getattr(self, name)) for name in PERTURBATIONS)
 
     @property
-    def draws_alternates(self):
+    def draws_alternates(self) -> bool:
         """Whether views may be cut from alternates, at any step."""
         return highest(self.alternate_probability) > 0
 
-    def width(self, window):
-        """Length of the token axis of the group's views.
+    @property
+    def moves(self) -> bool:
+        """Whether any setting depends on the step."""
+        values = [getattr(self, f.name) for f in dataclasses.fields(self)]
+        return any(map(moves, [*values, *self.span, *self.mask_ratio]))
+
+    def width(self, window: int) -> int:
+        """Length of the token axis of the group's arrays.
 
         Args:
             window: int. Width of the windows that the views are cut from.
@@ -226,135 +255,67 @@ class ViewGroup:
         high = round(highest(self.span[1]) * UNIT)
         return 1 + max(1, -(-high * window // UNIT))
 
-    def num_masked(self, batch_size):
-        """Masked views in a batch of `batch_size` documents, at the most."""
+    def num_masked(self, batch_size: int) -> int:
+        """The most views that are masked in a batch.
+
+        Args:
+            batch_size: int. Documents in the batch.
+
+        Returns:
+            int.
+        """
         units = round(highest(self.mask_probability) * UNIT)
         return units * batch_size * self.count // UNIT
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """A JSON-serialisable dictionary of all arguments."""
-        return dataclasses.asdict(self)
+        return {
+            field.name: _serialized(getattr(self, field.name))
+            for field in dataclasses.fields(self)
+        }
 
     @classmethod
-    def from_config(cls, config):
-        """The inverse of `get_config`."""
+    def from_config(cls, config: dict) -> "ViewGroup":
+        """The inverse of `get_config`.
 
-        def restored(value):
-            if isinstance(value, dict):
-                return PiecewiseLinear(**value)
-            if isinstance(value, list | tuple):
-                return tuple(map(restored, value))
-            return value
+        Args:
+            config: dict.
 
-        return cls(**{name: restored(v) for name, v in config.items()})
-
-    def _set(self, name, value):
-        object.__setattr__(self, name, value)
-
-    def _refuse(self, argument, allowed, fix):
-        raise ValueError(
-            f"`{argument}` of view group '{self.name}' must be {allowed}; "
-            f"{fix}. Received: {argument}={getattr(self, argument)!r}"
-        )
-
-    def _check_integer(self, argument, low, high, fix):
-        value = getattr(self, argument)
-        if (
-            not isinstance(value, numbers.Integral)
-            or isinstance(value, bool)
-            or not low <= value <= high
-        ):
-            allowed = f"an integer, at least {low}"
-            if high < math.inf:
-                allowed += f" and at most {high}"
-            self._refuse(argument, allowed, fix)
-        self._set(argument, int(value))
-
-    def _check_number(self, argument, low, high, allowed, fix):
-        value = getattr(self, argument)
-        if not _is_number(value, low, high):
-            self._refuse(argument, allowed, fix + _hint(value))
-        if not isinstance(value, PiecewiseLinear):
-            self._set(argument, float(value))
-
-    def _checked_roles(self):
-        roles = self.roles
-        roles = (roles,) if isinstance(roles, str) else tuple(roles)
-        if (
-            not roles
-            or len(set(roles)) != len(roles)
-            or not set(roles) <= set(READERS)
-        ):
-            self._refuse(
-                "roles",
-                "'student', 'teacher', 'gram' or several of them",
-                "name each once",
-            )
-        return tuple(role for role in READERS if role in roles)
-
-    def _checked_range(self, argument):
-        value = getattr(self, argument)
-        single = isinstance(value, numbers.Real | PiecewiseLinear)
-        try:
-            low, high = (value, value) if single else value
-        except (TypeError, ValueError):
-            low = high = None
-        if (
-            not _is_number(low, 1 / UNIT, 1)
-            or not _is_number(high, 1 / UNIT, 1)
-            or not _never_above(low, high)
-        ):
-            self._refuse(
-                argument,
-                f"a fraction or a pair (low, high) with {1 / UNIT} <= low <= "
-                "high <= 1",
-                "0.5 means half of the tokens" + _hint(value, low, high),
-            )
-        return tuple(
-            end if isinstance(end, PiecewiseLinear) else float(end)
-            for end in (low, high)
-        )
+        Returns:
+            `ViewGroup`.
+        """
+        return cls(**{name: _restored(v) for name, v in config.items()})
 
 
-def _is_number(value, low, high):
-    """Whether a number, or a `PiecewiseLinear`, lies in a range."""
-    if isinstance(value, PiecewiseLinear):
-        return all(low <= knot <= high for knot in value.values)
-    return (
-        isinstance(value, numbers.Real)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and low <= value <= high
-    )
+def _serialized(value):
+    if isinstance(value, tuple):
+        return list(map(_serialized, value))
+    if isinstance(value, Lines):
+        return keras.saving.serialize_keras_object(value)
+    return value
 
 
-def _never_above(low, high):
-    ends = [
-        end if isinstance(end, PiecewiseLinear) else PiecewiseLinear([0], [end])
-        for end in (low, high)
-    ]
-    # Straight lines between the knots of either.
-    steps = {step for end in ends for step in end.steps}
-    return all(ends[0](step) <= ends[1](step) for step in steps)
+def _restored(value):
+    if isinstance(value, list):
+        return tuple(map(_restored, value))
+    if isinstance(value, dict):
+        return keras.saving.deserialize_keras_object(value)
+    return value
 
 
-def _hint(*values):
-    if any(
-        callable(value) and not isinstance(value, PiecewiseLinear)
-        for value in values
-    ):
-        return (
-            "; a schedule is passed as "
-            "`kd.views.sample_schedule(schedule, steps)`"
-        )
-    return ""
-
-
-def default_groups():
+def default_groups() -> tuple[ViewGroup, ...]:
     """Two long views for both networks, four short ones for the student.
 
     Returns:
         Tuple of `ViewGroup`.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    [group.name for group in kd.views.default_groups()]  # ["global", "local"]
+    ```
     """
     return (
         ViewGroup("global", 2, span=(0.8, 1.0), mask_probability=0.5),

@@ -69,7 +69,7 @@ def test_student_learns_and_teacher_stays_through_save_and_load(tmp_path):
 
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
-    assert again.teacher_is_fixed and not again.mask_student
+    assert again.lesson.teacher_is_fixed and not again.lesson.mask_student
     for one in (model, again):
         one.train_on_batch(tiny.batch(1))
     assert_equal(again.teacher.weights, teacher.teacher.weights)
@@ -100,7 +100,7 @@ def test_statistics_and_export_are_of_the_student(tmp_path):
         backbone_overrides={"hidden_dim": 24, "num_layers": 2, **size}
     )
     model = distillation(teacher, backbone_overrides=size)
-    assert model.feature_statistics.dim == 16
+    assert model.learners()[0].feature_statistics.dim == 16
     assert model.learned() is model.student
     model.export_preset(tmp_path / "preset", tokenizer())
     backbone = keras_hub.models.Backbone.from_preset(str(tmp_path / "preset"))
@@ -144,18 +144,21 @@ def test_a_preset_with_heads_teaches_any_backbone(stock_teaches, tmp_path):
     size = {"vocabulary_size": len(VOCABULARY)}
     both = [stock("BertBackbone"), tiny.backbone(**size)]
     taught, teaching = both[:: 1 - 2 * stock_teaches]
-    heads = [O.SequenceDistillation(), O.TokenDistillation()]
-    trained = kd.models.DinoLM(teaching, heads, num_prototypes=12)
+
+    def heads():
+        return [O.SequenceDistillation(), O.TokenDistillation()]
+
+    trained = kd.models.DinoLM(teaching, heads(), num_prototypes=12)
     for weight in trained.teacher.weights:
         weight.assign(weight + 0.1)
     with warnings.catch_warnings():
         # The tokenizer of a stock backbone's preset is ours here.
         warnings.simplefilter("ignore")
         trained.export_preset(tmp_path / "one", tokenizer(), heads=True)
-    teacher = kd.models.DinoLM.from_preset(tmp_path / "one", list(heads))
+    teacher = kd.models.DinoLM.from_preset(tmp_path / "one", heads())
     model = kd.models.DinoLM(
         taught,
-        [*heads, O.SimilarityDistillation()],
+        [*heads(), O.SimilarityDistillation()],
         teacher=teacher,
         head_hidden_dim=16,
     )

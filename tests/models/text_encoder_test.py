@@ -5,7 +5,7 @@ import keras_hub
 import numpy as np
 import pytest
 
-from keras_dinolm.models.encoder.text_encoder import STOCK_BACKBONES
+from keras_dinolm.models.encoder.stock_backbones import stock_backbones
 from keras_dinolm.models.encoder.text_encoder import TextEncoder
 from tests.gradients import compiled
 from tests.layers.arrays import to_numpy
@@ -13,7 +13,7 @@ from tests.models import tiny
 
 # It compiles each single operation that is not within a compiled function.
 JAX = keras.backend.backend() == "jax"
-STOCK = [cls.__name__ for cls in STOCK_BACKBONES]
+STOCK = [cls.__name__ for cls in stock_backbones()]
 
 
 def run(encoder, inputs):

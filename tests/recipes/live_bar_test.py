@@ -31,7 +31,9 @@ def test_a_log_gets_lines(capsys):
     follow(bar, 0, 2, 4, loss=1.25, rankme=7.0)
     bar.seconds = [1.0, 2.0]
     follow(bar, 1, 10, loss=1.0, skipped_steps=2.0)
-    first, resumed, second, third = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
+    first, resumed, second, said, third = lines
+    assert said.startswith("Phase blocks reads views of its own")
     assert first.startswith("4/40 steps  bag (1 of 2)  0:00 left in this phase")
     assert first.endswith("loss 1.5  feature_std 0.5")
     assert resumed == "Resuming phase bag after step 4."

@@ -19,8 +19,8 @@ def phase_one():
             V.ViewGroup(
                 "global",
                 2,
-                span=(V.ramp(1.0, 0.8, steps=5), 1.0),
-                mask_probability=V.ramp(0.0, 0.5, steps=5),
+                span=(kd.schedules.Linear(1.0, 0.8, steps=5), 1.0),
+                mask_probability=kd.schedules.Linear(0.0, 0.5, steps=5),
             ),
             V.ViewGroup("local", 2, span=(0.2, 0.4), roles="student"),
         ]

@@ -1,5 +1,6 @@
 """One call from texts to an encoder."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import keras
 import numpy as np
@@ -15,7 +17,6 @@ import pytest
 
 import keras_dinolm as kd
 from keras_dinolm.recipes import plan
-from keras_dinolm.recipes import pretrain as _function  # noqa: F401
 from keras_dinolm.recipes.live_bar import PhaseProgress
 from keras_dinolm.recipes.run_folder import RunFolder
 from tests.recipes.made_texts import SMALL_BATCHES
@@ -212,7 +213,9 @@ def test_one_process_a_folder(finished):
         ({"size": "huge"}, ValueError, "one of nano, tiny, mini"),
         ({"recipe": "none"}, ValueError, "one of bag_then_blocks, crop"),
         ({"rate": 1}, ValueError, "has no option 'rate'. Its options are: s"),
-        ({"span": object()}, ValueError, "option `span` must be a number"),
+        ({"seed": None}, ValueError, "`seed` must be an integer"),
+        ({"vocabulary_size": 1}, ValueError, "`vocabulary_size` must be an"),
+        ({"span": (0.5, 2.0)}, ValueError, "span"),
         ({"held_out": 1.5}, ValueError, r"share in \[0, 1\)"),
     ],
 )
@@ -221,12 +224,30 @@ def test_mistakes_are_named_before_anything_is_written(
 ):
     with pytest.raises(error, match=message):
         pretrain(tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_mistake_before_the_tokens_does_not_bind_the_folder(
+    tmp_path, monkeypatch
+):
+    def stop(*args, **kwargs):
+        raise ValueError("no such vocabulary")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "tokenize", stop)
+        with pytest.raises(ValueError, match="no such vocabulary"):
+            pretrain(tmp_path / "run", vocabulary_size=100)
+    monkeypatch.setattr(module, "LiveBar", stop)
+    with pytest.raises(ValueError, match="no such vocabulary"):
+        pretrain(tmp_path / "run")
+    vocabulary = json.loads((tmp_path / "run/tokenizer.json").read_text())
+    assert len(vocabulary["vocabulary"]) > 100
 
 
 def test_distillation_says_what_it_needs(tmp_path):
     with pytest.raises(ValueError, match="needs `teacher=...`"):
         kd.recipes.pretrain(
-            ["a"], tmp_path / "run", steps=1, recipe="distillation"
+            made_texts(9), tmp_path / "run", steps=1, recipe="distillation"
         )
 
 
@@ -275,13 +296,28 @@ def test_minutes_are_planned_once(tmp_path, monkeypatch):
         monkeypatch.setattr(plan, "seconds_per_step", None)
 
 
-def test_the_time_of_a_step_is_measured(finished, tmp_path):
-    tokenizer = kd.models.DinoLMTokenizer(
-        **json.loads((finished[0] / "tokenizer.json").read_text())
+def test_the_time_of_a_step_is_a_median_after_the_first_ones(monkeypatch):
+    class Model:
+        def __init__(self):
+            self.seconds = iter([9.0, 0.1, 0.1, *[0.01, 0.03, 0.02] * 3])
+
+        def train_on_batch(self, batch):
+            clock.append(clock[-1] + next(self.seconds))
+
+    clock, trained = [0.0], []
+
+    def backbone(before, tokens):
+        trained.append((before, tokens))
+        return "backbone"
+
+    phase = types.SimpleNamespace(
+        backbone=backbone,
+        model=lambda backbone, steps: Model(),
+        kept=lambda model: "kept",
     )
-    tokens = kd.data.TokenStore.open(finished[0] / "tokens", tokenizer)
-    (phase,) = kd.recipes.crop_info_nce(
-        tokenizer, sequence_length=8, batch_size=4
-    )
-    (seconds,) = plan.seconds_per_step([phase], tokens, seed=0)
-    assert 0 < seconds < 10
+    monkeypatch.setattr(plan, "make_dataset", lambda *_: itertools.repeat(0))
+    monkeypatch.setattr(plan.time, "perf_counter", lambda: clock[-1])
+    seconds = plan.seconds_per_step([phase, phase], tokens="all", seed=0)
+    assert seconds == pytest.approx([0.02, 0.02])
+    # Weights do not matter, so nothing is counted.
+    assert trained == [(None, None), ("kept", None)]

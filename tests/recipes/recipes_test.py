@@ -83,8 +83,9 @@ def test_a_recipe_makes_models_that_its_views_feed(
         assert [o.name for o in model.objectives] == names
         data = kd.recipes.make_dataset(phase, store, seed=0)
         batch = keras.tree.map_structure(np.asarray, next(iter(data)))
-        features = model(batch)  # as eagerly as it comes: nothing compiles
-        assert set(features) == {"student", "teacher"}
+        assert set(model.roles) == set(batch)
+        if name == "distillation":  # others are trained in other tests
+            assert set(model(batch)) == {"student", "teacher"}
         before = phase.kept(model)
         if phase.pooled_layers is not None:
             assert before.pooled_layers == phase.pooled_layers

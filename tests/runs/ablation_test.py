@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from keras_dinolm.runs import ablation_report
-from keras_dinolm.runs.ablation import NOT_FINITE
 from keras_dinolm.runs.ablation import Ablation
+from keras_dinolm.runs.ablation_run import NOT_FINITE
 from keras_dinolm.runs.resume import fit
 
 CONFIG = {"units": 4, "rate": 1e-2}
@@ -266,6 +266,7 @@ def test_another_recipe_is_an_error_that_names_what_differs(
         ablation(alone[0], **arguments).run()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -274,6 +275,8 @@ def test_another_recipe_is_an_error_that_names_what_differs(
         ({"changes": {"no x": {}, "No X": {}}}, "each names a folder"),
         ({"seeds": [0, 0]}, r"seeds=\[0, 0\]"),
         ({"seeds": []}, r"seeds=\[\]"),
+        ({"steps": 0}, "steps=0"),
+        ({"steps_per_epoch": 1.5}, "steps_per_epoch=1.5"),
     ],
 )
 def test_wrong_arguments(arguments, message, tmp_path):
@@ -311,6 +314,7 @@ RESULTS = [
 ]
 
 
+@pytest.mark.once
 def test_table_has_means_deviations_and_paired_differences():
     text = ablation_report.table(RESULTS, ["all", "a|b", "later"])
     rows = [line for line in text.splitlines() if line.startswith("|")]
@@ -345,6 +349,7 @@ def test_table_has_means_deviations_and_paired_differences():
     assert cells[8] == ["later", "-", "-"]
 
 
+@pytest.mark.once
 def test_figure_shows_every_run():
     curves = {"entropy": [1.0, None, 2.0]}
     results = [{**r, "history": curves} for r in RESULTS]
@@ -370,6 +375,7 @@ def test_figure_shows_every_run():
     np.testing.assert_equal(entropy.lines[0].get_ydata(), [1.0, np.nan, 2.0])
 
 
+@pytest.mark.once
 def test_nothing_yet_is_no_error(tmp_path):
     assert "| all | 0 | - |" in ablation(tmp_path).table()
     ablation_report.figure([], ["all"], ["loss"], 1, 2)

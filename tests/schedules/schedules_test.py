@@ -29,6 +29,14 @@ def test_cosine_is_half_a_wave_and_stays():
     assert at(schedule, 10_000) == pytest.approx(0.9995)
 
 
+def test_a_wave_or_line_may_begin_later():
+    for schedule in (kd.schedules.Linear, kd.schedules.Cosine):
+        now, later = schedule(0.2, 0.7, 10), schedule(0.2, 0.7, 10, begin=5)
+        assert [at(later, s + 5) for s in (-3, 0, 4, 10, 11)] == [
+            at(now, s) for s in (0, 0, 4, 10, 11)
+        ]
+
+
 def test_cosine_is_keras_cosine_decay():
     ours = kd.schedules.Cosine(1e-3, 1e-5, steps=100)
     theirs = keras.optimizers.schedules.CosineDecay(1e-3, 100, alpha=1e-2)
@@ -69,10 +77,24 @@ def test_survives_serialization(schedule):
         assert at(again, step) == at(schedule, step)
 
 
-def test_refuses_an_empty_ramp():
-    with pytest.raises(ValueError, match="steps=0"):
-        kd.schedules.Linear(0.0, 1.0, steps=0)
-    with pytest.raises(ValueError, match="steps=-1"):
-        kd.schedules.Warmup(-1, then=1.0)
-    with pytest.raises(ValueError, match="steps=-1"):
-        kd.schedules.Delayed(-1)
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda S: S.Linear(0.0, 1.0, steps=0), "`steps` .*steps=0"),
+        (lambda S: S.Linear(0.0, 1.0, steps=1.5), "`steps` .*steps=1.5"),
+        (lambda S: S.Linear(0.0, 1.0, steps="9"), "`steps` .*steps='9'"),
+        (lambda S: S.Linear(0.0, 1.0, 9, begin=-1), "`begin` .*begin=-1"),
+        (lambda S: S.Linear(0.0, 1.0, 2**30, 2**30), "less than 2\\^31"),
+        (lambda S: S.Linear(math.nan, 1.0, 9), "`start` .*start=nan"),
+        (lambda S: S.Cosine(0.0, math.inf, 9), "`end` .*end=inf"),
+        (lambda S: S.Cosine("a", 1.0, 9), "`start` .*start='a'"),
+        (lambda S: S.Cosine(0.0, 1.0, True), "`steps` .*steps=True"),
+        (lambda S: S.Warmup(-1, then=1.0), "`steps` .*steps=-1"),
+        (lambda S: S.Warmup(1, then="high"), "`then` .*then='high'"),
+        (lambda S: S.Delayed(-1), "`steps` .*steps=-1"),
+        (lambda S: S.Delayed(1, then=None), "`then` .*then=None"),
+    ],
+)
+def test_arguments_out_of_range_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make(kd.schedules)

@@ -1,4 +1,5 @@
 import contextlib
+import math
 
 import keras
 import numpy as np
@@ -292,22 +293,56 @@ def test_survives_serialization():
     ("arguments", "message"),
     [
         ({"schedule": "step"}, "schedule='step'"),
-        ({"warmup_steps": 5}, "total_steps=None"),
-        ({"warmup_steps": 5, "total_steps": 5}, "total_steps=5"),
-        ({"schedule": "constant", "layer_decay": 0.0}, "layer_decay=0.0"),
+        ({"schedule": "cosine", "warmup_steps": 5}, "total_steps=None"),
         (
-            {"schedule": "constant", "module_clipnorm": 0.0},
-            "module_clipnorm=0.0",
+            {"schedule": "cosine", "warmup_steps": 5, "total_steps": 5},
+            "total_steps=5",
+        ),
+        ({"schedule": "cosine", "total_steps": 9.5}, "total_steps=9.5"),
+        ({"total_steps": 9}, "does nothing.*total_steps=9"),
+        ({"final_learning_rate": 0.1}, "does nothing.*rate=0.1"),
+        ({"warmup_steps": -1}, "warmup_steps=-1"),
+        ({"frozen_encoder_steps": 1.5}, "frozen_encoder_steps=1.5"),
+        ({"frozen_prototype_steps": "9"}, "frozen_prototype_steps='9'"),
+        ({"layer_decay": 0.0}, "layer_decay=0.0"),
+        ({"layer_decay": "x"}, "layer_decay='x'"),
+        ({"learning_rate": math.nan}, "learning_rate=nan"),
+        ({"learning_rate": -1.0}, "learning_rate=-1.0"),
+        ({"learning_rate": kd.schedules.Linear(0, 1, 9)}, "also takes a"),
+        ({"weight_decay": math.inf}, "weight_decay=inf"),
+        ({"weight_decay": None}, "weight_decay=None"),
+        ({"beta_1": 1.0}, "beta_1=1.0"),
+        ({"beta_2": -0.1}, "beta_2=-0.1"),
+        ({"epsilon": math.nan}, "epsilon=nan"),
+        ({"multipliers": {"kernel": "x"}}, "multipliers='x'"),
+        ({"module_clipnorm": 0.0}, "module_clipnorm=0.0"),
+        ({"global_clipnorm": -1.0}, "global_clipnorm=-1.0"),
+        (
+            {"module_clipnorm": 1.0, "clipnorm": 1.0},
+            "module_clipnorm=1.0, clipnorm=1.0",
         ),
         (
-            {"schedule": "constant", "module_clipnorm": 1.0, "clipnorm": 1.0},
-            "clipnorm=1.0, module_clipnorm=1.0",
+            {"module_clipnorm": 1.0, "global_clipnorm": 1.0},
+            "module_clipnorm=1.0, global_clipnorm=1.0",
         ),
     ],
 )
 def test_refuses(arguments, message):
+    arguments = {"learning_rate": 1e-3, "schedule": "constant", **arguments}
     with pytest.raises(ValueError, match=message):
-        kd.optimizers.adamw(1e-3, **arguments)
+        kd.optimizers.adamw(**arguments)
+
+
+def test_refuses_multipliers_that_nothing_has():
+    weights = Weights(block_0__dense__kernel=(4, 3))
+    for arguments, message in (
+        ({"multipliers": {"kernel": 0.5, "heads": 0.1}}, "'heads' of `mult"),
+        ({"frozen_prototype_steps": 9}, "_prototypes.* `frozen_prototype_"),
+    ):
+        optimizer = kd.optimizers.adamw(1e-3, schedule="constant", **arguments)
+        with pytest.raises(ValueError, match=message) as error:
+            optimizer.build(weights.variables)
+        assert "block_0/dense/kernel" in str(error.value)
 
 
 def test_refuses_to_scale_and_to_clip_what_it_does_not_know():

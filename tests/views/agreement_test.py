@@ -19,7 +19,7 @@ STEPS = (0, 3, 4, 5, 11, 1_000_000)
 
 def make_views(*names):
     """Views with the groups named, or all; the last one uses every option."""
-    ramp, knots = kd.views.ramp, kd.views.PiecewiseLinear
+    ramp, knots = kd.schedules.Linear, kd.schedules.PiecewiseLinear
     groups = (
         kd.views.ViewGroup("global", 2, span=(0.8, 1.0), mask_probability=0.5),
         kd.views.ViewGroup("local", 3, span=(0.2, 0.4), roles="student"),

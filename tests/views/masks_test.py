@@ -8,6 +8,9 @@ import pytest
 import keras_dinolm as kd
 from keras_dinolm.views.masks import masked_ratios
 
+# Everything here is NumPy; `agreement_test.py` compares the backends with it.
+pytestmark = pytest.mark.once
+
 PAD, CLS, MASK = 0, 1, 2
 
 

@@ -7,6 +7,9 @@ import pytest
 
 import keras_dinolm as kd
 
+# Everything here is NumPy; `agreement_test.py` compares the backends with it.
+pytestmark = pytest.mark.once
+
 PAD, CLS, MASK = 0, 1, 2
 # Ids tell their place: document `b` holds BASE * (b + 1) + index.
 BASE = 100
@@ -117,7 +120,7 @@ def test_a_row_does_not_depend_on_the_others():
 def test_off_means_untouched():
     ids, positions = full_views(number=9)
     zeros, zero_positions = full_views(number=9, **dict.fromkeys(ALL, 0.0))
-    never = kd.views.ramp(0.0, 1e-9, steps=10)  # On, with no chance.
+    never = kd.schedules.Linear(0.0, 1e-9, steps=10)  # On, with no chance.
     slowly, slow_positions = full_views(number=9, **dict.fromkeys(ALL, never))
     for received, expected in [
         (zeros, ids),

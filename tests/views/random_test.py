@@ -12,6 +12,9 @@ from keras_dinolm.views.random import mix
 from keras_dinolm.views.random import permutation
 from keras_dinolm.views.random import stream
 
+# Everything here is NumPy; `agreement_test.py` compares the backends with it.
+pytestmark = pytest.mark.once
+
 N = 1 << 16
 
 

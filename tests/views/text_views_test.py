@@ -8,6 +8,9 @@ import pytest
 
 import keras_dinolm as kd
 
+# Everything here is NumPy; `agreement_test.py` compares the backends with it.
+pytestmark = pytest.mark.once
+
 PAD, CLS, MASK = 0, 1, 2
 SPECIAL = kd.views.SpecialTokens(PAD, CLS, MASK)
 # Ids tell their place: document `b` holds 1000 * (b + 1) + index.
@@ -284,7 +287,10 @@ def test_tokenizers_are_read_by_their_attributes():
     assert special.continues.tolist() == [False, True, False, False]
     assert special.punctuation.tolist() == [False, False, True, True]
     assert special.sentence_ends.tolist() == [False, False, False, True]
-    again = kd.views.SpecialTokens.from_config(special.get_config())
+    config = keras.saving.serialize_keras_object(special)
+    again = keras.saving.deserialize_keras_object(
+        json.loads(json.dumps(config))
+    )
     assert again.get_config() == special.get_config()
     WordPiece.mask_token_id = None
     with pytest.raises(ValueError, match="`tokenizer` has no `mask_token_id`"):
@@ -349,9 +355,19 @@ def test_views_arguments_out_of_range_are_named():
     ]:
         with pytest.raises(ValueError, match=message):
             kd.views.TextViews(SPECIAL, 128, groups)
-    for length in (1, 2**15):
+    for length in (1, 2**15, 16.5, "16", None, float("nan")):
         with pytest.raises(ValueError, match="Received: sequence_length="):
             kd.views.TextViews(SPECIAL, length)
+    for steps in (0, 1.5, "2", True):
+        with pytest.raises(ValueError, match="gradient_accumulation_steps="):
+            kd.views.TextViews(SPECIAL, gradient_accumulation_steps=steps)
+    for ids, message in [
+        ((-1, 1, 2), "pad_token_id=-1"),
+        ((0, None, 2), "cls_token_id=None"),
+        ((0, 1, "[MASK]"), "mask_token_id='.MASK.'"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            kd.views.SpecialTokens(*ids)
 
 
 def test_windows_of_the_wrong_form_are_named():

@@ -55,7 +55,8 @@ def to_documents(corpus: Texts) -> Iterator[Document]:
         corpus: iterable of `str`, `Document` or mappings with `"text"`.
 
     Raises:
-        ValueError: if `corpus` is a single string, or holds something else.
+        ValueError: if `corpus` is a single string or a table, or holds
+            something else.
     """
     if isinstance(corpus, str | bytes | Mapping) or not hasattr(
         corpus, "__iter__"
@@ -66,6 +67,14 @@ def to_documents(corpus: Texts) -> Iterator[Document]:
             "`keras_dinolm.data.read_text(path)` for a file. "
             f"Received: corpus={shorten(corpus)} "
             f"(of type {type(corpus).__name__})"
+        )
+    if hasattr(corpus, "columns"):
+        # Iterating over a table gives the names of its columns.
+        raise ValueError(
+            "`corpus` must be an iterable of documents, not a table. Use its "
+            'column of texts, such as `table["text"]`. Received: a '
+            f"{type(corpus).__name__} with the columns "
+            f"{shorten(list(corpus.columns))}"
         )
     for index, item in enumerate(corpus):
         yield to_document(item, index)

@@ -62,6 +62,49 @@ def check_names(what: str, names: list[str]) -> None:
         )
 
 
+def check_students(lessons: list) -> None:
+    """Raises unless the lessons of one student agree about it."""
+    first = {}
+    for lesson in lessons:
+        other = first.setdefault(id(lesson.encoder.backbone), lesson)
+        if other.encoder is not lesson.encoder:
+            raise ValueError(
+                f"The lessons {other.name!r} and {lesson.name!r} train one "
+                "backbone as two students. For one student of both, make a "
+                "`TextEncoder` of it and give both the same; for two "
+                "students, give each a backbone of its own."
+            )
+        for option, why in (
+            ("mask_student", "reads each view once, masked or whole"),
+            ("lora_rank", "learns all of its weights or low-rank updates"),
+        ):
+            values = [getattr(one, option) for one in (other, lesson)]
+            if values[0] != values[1]:
+                raise ValueError(
+                    f"A student {why}: give all its lessons the same "
+                    f"`{option}`. Received: {option}={values[0]} in "
+                    f"{other.name!r}, {option}={values[1]} in {lesson.name!r}"
+                )
+
+
+def check_told_apart(learners: list, teachers: list[str]) -> None:
+    """Raises where two things would have one name in outputs and logs."""
+    names = [*teachers, *(learner.name for learner in learners)]
+    if len(learners) > 1:
+        names += [
+            name
+            for learner in learners
+            if len(learner.lessons) > 1
+            for name in learner.lessons
+        ]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            "Students, teachers and lessons need different names; pass "
+            f"another `name=` to `Lesson` or `TextEncoder`. Twice: {twice}"
+        )
+
+
 def check_objectives(objectives: list[Objective], mask_student: bool) -> None:
     """Raises unless the objectives go together and with a masked student."""
     check_names("objectives", [objective.name for objective in objectives])

@@ -6,23 +6,27 @@ import keras
 from keras import ops
 
 from keras_dinolm.models.distillation.checks import check_group_starts
-from keras_dinolm.models.distillation.checks import check_is_tower
 from keras_dinolm.models.distillation.checks import check_names
 from keras_dinolm.models.distillation.checks import check_roles
+from keras_dinolm.models.distillation.checks import check_students
 from keras_dinolm.models.distillation.learner import Learner
 from keras_dinolm.models.distillation.learner_optimizers import (
     check_accumulation,
 )
 from keras_dinolm.models.distillation.learner_optimizers import one_for_each
 from keras_dinolm.models.distillation.lesson import Lesson
+from keras_dinolm.models.distillation.lessons_config import lessons_config
+from keras_dinolm.models.distillation.lessons_config import lessons_from_config
 from keras_dinolm.models.distillation.named_layers import NamedLayers
-from keras_dinolm.models.distillation.reading_plan import Part
+from keras_dinolm.models.distillation.networks import frozen_teacher
+from keras_dinolm.models.distillation.networks import name_of_student
+from keras_dinolm.models.distillation.networks import networks_and_parts
 from keras_dinolm.models.distillation.reading_plan import make_plan
 from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.models.encoder.lora import revive
 from keras_dinolm.models.presets.export_preset import export_preset
-from keras_dinolm.training import OptimizerGroup
 from keras_dinolm.training import SkippedStepGuard
+from keras_dinolm.training.optimizer_group import OptimizerGroup
 from keras_dinolm.training.phased_model import PhasedModel
 from keras_dinolm.typing import Path
 from keras_dinolm.typing import Tensor
@@ -75,8 +79,9 @@ class Distillation(PhasedModel):
         **kwargs: as for `keras.Model`.
 
     Raises:
-        ValueError: for lessons of one name, lessons of one student that
-            disagree in `mask_student`, roles without a student, or
+        ValueError: for lessons of one name or of another model, lessons of
+            one student that disagree in `mask_student` or `lora_rank`, a
+            backbone that two students share, roles without a student, or
             `group_starts` of unknown groups or that leave a network without
             any at first.
 
@@ -134,6 +139,7 @@ class Distillation(PhasedModel):
     ) -> None:
         super().__init__(**kwargs)
         check_names("lessons", [lesson.name for lesson in lessons])
+        check_students(lessons)
         self.roles = {
             group: tuple(group_roles)
             for group, group_roles in (roles or ROLES).items()
@@ -148,21 +154,21 @@ class Distillation(PhasedModel):
         for lesson in lessons:
             lesson.build_for(
                 self.roles,
-                _frozen_teacher(lesson.given_teacher(), teachers),
+                frozen_teacher(lesson.given_teacher(), teachers),
                 scope=lesson.name if len(lessons) > 1 else None,
             )
         students = {}
         for lesson in lessons:
             students.setdefault(id(lesson.encoder), []).append(lesson)
         made = [
-            Learner(group, _name_of_student(group, list(students.values())))
+            Learner(group, name_of_student(group, list(students.values())))
             for group in students.values()
         ]
         check_names("students", [learner.name for learner in made])
         self.students = NamedLayers({m.name: m for m in made}, "students")
 
         # === Who reads what ===
-        self._networks, self._parts = _networks_and_parts(made)
+        self._networks, self._parts = networks_and_parts(made)
         self.built = True
         self.enter_phase([0] * len(made))
 
@@ -211,7 +217,14 @@ class Distillation(PhasedModel):
         return outputs
 
     def check_batch(self, batch: dict) -> None:
-        """Raises unless the batch has every view group of the roles."""
+        """Raises unless the batch has every view group of the roles.
+
+        Args:
+            batch: dict of view group to its arrays.
+
+        Raises:
+            ValueError: naming the groups that are missing.
+        """
         missing = [g for g in self.roles if g not in batch]
         if missing:
             raise ValueError(
@@ -257,25 +270,44 @@ class Distillation(PhasedModel):
         ]
 
     def _evaluation(self, learner, part, batch, outputs):
-        # A teacher of several lessons may have read more than this one wants;
-        # objectives look for what they know.
+        # Other lessons may have the same networks read more. Here it stays
+        # out of sight, so that a lesson teaches what it would teach alone.
+        seen = {
+            role: {
+                group: features
+                for group, features in outputs[network].items()
+                if (role, group) in self.plan.reads[part.lesson]
+            }
+            for role, network in part.networks.items()
+        }
         return lambda: learner.lessons[part.lesson].evaluate_objectives(
             batch,
-            outputs[part.networks["student"]],
-            outputs[part.networks["teacher"]],
+            seen["student"],
+            seen["teacher"],
             learner.updates,
             self._acting(part),
         )
 
     def compute_loss(
         self,
-        x=None,
-        y=None,
-        y_pred=None,
-        sample_weight=None,
-        training=True,
-    ):
-        """The loss alone, for `evaluate`; it also updates the metrics."""
+        x: dict | None = None,
+        y: Any = None,
+        y_pred: dict | None = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """The loss alone, for `evaluate`; it also updates the metrics.
+
+        Args:
+            x: the batch.
+            y: not used, there are no labels.
+            y_pred: what `call` made of the batch.
+            sample_weight: not used.
+            training: not used.
+
+        Returns:
+            The sum of the students' losses.
+        """
         losses, aux = self.evaluate_objectives(x, y_pred)
         for learner, loss in zip(self.learners(), losses):
             learner.track(loss, aux[learner.name], finite=True)
@@ -328,7 +360,14 @@ class Distillation(PhasedModel):
         return logs
 
     def prefix(self, part: Learner | Lesson) -> str:
-        """What the names of a student's or a lesson's metrics begin with."""
+        """What the names of a student's or a lesson's metrics begin with.
+
+        Args:
+            part: one of `learners()` or of the values of `lessons()`.
+
+        Returns:
+            A string, empty where there is no other.
+        """
         several = self.students if isinstance(part, Learner) else self._parts
         return f"{part.name}_" if len(several) > 1 else ""
 
@@ -366,6 +405,7 @@ class Distillation(PhasedModel):
             )
 
     def guards(self) -> list[keras.callbacks.Callback]:
+        """Callbacks that stop a `fit` whose gradients are not finite."""
         return [
             SkippedStepGuard(
                 self.max_skipped_steps, f"{self.prefix(learner)}skipped_steps"
@@ -380,13 +420,23 @@ class Distillation(PhasedModel):
             revive(learner)
 
     def counters(self) -> list:
+        """The optimizer updates that each student has done, as variables."""
         return [learner.updates for learner in self.learners()]
 
     @property
     def boundaries(self) -> list[int | None]:
+        """For each counter, the next update at which a phase may end."""
         return [self.plan.boundaries[name] for name in self.students]
 
     def enter_phase(self, updates: list[int]) -> bool:
+        """Plans what is computed from now on.
+
+        Args:
+            updates: list of int, the updates that each student has done.
+
+        Returns:
+            Whether anything differs from before.
+        """
         plan = make_plan(
             self._parts,
             self.roles,
@@ -484,28 +534,9 @@ class Distillation(PhasedModel):
         return config
 
     def get_config(self) -> dict:
-        serialize = keras.saving.serialize_keras_object
-        lessons = list(self.lessons().values())
-        encoders = {id(lesson.encoder): lesson.encoder for lesson in lessons}
-        teachers = {
-            id(lesson.teacher): lesson.teacher
-            for lesson in lessons
-            if lesson.teacher_is_fixed
-        }
         return {
             **super().get_config(),
-            "encoders": [serialize(e) for e in encoders.values()],
-            "teachers": [serialize(t) for t in teachers.values()],
-            "lessons": [
-                {
-                    **lesson.get_config(),
-                    "student": list(encoders).index(id(lesson.encoder)),
-                    "teacher": list(teachers).index(id(lesson.teacher))
-                    if lesson.teacher_is_fixed
-                    else None,
-                }
-                for lesson in lessons
-            ],
+            **lessons_config(list(self.lessons().values())),
             "roles": {g: list(r) for g, r in self.roles.items()},
             "group_starts": dict(self.group_starts),
             "max_skipped_steps": self.max_skipped_steps,
@@ -514,86 +545,5 @@ class Distillation(PhasedModel):
     @classmethod
     def from_config(cls, config: dict) -> "Distillation":
         config = dict(config)
-        deserialize = keras.saving.deserialize_keras_object
-        encoders = [deserialize(e) for e in config.pop("encoders")]
-        teachers = [deserialize(t) for t in config.pop("teachers")]
-        config["lessons"] = [
-            Lesson.from_config(
-                {
-                    **lesson,
-                    "student": encoders[lesson["student"]],
-                    "teacher": None
-                    if lesson["teacher"] is None
-                    else teachers[lesson["teacher"]],
-                }
-            )
-            for lesson in config["lessons"]
-        ]
+        config["lessons"] = lessons_from_config(config)
         return cls(**config)
-
-
-def _frozen_teacher(given, known):
-    """A frozen copy of a fixed teacher, the same for the same object."""
-    if given is None:
-        return None
-    if id(given) not in known:
-        tower = given
-        if isinstance(given, Distillation):
-            tower = given.learned()
-        check_is_tower(tower)
-        if isinstance(given, Distillation) or tower.trainable:
-            tower = tower.clone(name="teacher")
-        # Once more if it was loaded, which restores the flags of layers alone.
-        tower.freeze()
-        known[id(given)] = tower
-    return known[id(given)]
-
-
-def _name_of_student(lessons, students):
-    if len(students) == 1:
-        return "student"
-    return lessons[0].name if len(lessons) == 1 else lessons[0].encoder.name
-
-
-def _networks_and_parts(learners):
-    """The networks by name, and what the plan has to know of each lesson."""
-    lessons = [(m, lesson) for m in learners for lesson in m.lessons.values()]
-    teachers = {}
-    for _, lesson in lessons:
-        teachers.setdefault(id(lesson.teacher), lesson)
-    names = {
-        key: "teacher" if len(teachers) == 1 else f"{lesson.name}_teacher"
-        for key, lesson in teachers.items()
-    }
-    networks, parts = {}, []
-    for learner, lesson in lessons:
-        first = learner.lessons.values()[0]
-        if bool(lesson.mask_student) != bool(first.mask_student):
-            raise ValueError(
-                "A student reads each view once, masked or whole: give all "
-                f"lessons of {learner.name!r} the same `mask_student`. "
-                f"Received: {first.mask_student} in {first.name!r}, "
-                f"{lesson.mask_student} in {lesson.name!r}"
-            )
-        networks[learner.name] = _network(
-            first.student, masks=first.mask_student, is_teacher=False
-        )
-        teacher = names[id(lesson.teacher)]
-        networks[teacher] = _network(
-            lesson.teacher, masks=False, is_teacher=True
-        )
-        parts.append(
-            Part(
-                lesson=lesson.name,
-                learner=learner.name,
-                networks={"student": learner.name, "teacher": teacher},
-                objectives=lesson.objectives.values(),
-                teacher_moves=not lesson.teacher_is_fixed,
-            )
-        )
-    return networks, parts
-
-
-def _network(tower, masks, is_teacher):
-    # A function, so that Keras does not save the tower a second time.
-    return lambda: (tower, masks, is_teacher)

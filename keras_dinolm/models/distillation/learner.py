@@ -1,5 +1,7 @@
 """A learner: a student's encoder, its lessons, and its own optimizer."""
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
@@ -26,12 +28,6 @@ class Learner(keras.layers.Layer):
     def __init__(self, lessons: list[Lesson], name: str) -> None:
         super().__init__(name=name)
         total = sum(lesson.weight for lesson in lessons)
-        if not total > 0:
-            raise ValueError(
-                f"The lessons of {name!r} need a `weight` above 0, at least "
-                "one of them. Received: "
-                f"{ {lesson.name: lesson.weight for lesson in lessons} }"
-            )
         self._shares = {
             lesson.name: lesson.weight / total for lesson in lessons
         }
@@ -54,12 +50,14 @@ class Learner(keras.layers.Layer):
             lessons[0].encoder.hidden_dim
         )
         self.skipped_steps = keras.metrics.Sum(name="skipped_steps")
-        self._find_optimizer = None
+        self._find_optimizer: Callable | None = None
         self.built = True
 
     @property
     def optimizer(self) -> keras.optimizers.Optimizer:
         """The optimizer of this learner's variables."""
+        if self._find_optimizer is None:
+            raise ValueError("Call `model.compile(optimizer)` before training.")
         return self._find_optimizer()
 
     def set_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
@@ -116,8 +114,10 @@ class Learner(keras.layers.Layer):
         """
         done = ops.cast(self.optimizer.iterations, self.updates.dtype)
         moved = ops.logical_and(finite, done > self.updates)
-        for name, found in aux["lessons"].items():
-            self.lessons[name].after_step(found, finite, moved, self.updates)
+        for name, lesson in self.lessons.items():
+            # A teacher follows its student while its lesson pauses, too.
+            found = aux["lessons"].get(name, {"statistics": {}})
+            lesson.after_step(found, finite, moved, self.updates)
         self.updates.assign(done)
         self.track(loss, aux, finite)
         self.skipped_steps.update_state(1.0 - ops.cast(finite, "float32"))

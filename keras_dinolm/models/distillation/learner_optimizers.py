@@ -72,7 +72,10 @@ def check_accumulation(learners: list[Learner], dataset: Any) -> None:
     if not getattr(views, "follows_schedule", False):
         return
     for learner in learners:
-        steps = learner.optimizer.gradient_accumulation_steps or 1
+        optimizer = learner.optimizer
+        # One that scales the loss leaves the accumulation to this one.
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        steps = optimizer.gradient_accumulation_steps or 1
         if views.gradient_accumulation_steps != steps:
             raise ValueError(
                 "The schedules of the views count optimizer updates, of which "

@@ -45,7 +45,7 @@ class Lesson(keras.layers.Layer):
             included, once for all lessons that are given the same object.
             `None` makes the teacher from the student.
         weight: float. How much the lesson counts in the weighted mean of the
-            losses of its student's lessons.
+            losses of its student's lessons. Above 0.
         pooling: how a keras-hub backbone's sequence feature is made:
             `"mean"` (also `None`) or `"cls"`. A `DinoLMBackbone` brings its
             own pooler; leave `None`.
@@ -69,8 +69,9 @@ class Lesson(keras.layers.Layer):
 
     Raises:
         ValueError: for fewer than two prototypes, objectives of one name or
-            of another model, a negative weight, or a `teacher` that lacks a
-            head, has another number of prototypes or another vocabulary.
+            of another model, a weight that is not above 0, a `pooling` beside
+            a `TextEncoder`, or a `teacher` that lacks a head, has another
+            number of prototypes or another vocabulary.
 
     Example:
 
@@ -111,9 +112,16 @@ class Lesson(keras.layers.Layer):
         super().__init__(name=name)
         if not isinstance(student, TextEncoder):
             student = TextEncoder(student, pooling=pooling, name="encoder")
-        if not weight >= 0:
+        elif pooling not in (None, student.pooling):
             raise ValueError(
-                "Argument `weight` must be a number of at least 0. "
+                "A `TextEncoder` pools by itself: leave `pooling=None` here "
+                "and pass it to the encoder. Received: "
+                f"pooling={pooling!r}, student.pooling={student.pooling!r}"
+            )
+        if not 0 < weight < float("inf"):
+            raise ValueError(
+                "Argument `weight` must be a number above 0; leave a lesson "
+                "out that should not count. "
                 f"Received: weight={weight}"
             )
         self.teacher_is_fixed = teacher is not None
@@ -159,7 +167,15 @@ class Lesson(keras.layers.Layer):
             roles: dict of view group to its roles.
             teacher: the frozen `Tower` of a fixed teacher, else `None`.
             scope: string, what the paths of variables begin with, or `None`.
+
+        Raises:
+            ValueError: if the lesson belongs to another model already.
         """
+        if getattr(self, "student", None) is not None:
+            raise ValueError(
+                f"The lesson {self.name!r} belongs to another model already. "
+                "Make a new one for each."
+            )
         self.roles = roles
         if self.num_prototypes is None:
             self.num_prototypes = teacher.num_prototypes if teacher else 1024
@@ -173,7 +189,8 @@ class Lesson(keras.layers.Layer):
         objectives = self.objectives.values()
         towers = {
             "heads": tuple(
-                dict.fromkeys(h for o in objectives for h in o.heads)
+                # Sorted as the objectives are, see `NamedLayers`.
+                sorted({h for o in objectives for h in o.heads})
             ),
             "num_prototypes": self.num_prototypes,
             "head_hidden_dim": self.head_hidden_dim,
@@ -188,10 +205,12 @@ class Lesson(keras.layers.Layer):
             else:
                 check_shares_prototypes(teacher, self.student)
                 self.teacher = teacher
-            if self.lora_rank is not None:
+            if self.lora_rank is not None and not _has_lora(self.encoder):
                 enable_lora(self.encoder, self.lora_rank)
             if teacher is None:
                 self.reset_teacher()
+            # What was copied need not stay in memory.
+            self.given_teacher = lambda: None
             for objective in objectives:
                 # Optimizers tell its parts from the encoder's by their paths.
                 with (
@@ -345,12 +364,25 @@ class Lesson(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict) -> "Lesson":
-        """The lesson, given its networks as `student` and `teacher`."""
+        """The lesson, given its networks as `student` and `teacher`.
+
+        Args:
+            config: dict as `get_config` returns it, with both networks.
+
+        Returns:
+            A `Lesson`.
+        """
         config = dict(config)
         deserialize = keras.saving.deserialize_keras_object
         config["objectives"] = [deserialize(o) for o in config["objectives"]]
         config["momentum"] = deserialize(config["momentum"])
         return cls(**config)
+
+
+def _has_lora(encoder):
+    """Whether another lesson of the same student has enabled it."""
+    layers = encoder._flatten_layers()
+    return any(getattr(layer, "lora_enabled", False) for layer in layers)
 
 
 def _scope(name):

@@ -11,7 +11,9 @@ class NamedLayers(keras.layers.Layer):
     Keras saves the layers of a list or a dict by class and position. Two of
     one class would change places in silence when a file is loaded into a
     model that lists them in another order. It saves attributes by name, so
-    here each layer is an attribute.
+    here each layer is an attribute. Optimizers save what they know of each
+    variable by position, so the order of the variables is that of the names,
+    too, whatever order the dict has.
 
     Args:
         layers: dict of name to layer.
@@ -23,7 +25,7 @@ class NamedLayers(keras.layers.Layer):
     ) -> None:
         super().__init__(name=what)
         self.names = tuple(layers)
-        for name, layer in layers.items():
+        for name, layer in sorted(layers.items()):
             if hasattr(self, name) or not name.isidentifier():
                 raise ValueError(
                     f"{what} are saved by name, which must be a Python "

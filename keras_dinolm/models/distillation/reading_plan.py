@@ -62,6 +62,9 @@ class ReadingPlan:
     Attributes:
         active: frozenset of `(lesson, objective)` names.
         readings: tuple of `Reading`, the forward passes.
+        reads: dict of lesson to what its active objectives read, a frozenset
+            of `(role, group)`. Lessons share forward passes, and each sees
+            only what it would see alone.
         watched: dict of learner to `(network, group)`, of whose features the
             running statistics are kept: the network that is exported, or the
             student while its teacher does not run.
@@ -71,13 +74,14 @@ class ReadingPlan:
 
     active: frozenset
     readings: tuple
+    reads: dict
     watched: dict
     boundaries: dict
 
     @property
     def phase(self) -> tuple:
         """While it is the same, so is what a step computes."""
-        return self.active, self.readings
+        return self.active, self.readings, frozenset(self.reads.items())
 
     def groups_read_by(self, network: str) -> list[str]:
         """The view groups that a network reads."""
@@ -104,7 +108,7 @@ def make_plan(
     Raises:
         ValueError: if a learner has nothing to learn at its update.
     """
-    active, wanted = {}, {}
+    active, wanted, seen = {}, {}, {}
     for part in parts:
         started = _started(roles, group_starts, updates[part.learner])
         for objective in part.objectives:
@@ -115,7 +119,10 @@ def make_plan(
             if not reads or not {g for _, g in reads} <= set(started):
                 continue
             active[part.lesson, objective.name] = part.learner
+            seen.setdefault(part.lesson, set()).update(reads)
             for role, group in reads:
+                if role not in part.networks:
+                    continue  # a Gram teacher, which its objective runs
                 wanted.setdefault((part.networks[role], group), []).append(
                     (role, objective)
                 )
@@ -142,17 +149,15 @@ def make_plan(
         reads = {o.reads_tokens for _, o in wanted[place]}
         if place in watched.values():
             reads = {_ALL}
-        # The number of layers is the same for all groups of a network.
         num_layers = max(
             o.num_teacher_layers if role == "teacher" else 0
-            for (network, _), read in wanted.items()
-            for role, o in read
-            if network == place[0]
+            for role, o in wanted[place]
         )
         readings.append(Reading(*place, frozenset(reads), num_layers))
     return ReadingPlan(
         active=frozenset(active),
         readings=tuple(readings),
+        reads={lesson: frozenset(reads) for lesson, reads in seen.items()},
         watched=watched,
         boundaries={
             learner: _next_boundary(

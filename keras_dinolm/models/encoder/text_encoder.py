@@ -4,25 +4,13 @@ import functools
 from typing import Any
 
 import keras
-import keras_hub
 from keras import ops
 
 from keras_dinolm.layers.poolers import get_pooler
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.encoder.lora import merged_values
+from keras_dinolm.models.encoder.stock_backbones import check_stock_backbone
 from keras_dinolm.typing import Tensor
-
-# keras-hub's text encoders: tokens see both sides, so a masked token can be
-# predicted, and a mean over tokens is a feature of the whole.
-STOCK_BACKBONES = (
-    keras_hub.models.BertBackbone,
-    keras_hub.models.RobertaBackbone,
-    keras_hub.models.XLMRobertaBackbone,
-    keras_hub.models.DistilBertBackbone,
-    keras_hub.models.AlbertBackbone,
-    keras_hub.models.ElectraBackbone,
-    keras_hub.models.DebertaV3Backbone,
-)
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -33,9 +21,10 @@ class TextEncoder(keras.layers.Layer):
     tensor or a dictionary). Objectives and models see only this layer.
 
     Args:
-        backbone: a `DinoLMBackbone`, or one of keras-hub's encoders: BERT,
-            RoBERTa, XLM-R, DistilBERT, ALBERT, ELECTRA, DeBERTaV3.
-        pooling: `"mean"` or `"cls"` for keras-hub's encoders (`None` is
+        backbone: a `DinoLMBackbone`; one of keras-hub's encoders: BERT,
+            RoBERTa, XLM-R, DistilBERT, ALBERT, ELECTRA, DeBERTaV3; or one of
+            a class given to `register_backbone`.
+        pooling: `"mean"` or `"cls"` for other backbones than ours (`None` is
             `"mean"`). A `DinoLMBackbone` brings its own pooler: leave `None`.
         **kwargs: as for `keras.layers.Layer`.
 
@@ -82,7 +71,8 @@ class TextEncoder(keras.layers.Layer):
     def __init__(
         self, backbone: keras.Model, pooling: str | None = None, **kwargs: Any
     ) -> None:
-        _check_backbone(backbone)
+        if not isinstance(backbone, DinoLMBackbone):
+            check_stock_backbone(backbone)
         # The backbone's own policy: this layer casts nothing.
         kwargs.setdefault("dtype", backbone.dtype_policy)
         super().__init__(**kwargs)
@@ -282,15 +272,3 @@ def _part(backbone, num_layers):
         outputs["tokens"] = backbone.output["sequence_output"]
         outputs["layers"] = backbone.layer_outputs[-num_layers:]
     return keras.Model(backbone.input, outputs, name="part")
-
-
-def _check_backbone(backbone):
-    if isinstance(backbone, (DinoLMBackbone, *STOCK_BACKBONES)):
-        return
-    names = ", ".join(cls.__name__ for cls in STOCK_BACKBONES)
-    raise ValueError(
-        "Argument `backbone` must be a `DinoLMBackbone` or one of keras-hub's "
-        f"text encoders: {names}. Others (decoders, encoder-decoders, "
-        "encoders of images) have no token features that see both sides. "
-        f"Received: backbone={backbone!r} (of type {type(backbone)})"
-    )

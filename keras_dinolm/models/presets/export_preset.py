@@ -1,6 +1,7 @@
 """Writing an encoder and its tokenizer as a keras-hub preset."""
 
 import warnings
+from typing import Any
 
 import keras_hub
 
@@ -80,7 +81,7 @@ def export_preset(
                 DinoLMTextPreprocessor,
             )
 
-            options = {}
+            options: dict[str, Any] = {}
             if sequence_length is not None:
                 options["sequence_length"] = sequence_length
             preprocessor = DinoLMTextPreprocessor(tokenizer, **options)

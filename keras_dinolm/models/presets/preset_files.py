@@ -69,7 +69,7 @@ def check_preset(preset: Path) -> None:
         )
     if "class_name" not in _read_json(folder, CONFIG):
         return
-    weights = [WEIGHTS]
+    weights = {WEIGHTS}
     if not (folder / WEIGHTS).exists() and (folder / SHARDED_WEIGHTS).exists():
         shards = _read_json(folder, SHARDED_WEIGHTS)["weight_map"].values()
         weights = {
@@ -145,7 +145,7 @@ def _check_weights(folder, name):
 def replace_folder(directory: Path) -> Iterator[pathlib.Path]:
     """Writes a preset folder all at once, or not at all.
 
-    Yields a temporary folder beside `directory`, which takes its place when
+    Yields a temporary folder next to `directory`, which takes its place when
     the block ends without an error. Whoever reads `directory` meanwhile, or
     after a crash, finds the old preset or the new one, never half of one.
 

@@ -21,7 +21,7 @@ def padded_length(length: int, limit: float) -> int:
         # From 64 on, half-way steps between the powers of two.
         power = 1 << (size.bit_length() - 1)
         size += power if size < 64 else power // 2
-    return min(size, limit)
+    return size if size < limit else int(limit)
 
 
 def batches_by_length(

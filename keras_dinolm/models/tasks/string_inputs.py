@@ -42,8 +42,9 @@ class StringInputs:
             plain = True
         else:
             plain = held_out is None
+        task: Any = super()
         if not (plain and self._tokenizes(x)):
-            return super().fit(x, y, validation_data=validation_data, **kwargs)
+            return task.fit(x, y, validation_data=validation_data, **kwargs)
         x, y = self._tokenized(x, y)
         return keras.Model.fit(self, x, y, validation_data=held_out, **kwargs)
 
@@ -58,8 +59,9 @@ class StringInputs:
         Returns:
             What `keras.Model.evaluate` returns.
         """
+        task: Any = super()
         if not self._tokenizes(x):
-            return super().evaluate(x, y, **kwargs)
+            return task.evaluate(x, y, **kwargs)
         x, y = self._tokenized(x, y)
         return keras.Model.evaluate(self, x, y, **kwargs)
 
@@ -73,8 +75,9 @@ class StringInputs:
         Returns:
             What `keras.Model.predict` returns.
         """
+        task: Any = super()
         if not self._tokenizes(x):
-            return super().predict(x, **kwargs)
+            return task.predict(x, **kwargs)
         return keras.Model.predict(self, self._tokenized(x)[0], **kwargs)
 
     def _tokenizes(self, x):

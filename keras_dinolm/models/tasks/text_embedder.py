@@ -217,7 +217,7 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
         texts, single = _to_texts(inputs)
         rows = self._tokenize(texts)
         if output_value == "token_embeddings":
-            results = [None] * len(rows)
+            results: Any = [None] * len(rows)
             model, whole = self._token_model(), False
         else:
             dim = self.backbone.hidden_dim

@@ -25,3 +25,14 @@ def test_one_text_is_not_a_corpus(corpus):
 def test_a_strange_item_is_named_with_its_place():
     with pytest.raises(ValueError, match=r"index 1: \['b'\].*list"):
         list(to_documents(["a", ["b"]]))
+
+
+def test_a_table_is_not_a_corpus():
+    class DataFrame:
+        columns = ("text", "label")
+
+        def __iter__(self):
+            return iter(self.columns)
+
+    with pytest.raises(ValueError, match="DataFrame with.*'text', 'label'"):
+        list(to_documents(DataFrame()))
