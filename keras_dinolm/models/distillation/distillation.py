@@ -454,7 +454,7 @@ class Distillation(PhasedModel):
 
     # === Saving ===
 
-    # Not a property, which Keras would save as one more layer.
+    # Keras would save a property as one more layer.
     def learned(self, student: str | None = None) -> Tower:
         """The network that training is for: the teacher, unless it is fixed.
 
