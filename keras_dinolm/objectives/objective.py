@@ -214,20 +214,24 @@ class Objective(keras.layers.Layer):
         """
         return [self.name, *(f"{self.name}_{m}" for m in self.extra_metrics)]
 
-    def claim(self) -> None:
-        """Marks the objective and its targets as those of one model.
+    def check_is_free(self) -> None:
+        """Raises if the objective or its targets belong to another model.
 
         Raises:
-            ValueError: if they belong to another model already. Training it
-                would move the state of the first.
+            ValueError: naming what belongs to another model, whose training
+                would move its state.
         """
-        for layer in [self, *self._flatten_layers(include_self=False)]:
+        for layer in self._flatten_layers():
             if getattr(layer, "_is_claimed", False):
                 raise ValueError(
                     f"The {type(layer).__name__} {layer.name!r} belongs to "
                     "another model or objective already, whose training moves "
                     "its state. Make a new one for each."
                 )
+
+    def claim(self) -> None:
+        """Marks the objective and its targets as those of one model."""
+        for layer in self._flatten_layers():
             layer._is_claimed = True
 
     def build_for(self, lesson: Any) -> None:

@@ -863,6 +863,18 @@ def test_refuses_optimizers_that_do_not_fit():
         kd.callbacks.OnlineProbe(dict, tokenizer()).set_model(model)
 
 
+def test_a_metric_that_an_objective_does_not_name_is_refused():
+    class Named(O.InfoNCE):
+        def compute(self, features):
+            loss = super().compute(features).loss
+            return O.Result(loss, {"size": loss})
+
+    model = tiny.model([Named()])
+    batch = tiny.batch()
+    with pytest.raises(ValueError, match=r"metrics \['size'\].*extra_metrics"):
+        model.evaluate_objectives(batch, model(batch))
+
+
 def test_views_count_updates_as_the_optimizers_do():
     """Also where the loss is scaled, by an optimizer around the optimizer."""
     group = kd.views.ViewGroup

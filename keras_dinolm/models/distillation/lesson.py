@@ -212,13 +212,14 @@ class Lesson(keras.layers.Layer):
             # What was copied need not stay in memory.
             self.given_teacher = lambda: None
             for objective in objectives:
+                objective.check_is_free()
                 # Optimizers tell its parts from the encoder's by their paths.
                 with (
                     keras.name_scope("objectives"),
                     keras.name_scope(objective.name),
                 ):
-                    objective.claim()
                     objective.build_for(self)
+                objective.claim()
         self.loss = keras.metrics.Mean(name="loss")
         self.trackers = {
             name: keras.metrics.Mean(name=name)
@@ -276,6 +277,7 @@ class Lesson(keras.layers.Layer):
         metrics, statistics = {}, {}
         for objective in active:
             result = objective.compute(features)
+            _check_metrics(objective, result.metrics)
             weight = value_at(objective.weight, update)
             total = total + weight * result.loss
             metrics[objective.name] = ops.stop_gradient(result.loss)
@@ -377,6 +379,17 @@ class Lesson(keras.layers.Layer):
         config["objectives"] = [deserialize(o) for o in config["objectives"]]
         config["momentum"] = deserialize(config["momentum"])
         return cls(**config)
+
+
+def _check_metrics(objective, metrics):
+    unknown = sorted(set(metrics) - set(objective.extra_metrics))
+    if unknown:
+        raise ValueError(
+            f"`{type(objective).__name__}.compute` returned the metrics "
+            f"{unknown}, which are not among its `extra_metrics`. Add their "
+            "names to this class attribute. Received: extra_metrics="
+            f"{tuple(objective.extra_metrics)}"
+        )
 
 
 def _has_lora(encoder):
