@@ -41,10 +41,8 @@ SKIPS: tuple[Skip, ...] = (
             "a minute op by op; compiled runs beside it compare the same",
         )
         for test in (
-            "models/multi_student_distillation_test.py"
+            "models/distillation_test.py"
             "::test_eager_in_half_precision_each_does_what_it_does_alone",
-            "models/multi_teacher_distillation_test.py"
-            "::test_a_step_is_the_weighted_mean_of_the_steps_of_each[[]True]",
             "views/agreement_test.py::test_device_agrees_with_numpy",
         )
     ),
