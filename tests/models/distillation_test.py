@@ -21,6 +21,7 @@ from tests.models import tiny as tiny_models
 
 O = kd.objectives  # noqa: E741
 STEPS = 6
+RAMP = kd.schedules.Linear(0.0, 1.0, 5)
 BACKEND = keras.backend.backend()
 # Compiled programs of another extent may round otherwise.
 ATOL = 0.0 if BACKEND == "torch" else 1e-5
