@@ -141,7 +141,7 @@ def test_a_backbone_that_is_not_registered_is_told_how():
 def test_only_classes_of_backbones_are_registered(wrong):
     with pytest.raises(ValueError, match="subclass of `keras_hub") as error:
         kd.models.register_backbone(wrong)
-    assert f"cls={wrong!r}" in str(error.value)
+    assert f"backbone_class={wrong!r}" in str(error.value)
 
 
 def test_what_a_registered_backbone_lacks_is_named(monkeypatch):
