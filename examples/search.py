@@ -10,9 +10,10 @@ of the query. The default corpus is the documentation on this machine, of the
 modules that were held out of training. Features are kept in the preset's folder
 (`search/`), so that the next query takes seconds.
 
-Cost: with 2,170 held-out documents, 20 s on one busy core (jax, 2026-11-30), once.
+Cost: embedding 2,170 held-out documents took 24 s on two cores (2026-11-29).
 
-Result of `--query "sort an array"`, with the preset of `examples/pretrain.py`:
+Result of `--query "sort an array"`, with the preset of `examples/pretrain.py`
+(jax, 2026-11-30; the first three of five):
 
    0.549  numpy.lib._shape_base_impl:put_along_axis
           Put values into the destination array by matching 1d index and data

@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     os.environ.setdefault("KERAS_BACKEND", default_backend())
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    warnings.formatwarning = _one_line
+    before, warnings.formatwarning = warnings.formatwarning, _one_line
     try:
         args.command(args)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
@@ -75,6 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130  # as a shell expects after Ctrl-C
+    finally:
+        warnings.formatwarning = before
     return 0
 
 

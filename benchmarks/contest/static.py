@@ -108,7 +108,7 @@ def sif(words, vectors):
             if row
         ]
     )
-    # Not centered: the direction that all texts share is the first one.
+    # Features are not centered: their first direction is what texts share.
     _, axes = np.linalg.eigh(means.T @ means)
     return WordVectors(words, vectors, weights, axes[:, -1])
 

@@ -11,29 +11,11 @@ from keras_dinolm.callbacks.failures import Failure
 from keras_dinolm.callbacks.failures import Reading
 from keras_dinolm.callbacks.places import Place
 from keras_dinolm.callbacks.places import find_places
+from keras_dinolm.callbacks.suspicion import Suspicion
 
 
 class CollapseWarning(UserWarning):
     """Training has collapsed; the message names how."""
-
-
-@dataclasses.dataclass
-class _Suspicion:
-    """A sign of failure, and since when it has not got better.
-
-    Attributes:
-        step: int. When it was last better, at first that of the first sign.
-        health: float. What was measured at that step.
-        saved_step: int. Where the run can go back to.
-        first_step: int. When the first sign was seen.
-        first_health: float. What was measured at that step.
-    """
-
-    step: int
-    health: float
-    saved_step: int
-    first_step: int
-    first_health: float
 
 
 class CollapseMonitor(keras.callbacks.Callback):
@@ -155,7 +137,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         ]
         # `(place, failure)` of what was seen so far, in order.
         self._found: list[tuple[str, str]] = []
-        self._suspicions: dict[tuple[str, str], _Suspicion] = {}
+        self._suspicions: dict[tuple[str, str], Suspicion] = {}
         self._step = 0
         self._epoch_start = 0
         self._in_epoch = False
@@ -167,6 +149,14 @@ class CollapseMonitor(keras.callbacks.Callback):
         return [failure for _, failure in self._found]
 
     def set_model(self, model: keras.Model) -> None:
+        """Finds the students and objectives to judge.
+
+        Args:
+            model: a `keras_dinolm.models.Distillation`, such as `DinoLM`.
+
+        Raises:
+            ValueError: for another model.
+        """
         self._places = find_places(model)
         super().set_model(model)
 
@@ -247,7 +237,7 @@ class CollapseMonitor(keras.callbacks.Callback):
         """
         self._found = [tuple(pair) for pair in state["found"]]
         self._suspicions = {
-            (place, failure): _Suspicion(**suspicion)
+            (place, failure): Suspicion(**suspicion)
             for place, failure, suspicion in state["suspicions"]
         }
 
@@ -292,21 +282,15 @@ class CollapseMonitor(keras.callbacks.Callback):
 
     def _lasts(self, place: Place, failure: Failure, health: float) -> bool:
         """Whether a sign has lasted, without getting better."""
-        now = self._step
         pair = place.name, failure.name
-        before = self._suspicions.get(pair)
-        if before is None:
-            self._suspicions[pair] = _Suspicion(
-                now, health, self._epoch_start, now, health
+        if pair not in self._suspicions:
+            self._suspicions[pair] = Suspicion.begin(
+                self._step, health, self._epoch_start
             )
             return False
-        if health > max(1.1 * before.health, 0.1 * failure.limit):
-            before.step, before.health = now, health
-        elif health <= before.first_health:
-            # It was better for a while and is back where it began, which
-            # counts as never better.
-            before.step, before.health = before.first_step, before.first_health
-        return now - before.step >= self.patience
+        suspicion = self._suspicions[pair]
+        suspicion.look_again(self._step, health, failure.limit)
+        return self._step - suspicion.step >= self.patience
 
     def _spare(self):
         """Keeps the checkpoints that a failure may roll back to."""
@@ -340,7 +324,7 @@ class CollapseMonitor(keras.callbacks.Callback):
             stacklevel=2,
         )
         if self.on_failure != "warn":
-            # Not `self.model`, which would fetch all state from the device.
+            # `self.model` would fetch all state from the device.
             self._model.stop_training = True
         if self.on_failure == "roll_back":
             self._roll_back_to = since.saved_step

@@ -27,12 +27,17 @@ class Reading:
     )
 
     @property
+    def ln_k(self) -> float:
+        """ln K, the entropy of an assignment to all prototypes alike."""
+        if self.num_prototypes is None:
+            raise ValueError("A student has no K; its objectives have one.")
+        return math.log(self.num_prototypes)
+
+    @property
     def entropy(self) -> float | None:
         """Mean entropy of the teacher's assignments as a share of ln K."""
         entropy = self.values.get("teacher_entropy")
-        if entropy is None or self.num_prototypes is None:
-            return None
-        return entropy / math.log(self.num_prototypes)
+        return None if entropy is None else entropy / self.ln_k
 
 
 class Failure:
@@ -130,7 +135,7 @@ class OnePrototype(Failure):
             return None
         # The student's softmax keeps a tail over the others, so its
         # perplexity alone does not get to 1.
-        used = math.log(max(perplexity, 1.0)) / math.log(reading.num_prototypes)
+        used = math.log(max(perplexity, 1.0)) / reading.ln_k
         return max(reading.entropy, used)
 
     def meaning(self, reading: Reading) -> str:
@@ -154,11 +159,10 @@ class UniformAssignment(Failure):
         return None if reading.entropy is None else 1.0 - reading.entropy
 
     def meaning(self, reading: Reading) -> str:
-        ln_k = math.log(reading.num_prototypes)
         return (
             "the teacher spreads every text over all prototypes alike "
-            f"(ln K = {ln_k:.4f}), so there is nothing to predict although "
-            "the features differ"
+            f"(ln K = {reading.ln_k:.4f}), so there is nothing to predict "
+            "although the features differ"
         )
 
 
@@ -179,7 +183,7 @@ class ConstantAssignment(Failure):
         # Mutual information of text and prototype: how much wider all texts
         # spread together than each alone.
         information = math.log(max(perplexity, 1.0)) - entropy
-        return max(information, 0.0) / math.log(reading.num_prototypes)
+        return max(information, 0.0) / reading.ln_k
 
     def meaning(self, reading: Reading) -> str:
         return (

@@ -145,6 +145,15 @@ class OnlineProbe(keras.callbacks.Callback):
         self._cost: float | None = None
 
     def set_model(self, model: keras.Model) -> None:
+        """Finds the student to measure.
+
+        Args:
+            model: a `keras_dinolm.models.Distillation`, such as `DinoLM`.
+
+        Raises:
+            ValueError: for another model, a student without a
+                `DinoLMBackbone`, or an unknown `student`.
+        """
         if not isinstance(model, Distillation):
             raise ValueError(
                 "`OnlineProbe` measures a `DinoLM` or another `Distillation`. "

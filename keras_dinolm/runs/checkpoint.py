@@ -150,7 +150,7 @@ class Checkpoint(keras.callbacks.Callback):
         if header["backend"] != backend:
             raise CheckpointError(
                 f"{self.folder.path(step)} was written with the "
-                f"{header['backend']} backend; a run goes on only with its "
+                f"{header['backend']} backend; a run resumes only with its "
                 f"own. Set KERAS_BACKEND={header['backend']}, or use another "
                 f"folder. Received: KERAS_BACKEND={backend}"
             )
@@ -182,7 +182,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Returns to before a failure; training has to stop with this epoch.
 
         Later checkpoints are renamed to `collapsed-step-...`, so that the
-        next run goes on from the good one.
+        next run resumes from the good one.
 
         Args:
             step: int. The last step that may still be good.

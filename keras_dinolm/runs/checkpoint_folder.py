@@ -54,7 +54,7 @@ class CheckpointFolder:
         # Steps that are kept besides: those a monitor may return to.
         self.spared = set()
         self._lock = None
-        # Of this run's folder: step to the value by which it is ranked.
+        # The values by which checkpoints of this folder are ranked, by step.
         self._values = {}
 
     # === One run at a time ===

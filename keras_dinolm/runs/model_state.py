@@ -110,7 +110,7 @@ def _tell_of_learning_rate(variable, array):
     now = keras.ops.convert_to_numpy(variable.value)
     if not np.array_equal(now, array):
         warnings.warn(
-            "The run goes on with the learning rate of the checkpoint, "
+            "The run resumes with the learning rate of the checkpoint, "
             f"{float(array):g}, not with the {float(now):g} given to "
             "`compile`. To change it, assign `model.optimizer.learning_rate` "
             "in a callback, or give a schedule.",

@@ -1,4 +1,4 @@
-"""`fit` that goes on where it was, whatever stopped it."""
+"""`fit` that resumes where it was, whatever stopped it."""
 
 import math
 from collections.abc import Callable
@@ -31,12 +31,12 @@ def fit(
     deterministic: bool = True,
     **kwargs: Any,
 ) -> keras.callbacks.History:
-    """Trains, or goes on with training; the same command does both.
+    """Trains, or resumes training; the same command does both.
 
     The first time, it trains from the beginning and saves checkpoints to
     `directory`. Started again, after `kill -9`, a crash or Ctrl-C, it
     restores the newest checkpoint, positions the data, finishes the epoch
-    with the right metrics, and goes on. On the same machine, with the same
+    with the right metrics, and continues. On the same machine, with the same
     versions and number of threads, it ends with the same bits as a run that
     was never stopped, provided the first weights are the same:
     call `keras.utils.set_random_seed` before building the model. When it is
@@ -58,8 +58,7 @@ def fit(
             checkpoint of the best epoch is kept as well.
         mode: `"min"` or `"max"`, which `monitor` is best.
         callbacks: callbacks for `model.fit`. One with `get_run_state()` (JSON)
-            and `set_run_state(state)` is saved with the run, and goes on with
-            it.
+            and `set_run_state(state)` is saved and restored with the run.
         verbose: as for `model.fit`.
         deterministic: boolean. Deterministic operations where the backend has
             others, while it trains; needed for the same bits on a GPU.
@@ -236,7 +235,7 @@ class _StateAtBegin(keras.callbacks.Callback):
 
     `fit` resets the metrics, of which a begun epoch needs the old ones. It
     also draws random numbers (torch's `DataLoader` does for a new iterator),
-    which a run that goes on does not.
+    which a resumed run does not.
     """
 
     def __init__(self, randomness, metrics):
@@ -321,7 +320,7 @@ def _check_settings(checkpoint, restored):
         raise CheckpointError(
             f"{checkpoint.folder.directory} holds a run of another "
             f"configuration ({'; '.join(changed)}). Give the same values to go "
-            "on with it, or another folder to start anew."
+            "on with it, or another folder for a new run."
         )
 
 
@@ -343,7 +342,7 @@ def _found(checkpoint, steps):
         return (
             f"The run in {checkpoint.folder.directory} is finished: it is at "
             f"step {position.step} of {steps}. For more, raise `steps`; to "
-            "start anew, use another folder."
+            "start again, use another folder."
         )
     return (
         f"Going on from {checkpoint.folder.path(position.step)}: step "

@@ -68,7 +68,7 @@ def perturb(
         punctuation = _flags(special_tokens.punctuation, ids, xp)
     if highest(group.sentence_shuffle):
         ends = _flags(special_tokens.sentence_ends, ids, xp)
-        # Of several marks in a row, such as "?!", only the last one ends.
+        # Only the last of several marks in a row, such as "?!", ends.
         begins = ends[:, :-1] & ~ends[:, 1:]
         sentence = xp.cumsum(xp.concatenate([~inside[:, :1], begins], 1))
 

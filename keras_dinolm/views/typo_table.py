@@ -16,7 +16,7 @@ def typo_table(tokenizer: Any) -> ReplacementTable:
     """Finds, for each token, the tokens that are one typo away.
 
     A typo leaves out, adds or changes a letter, or exchanges two neighbours.
-    Views are cut from ids, whose letters cannot be changed. But for a token of
+    Views are cut from ids, whose letters cannot be changed. For a token of
     at least four letters, the vocabulary often has another that looks like a
     slip of the pen: another word ("form" for "from"), another ending ("##ing",
     "##ign"). Such a typo keeps the number of tokens and their positions. It is

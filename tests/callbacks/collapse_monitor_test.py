@@ -20,7 +20,7 @@ from tests import tiny
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 K = 64
 LN_K = math.log(K)
-# Of a student and its objective, by the metrics' own names.
+# Metrics of a student and of its objective, without the names of these.
 HEALTHY = {
     "loss": 3.0,
     "teacher_entropy": 0.5 * LN_K,
@@ -34,7 +34,7 @@ OBJECTIVE = "sequence_distillation"
 
 
 def in_logs(reading, student="", objective=OBJECTIVE):
-    """Healthy values but for `reading`, by their names in the logs."""
+    """`reading`, else healthy values, by their names in the logs."""
     named = {}
     for metric, value in {**HEALTHY, **reading}.items():
         name = metric if metric in OF_STUDENT else f"{objective}_{metric}"
@@ -166,7 +166,7 @@ def test_one_that_looks_like_another_is_not_named_as_well():
 
 
 def test_a_few_prototypes_are_as_bad_as_one():
-    # As a run without centering ended: 4.1 of 256, so 3.1 of 64.
+    # A run without centering ended at 4.1 of 256, which is 3.1 of 64.
     few = {"teacher_entropy": 0.04 * LN_K, "prototype_perplexity": 3.1}
     assert watch([few] * 8)[0].found == ["one prototype"]
 
@@ -194,7 +194,7 @@ def test_dimensional_collapse():
 
 
 def test_a_bad_start_that_gets_better_is_no_failure():
-    # As an untrained encoder: nearly constant, then ever less so.
+    # An untrained encoder is nearly constant, and then less and less so.
     stds = [0.02, 0.03, 0.04, 0.05, 0.07, 0.09, 0.12, 0.3, 0.4, 0.5]
     _, messages, _ = watch([{"feature_std": std} for std in stds])
     assert messages == []
@@ -227,7 +227,7 @@ def test_a_resumed_run_remembers():
 
 
 def resumed(state, step):
-    """A monitor of a new process that goes on at that step."""
+    """A monitor of a new process that resumes at that step."""
     position = types.SimpleNamespace(step=step)
     checkpoint = types.SimpleNamespace(position=position)
     monitor = make_monitor(checkpoint=checkpoint)

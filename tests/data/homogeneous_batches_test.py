@@ -73,7 +73,7 @@ def test_an_epoch_has_the_same_windows(store, labels):
     some = batches(store, homogeneous=Some(labels, 0.5), **options)
     assert len(plain) == len(some)
     assert share(plain) < 0.05 and share(some) > 0.3
-    # But for those that complete the last batch of a block.
+    # All except those that complete the last batch of a block.
     one, other = windows_of(plain), windows_of(some)
     assert set(one) == set(other)
     assert (one - other).total() < BATCH * 8

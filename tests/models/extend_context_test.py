@@ -70,7 +70,7 @@ def test_preset_keeps_what_was_rescaled(tmp_path):
     assert copy.get_config() == longer.get_config()
     assert copy.position_jitter == 2.0
     np.testing.assert_array_equal(features(copy), features(longer))
-    # The jitter is drawn anew at each step, in training alone.
+    # The jitter is drawn again at each step, in training alone.
     first, second = features(copy, training=True), features(copy, training=True)
     assert np.abs(first - second).max() > 1e-4
     np.testing.assert_array_equal(features(copy), features(longer))

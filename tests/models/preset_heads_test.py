@@ -1,4 +1,4 @@
-"""Heads travel with a preset on request, and pretraining goes on with them."""
+"""Heads travel with a preset on request, and pretraining resumes from them."""
 
 import numpy as np
 import pytest

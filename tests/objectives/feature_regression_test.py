@@ -116,26 +116,29 @@ def test_layers_are_those_of_a_shorter_encoder():
     encoder = kd.models.TextEncoder(deep)
     views = VIEWS["global"]
     inputs = {k: views[k][:, 0] for k in ("token_ids", "padding_mask")}
-    found = encoder(inputs, num_layers=2)
-    plain = encoder(inputs)
+    found = made.on_numpy(lambda: encoder(inputs, num_layers=2))
+    plain = made.on_numpy(lambda: encoder(inputs))
     assert set(plain) == {"tokens", "sequence"} and len(found["layers"]) == 2
     for name, value in plain.items():
-        np.testing.assert_allclose(
-            tiny.values([found[name]])[0], tiny.values([value])[0], atol=1e-5
-        )
+        np.testing.assert_allclose(found[name], value, atol=1e-5)
     for depth, layer in zip((2, 3), found["layers"]):
         short = tiny.backbone(num_layers=depth)
         weights = {w.path: w for w in deep.weights}
         for w in short.weights:
             w.assign(weights[w.path])
-        tokens = tiny.values([short(inputs)["sequence_output"]])[0]
-        normed = tiny.values([deep.output_norm(layer)])[0]
+        tokens, normed = made.on_numpy(
+            lambda short=short, layer=layer: (
+                short(inputs)["sequence_output"],
+                deep.output_norm(layer),
+            )
+        )
         np.testing.assert_allclose(normed, tokens, atol=1e-4)
-    # As any Keras model.
-    layers = keras.Model(deep.input, deep.layer_outputs)(inputs)
+    # They are outputs of an ordinary Keras model, too.
+    all_layers = keras.Model(deep.input, deep.layer_outputs)
+    layers = made.on_numpy(lambda: all_layers(inputs))
     assert len(layers) == 3
     for a, b in zip(layers[1:], found["layers"]):
-        np.testing.assert_allclose(*tiny.values([a, b]), atol=1e-5)
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_dropout_acts_on_layers_in_training_alone():

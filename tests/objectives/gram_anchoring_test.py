@@ -38,6 +38,12 @@ def rows(x):
     return x.reshape(-1, *x.shape[2:])
 
 
+def read_by(backbone, arrays):
+    """The tokens `[B * V, L, D]` that a backbone makes of a view group."""
+    inputs = {k: rows(arrays[k]) for k in ("token_ids", "padding_mask")}
+    return made.on_numpy(lambda: backbone(inputs)["sequence_output"])
+
+
 # === The loss ===
 
 
@@ -49,8 +55,7 @@ def test_value_and_gradient_with_a_given_teacher(remove_negative):
     views = VIEWS["global"]
     rng = np.random.default_rng(0)
     tokens = rng.normal(size=(*views["token_ids"].shape, 5)).astype("float32")
-    anchor = given({k: rows(views[k]) for k in ("token_ids", "padding_mask")})
-    anchor = tiny.values([anchor["sequence_output"]])[0]
+    anchor = read_by(given, views)
     # [CLS] and padding take no part.
     valid = rows(views["padding_mask"]).copy()
     valid[:, 0] = False
@@ -247,8 +252,7 @@ def test_tokens_are_those_at_the_same_positions_of_the_context(context):
     model = tiny.model([O.InfoNCE(), objective], roles=text_views.roles)
     assert objective.reads(model.roles) == {("student", "global")}
     whole = views["context"]
-    read = given({k: rows(whole[k]) for k in ("token_ids", "padding_mask")})
-    read = tiny.values([read["sequence_output"]])[0]
+    read = read_by(given, whole)
     positions = views["global"]["positions"]
     anchor = np.zeros((*positions.shape, read.shape[-1]))
     valid = np.zeros(positions.shape, bool)

@@ -130,7 +130,7 @@ def test_is_what_model_fit_does(tmp_path):
     history = model.fit(
         Dataset().batches(0), steps_per_epoch=5, epochs=2, **arguments
     )
-    # Anew, as the first `fit` may have read ahead.
+    # A new one, since the first `fit` may have read ahead.
     model.fit(Dataset().batches(10), steps_per_epoch=2, **arguments)
     for a, b in zip(values(resumable[0]), values(model), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -224,7 +224,7 @@ def test_progress_counts_the_steps_of_each_epoch(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "step 3 of 12, epoch 1, batch 3" in said
     assert re.findall(r"^Epoch (\S+)", said, re.M) == ["1/3", "2/3", "3/3"]
-    # The first is finished, not begun anew; the last is shorter.
+    # The first is finished, not begun again; the last is shorter.
     assert re.findall(r"^(\S+) - ", said, re.M) == ["5/5", "5/5", "2/2"]
 
 

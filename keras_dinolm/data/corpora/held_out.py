@@ -38,7 +38,7 @@ def leave_out_copies(
     Returns:
         The other rows, training documents first.
     """
-    # Of a pair across the splits, the held-out document goes.
+    # The held-out document of a pair across the splits goes.
     rows = sorted(rows, key=lambda row: row[0] == "held_out")
     rows = _without_exact_copies(rows, dropped)
     originals = find_near_duplicates(

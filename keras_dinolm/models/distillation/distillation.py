@@ -7,19 +7,21 @@ from keras import ops
 
 from keras_dinolm.layers.validation import check_positive
 from keras_dinolm.models.distillation.checks import check_group_starts
-from keras_dinolm.models.distillation.checks import check_is_tower
 from keras_dinolm.models.distillation.checks import check_names
 from keras_dinolm.models.distillation.checks import check_roles
 from keras_dinolm.models.distillation.checks import check_students
-from keras_dinolm.models.distillation.checks import check_told_apart
 from keras_dinolm.models.distillation.learner import Learner
 from keras_dinolm.models.distillation.learner_optimizers import (
     check_accumulation,
 )
 from keras_dinolm.models.distillation.learner_optimizers import one_for_each
 from keras_dinolm.models.distillation.lesson import Lesson
+from keras_dinolm.models.distillation.lessons_config import lessons_config
+from keras_dinolm.models.distillation.lessons_config import lessons_from_config
 from keras_dinolm.models.distillation.named_layers import NamedLayers
-from keras_dinolm.models.distillation.reading_plan import Part
+from keras_dinolm.models.distillation.networks import frozen_teacher
+from keras_dinolm.models.distillation.networks import name_of_student
+from keras_dinolm.models.distillation.networks import networks_and_parts
 from keras_dinolm.models.distillation.reading_plan import make_plan
 from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.models.encoder.lora import revive
@@ -155,21 +157,21 @@ class Distillation(PhasedModel):
         for lesson in lessons:
             lesson.build_for(
                 self.roles,
-                _frozen_teacher(lesson.given_teacher(), teachers),
+                frozen_teacher(lesson.given_teacher(), teachers),
                 scope=lesson.name if len(lessons) > 1 else None,
             )
         students = {}
         for lesson in lessons:
             students.setdefault(id(lesson.encoder), []).append(lesson)
         made = [
-            Learner(group, _name_of_student(group, list(students.values())))
+            Learner(group, name_of_student(group, list(students.values())))
             for group in students.values()
         ]
         check_names("students", [learner.name for learner in made])
         self.students = NamedLayers({m.name: m for m in made}, "students")
 
         # === Who reads what ===
-        self._networks, self._parts = _networks_and_parts(made)
+        self._networks, self._parts = networks_and_parts(made)
         self.built = True
         self.enter_phase([0] * len(made))
 
@@ -455,7 +457,7 @@ class Distillation(PhasedModel):
 
     # === Saving ===
 
-    # Not a property, which Keras would save as one more layer.
+    # Keras would save a property as one more layer.
     def learned(self, student: str | None = None) -> Tower:
         """The network that training is for: the teacher, unless it is fixed.
 
@@ -535,28 +537,9 @@ class Distillation(PhasedModel):
         return config
 
     def get_config(self) -> dict:
-        serialize = keras.saving.serialize_keras_object
-        lessons = list(self.lessons().values())
-        encoders = {id(lesson.encoder): lesson.encoder for lesson in lessons}
-        teachers = {
-            id(lesson.teacher): lesson.teacher
-            for lesson in lessons
-            if lesson.teacher_is_fixed
-        }
         return {
             **super().get_config(),
-            "encoders": [serialize(e) for e in encoders.values()],
-            "teachers": [serialize(t) for t in teachers.values()],
-            "lessons": [
-                {
-                    **lesson.get_config(),
-                    "student": list(encoders).index(id(lesson.encoder)),
-                    "teacher": list(teachers).index(id(lesson.teacher))
-                    if lesson.teacher_is_fixed
-                    else None,
-                }
-                for lesson in lessons
-            ],
+            **lessons_config(list(self.lessons().values())),
             "roles": {g: list(r) for g, r in self.roles.items()},
             "group_starts": dict(self.group_starts),
             "max_skipped_steps": self.max_skipped_steps,
@@ -565,79 +548,5 @@ class Distillation(PhasedModel):
     @classmethod
     def from_config(cls, config: dict) -> "Distillation":
         config = dict(config)
-        deserialize = keras.saving.deserialize_keras_object
-        encoders = [deserialize(e) for e in config.pop("encoders")]
-        teachers = [deserialize(t) for t in config.pop("teachers")]
-        config["lessons"] = [
-            Lesson.from_config(
-                {
-                    **lesson,
-                    "student": encoders[lesson["student"]],
-                    "teacher": None
-                    if lesson["teacher"] is None
-                    else teachers[lesson["teacher"]],
-                }
-            )
-            for lesson in config["lessons"]
-        ]
+        config["lessons"] = lessons_from_config(config)
         return cls(**config)
-
-
-def _frozen_teacher(given, known):
-    """A frozen copy of a fixed teacher, the same for the same object."""
-    if given is None:
-        return None
-    if id(given) not in known:
-        tower = given
-        if isinstance(given, Distillation):
-            tower = given.learned()
-        check_is_tower(tower)
-        copy = tower.clone(name="teacher")
-        copy.freeze()
-        # With what was given, whose `id` stays its own as long as it lives.
-        known[id(given)] = copy, given
-    return known[id(given)][0]
-
-
-def _name_of_student(lessons, students):
-    if len(students) == 1:
-        return "student"
-    return lessons[0].name if len(lessons) == 1 else lessons[0].encoder.name
-
-
-def _networks_and_parts(learners):
-    """The networks by name, and what the plan has to know of each lesson."""
-    lessons = [(m, lesson) for m in learners for lesson in m.lessons.values()]
-    teachers = {}
-    for _, lesson in lessons:
-        teachers.setdefault(id(lesson.teacher), lesson)
-    names = {
-        key: "teacher" if len(teachers) == 1 else f"{lesson.name}_teacher"
-        for key, lesson in teachers.items()
-    }
-    networks, parts = {}, []
-    for learner, lesson in lessons:
-        student = learner.lessons.values()[0].student
-        networks[learner.name] = _network(
-            student, masks=lesson.mask_student, is_teacher=False
-        )
-        teacher = names[id(lesson.teacher)]
-        networks[teacher] = _network(
-            lesson.teacher, masks=False, is_teacher=True
-        )
-        parts.append(
-            Part(
-                lesson=lesson.name,
-                learner=learner.name,
-                networks={"student": learner.name, "teacher": teacher},
-                objectives=lesson.objectives.values(),
-                teacher_moves=not lesson.teacher_is_fixed,
-            )
-        )
-    check_told_apart(learners, list(names.values()))
-    return networks, parts
-
-
-def _network(tower, masks, is_teacher):
-    # A function, so that Keras does not save the tower a second time.
-    return lambda: (tower, masks, is_teacher)

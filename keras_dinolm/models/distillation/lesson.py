@@ -241,7 +241,7 @@ class Lesson(keras.layers.Layer):
         }
         self.built = True
 
-    # Not a property, which Keras would save as one more layer.
+    # Keras would save a property as one more layer.
     def learned(self) -> Tower:
         """The network that training is for: the teacher, unless it is fixed.
 
