@@ -473,6 +473,12 @@ def test_feature_statistics_are_those_of_all_features_seen():
     ("overrides", "message"),
     [
         ({"num_prototypes": 1}, "num_prototypes=1"),
+        ({"momentum": 1.5}, "momentum=1.5"),
+        ({"momentum": float("nan")}, "momentum=nan"),
+        ({"momentum": "x"}, "momentum='x'"),
+        ({"head_hidden_dim": 0}, "head_hidden_dim=0"),
+        ({"bottleneck_dim": -1}, "bottleneck_dim=-1"),
+        ({"max_skipped_steps": 0}, "max_skipped_steps=0"),
         ({"objectives": []}, "objectives"),
         ({"objectives": [O.KoLeo(), O.KoLeo()]}, "koleo"),
         ({"objectives": [O.KoLeo(weight=0)]}, "No objective acts"),

@@ -42,6 +42,8 @@ def made(case):
     keras.utils.set_random_seed(0)
     model, parts = trajectories.CASES[case]()
     model.run_eagerly = case in EAGERLY
+    if BACKEND == "tensorflow":
+        model.jit_compile = False
     return model, parts, tiny.values(variables(model))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dinolm.layers.validation import check_positive
 from keras_dinolm.models.distillation.checks import check_group_starts
 from keras_dinolm.models.distillation.checks import check_names
 from keras_dinolm.models.distillation.checks import check_roles
@@ -147,7 +148,9 @@ class Distillation(PhasedModel):
         check_roles(self.roles)
         self.group_starts = dict(group_starts or {})
         check_group_starts(self.group_starts, self.roles)
-        self.max_skipped_steps = max_skipped_steps
+        self.max_skipped_steps = check_positive(
+            "max_skipped_steps", max_skipped_steps
+        )
 
         # === Networks and what they learn from ===
         teachers = {}

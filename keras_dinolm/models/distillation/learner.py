@@ -61,7 +61,7 @@ class Learner(keras.layers.Layer):
         return self._find_optimizer()
 
     def set_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
-        # A function: the model saves its optimizers by itself.
+        # A function, or Keras would count its variables as the learner's.
         self._find_optimizer = lambda: optimizer
         # Inside a compiled step it would be too late to create its state.
         if not optimizer.built:

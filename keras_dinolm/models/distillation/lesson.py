@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_dinolm import objectives as objectives_room
+from keras_dinolm.layers.validation import check_positive
 from keras_dinolm.models.distillation.checks import check_objectives
 from keras_dinolm.models.distillation.checks import check_shares_prototypes
 from keras_dinolm.models.distillation.named_layers import NamedLayers
@@ -130,6 +131,19 @@ class Lesson(keras.layers.Layer):
                 "A fixed `teacher` does not move: leave `momentum=None`. "
                 f"Received: momentum={momentum}"
             )
+        if isinstance(momentum, str) or not (
+            momentum is None or callable(momentum) or 0 <= momentum <= 1
+        ):
+            raise ValueError(
+                "Argument `momentum` must be a number from 0 to 1 or a "
+                f"schedule. Received: momentum={momentum!r}"
+            )
+        for option, size in (
+            ("head_hidden_dim", head_hidden_dim),
+            ("bottleneck_dim", bottleneck_dim),
+        ):
+            if size is not None:
+                check_positive(option, size)
         if not self.teacher_is_fixed and momentum is None:
             momentum = Cosine(0.99, 0.9995, steps=20_000)
         if objectives is None:

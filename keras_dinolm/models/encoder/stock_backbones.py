@@ -112,7 +112,8 @@ def check_stock_backbone(backbone: Any) -> None:
             )
             == 3,
             "`hidden_dim`": hasattr(backbone, "hidden_dim"),
-            "`token_embedding`": hasattr(backbone, "token_embedding"),
+            "`token_embedding`": getattr(backbone, "token_embedding", None)
+            is not None,
         }.items()
         if not is_there
     ]
