@@ -96,7 +96,7 @@ def test_begins_as_what_came_out_of_the_first_phase(phase_one, adaptation):
     sequence, _, gram = made.objectives
     assert sequence.start == 0
     assert sequence.teacher_temperature == pytest.approx(0.06)
-    assert made.momentum == pytest.approx(0.95)
+    assert made.lesson.momentum == pytest.approx(0.95)
     assert gram.weight == 3.0
     center = model.objectives[1].targets.center
     np.testing.assert_array_equal(
@@ -159,8 +159,8 @@ def test_student_of_a_fixed_teacher_goes_on_alone():
         head_hidden_dim=16,
     )
     made = kd.recipes.LongContextAdaptation(model, tiny.text_views()).model
-    assert not made.teacher_is_fixed and made.mask_student
-    assert made.momentum == 0.999
+    assert not made.lesson.teacher_is_fixed and made.lesson.mask_student
+    assert made.lesson.momentum == 0.999
     for a, b in zip(
         tiny.values(made.teacher.weights),
         tiny.values(model.student.weights),
