@@ -75,7 +75,14 @@ def main(arguments: list[str] | None = None) -> int:
         0, or 2 after an error, which is one line on standard error.
     """
     args = _parser().parse_args(arguments)
-    os.environ.setdefault("KERAS_BACKEND", default_backend())
+    backend = os.environ.setdefault("KERAS_BACKEND", default_backend())
+    if backend not in BACKENDS or not importlib.util.find_spec(backend):
+        print(
+            f"error: KERAS_BACKEND={backend} is not installed. Unset it, "
+            f"or set it to an installed one of {', '.join(BACKENDS)}.",
+            file=sys.stderr,
+        )
+        return 2
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     before, warnings.formatwarning = warnings.formatwarning, _one_line
     try:

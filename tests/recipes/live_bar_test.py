@@ -33,7 +33,7 @@ def test_a_log_gets_lines(capsys):
     follow(bar, 1, 10, loss=1.0, skipped_steps=2.0)
     lines = capsys.readouterr().out.splitlines()
     first, resumed, second, said, third = lines
-    assert said.startswith("Phase blocks reads views of its own")
+    assert said.startswith("Phase blocks begins.")
     assert first.startswith("4/40 steps  bag (1 of 2)  0:00 left in this phase")
     assert first.endswith("loss 1.5  feature_std 0.5")
     assert resumed == "Resuming phase bag after step 4."
@@ -61,6 +61,21 @@ def test_a_terminal_gets_one_line_that_is_redrawn(capsys, monkeypatch):
     last = printed.rsplit("\r", 1)[1]
     assert last.startswith("[" + "=" * live_bar.WIDTH + "] 4/4 steps")
     assert "loss 1.5" in last
+
+
+def test_a_narrow_terminal_shows_no_half_of_a_number():
+    bar = LiveBar(["all"], [4], verbose=1)
+    values = {"loss": 1.5, "rankme": 98.51}
+    assert bar.describe(0, 2, values) == "2/4 steps  loss 1.5  rankme 98.5"
+    assert bar.describe(0, 2, values, 31) == "2/4 steps  loss 1.5"
+    assert bar.describe(0, 2, values, 5) == "2/4 steps"
+
+
+def test_the_numbers_are_explained_before_they_are_shown(capsys):
+    LiveBar(["all"], [4], verbose=2).explain()
+    printed = capsys.readouterr().out
+    for name in ("loss", "feature_std", "rankme", "Ctrl-C"):
+        assert name in printed
 
 
 def test_silence(capsys):
