@@ -110,9 +110,12 @@ class LiveBar:
             return
         self._drawn_at = now
         all_done, total = sum(self.steps[:index]) + done, sum(self.steps)
-        full = WIDTH * all_done // total
-        text = f"[{'=' * full}{'.' * (WIDTH - full)}] "
         room = shutil.get_terminal_size((100, 24)).columns - 1
+        # A narrow terminal has a shorter bar, so that the numbers fit.
+        free = room - len(self.describe(index, done, values)) - 3
+        width = max(min(WIDTH, free), WIDTH // 3)
+        full = width * all_done // total
+        text = f"[{'=' * full}{'.' * (width - full)}] "
         text += self.describe(index, done, values, room - len(text))
         text = text[:room]
         print("\r" + text.ljust(self._width), end="", flush=True)

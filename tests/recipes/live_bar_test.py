@@ -97,3 +97,20 @@ def test_collapse_is_shown_kept_and_survives_a_kill(capsys):
     with pytest.warns(UserWarning, match="another"):
         with bar.phase(0):
             warnings.warn("another", UserWarning, stacklevel=1)
+
+
+def test_a_narrow_terminal_shows_the_loss_before_a_long_bar(
+    capsys, monkeypatch
+):
+    monkeypatch.setattr(live_bar, "SECONDS_BETWEEN_DRAWINGS", 0.0)
+    monkeypatch.setenv("COLUMNS", "60")
+    bar = LiveBar(["bag", "blocks"], [7_000, 400], [1.0, 1.0], verbose=1)
+    values = {"loss": 9.85, "feature_std": 0.51}
+    bar.draw(1, 100, values, force=True)
+    drawn = capsys.readouterr().out.rsplit("\r", 1)[1]
+    assert len(drawn) < 60 and drawn.startswith("[=")
+    assert drawn.endswith("left") or drawn.endswith("loss 9.85")
+    monkeypatch.setenv("COLUMNS", "80")
+    bar.draw(1, 100, values, force=True)
+    drawn = capsys.readouterr().out.rsplit("\r", 1)[1].rstrip()
+    assert drawn.endswith("loss 9.85")
