@@ -199,7 +199,8 @@ def _add_pretrain(commands):
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
-        help="of the recipe, such as learning_rate=5e-4",
+        help="of the recipe, such as learning_rate=5e-4; a wrong name lists "
+        "the right ones",
     )
     add("--seed", type=int, default=0, help="default: %(default)s")
     add(
@@ -221,7 +222,13 @@ def _add_search(commands):
     parser = _command(commands, "search", search, SEARCH)
     add = parser.add_argument
     add("run", metavar="RUN", help="folder of a run, or a preset")
-    add("query", nargs="?", default="-", metavar="QUERY")
+    add(
+        "query",
+        nargs="?",
+        default="-",
+        metavar="QUERY",
+        help='what to search for; "-": ask, or read lines',
+    )
     add("texts", nargs="*", metavar="TEXTS", help="files or folders")
     add("--top", type=int, default=5, help="texts to list; default: 5")
     add(

@@ -11,7 +11,9 @@ import keras
 
 # What the bar shows after the loss, where the logs have it.
 MONITORS = ("feature_std", "rankme", "skipped_steps")
-WIDTH = 24
+# Of the bar, in characters: on a terminal narrower than 100 columns the
+# second one, which leaves room for the numbers.
+WIDTH, NARROW_WIDTH = 16, 8
 SECONDS_BETWEEN_DRAWINGS = 0.2
 EPOCHS_A_LINE = 2
 # The time of a step is an average over the last ones, since machines change.
@@ -110,10 +112,10 @@ class LiveBar:
             return
         self._drawn_at = now
         all_done, total = sum(self.steps[:index]) + done, sum(self.steps)
-        room = shutil.get_terminal_size((100, 24)).columns - 1
-        # A narrow terminal has a shorter bar, so that the numbers fit.
-        free = room - len(self.describe(index, done, values)) - 3
-        width = max(min(WIDTH, free), WIDTH // 3)
+        columns = shutil.get_terminal_size((100, 24)).columns
+        width = WIDTH if columns >= 100 else NARROW_WIDTH
+        # In the last column, some terminals begin another line.
+        room = columns - 1
         full = width * all_done // total
         text = f"[{'=' * full}{'.' * (width - full)}] "
         text += self.describe(index, done, values, room - len(text))
