@@ -109,7 +109,7 @@ def test_a_narrow_terminal_shows_the_loss_before_a_long_bar(
     bar.draw(1, 100, values, force=True)
     drawn = capsys.readouterr().out.rsplit("\r", 1)[1]
     assert len(drawn) < 60 and drawn.endswith("blocks (2 of 2)  5:00 left")
-    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("COLUMNS", "90")
     bar.draw(1, 100, values, force=True)
     drawn = capsys.readouterr().out.rsplit("\r", 1)[1].rstrip()
     assert drawn.endswith("loss 9.85  feature_std 0.51")
