@@ -38,7 +38,6 @@ from keras_dinolm.recipes.run_folder import check_is_ours
 
 # Fewer texts are no corpus: a batch of them would be the same each time.
 FEWEST_TEXTS = 16
-EPOCHS_A_PHASE = 20
 # Between two checkpoints, at most.
 SAVE_EVERY = 200
 
@@ -338,7 +337,7 @@ class _Run:
         model = phase.model(backbone, steps[index])
         patience = min(max(steps[index] // 4, 50), 300)
         monitor = CollapseMonitor(patience, check_every=patience // 5)
-        steps_per_epoch = -(-steps[index] // EPOCHS_A_PHASE)
+        steps_per_epoch = plan.steps_per_epoch(steps[index])
         with bar.phase(index) as progress:
             history = runs.fit(
                 model,

@@ -321,3 +321,14 @@ def test_the_time_of_a_step_is_a_median_after_the_first_ones(monkeypatch):
     assert seconds == pytest.approx([0.02, 0.02])
     # Weights do not matter, so nothing is counted.
     assert trained == [(None, None), ("kept", None)]
+
+
+def test_the_last_epoch_is_about_as_long_as_the_others():
+    for steps in range(1, 2_000):
+        length = plan.steps_per_epoch(steps)
+        epochs = -(-steps // length)
+        assert epochs <= 20 and (epochs >= 9 or steps < 20)
+        # At worst, for a few small primes, the half of one is missing.
+        limit = 0.5 if steps < 200 else 0.1
+        assert (-steps % length) / length <= limit
+    assert plan.steps_per_epoch(65) == 5 and plan.steps_per_epoch(1) == 1
