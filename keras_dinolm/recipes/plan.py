@@ -13,7 +13,7 @@ from keras_dinolm.recipes.phase import Phase
 
 # Fewer steps than that teach nothing, whatever the time.
 FEWEST_STEPS = 20
-# Points of a curve, at most and at least, where there are so many steps.
+# Points of a curve, at most and about at least, where there are so many steps.
 MOST_EPOCHS, FEWEST_EPOCHS = 20, 10
 # How much shorter than the others the last epoch may be.
 SHORTER = 0.1
