@@ -153,7 +153,7 @@ def check_is_ours(directory: str | os.PathLike) -> None:
 def _check_is_same(directory, then, now):
     names = dict.fromkeys([*then, *now])
     changed = [
-        f"{name}: other texts than then"
+        f"{name}: not the same as then"
         if name in ("texts", "held_out")  # digests
         else f"{name}: {then.get(name)!r} then, {now.get(name)!r} now"
         for name in names

@@ -101,7 +101,7 @@ def test_a_finished_run_returns_at_once(finished, monkeypatch, capsys):
         ("size", "tiny", "size: 'nano' then, 'tiny' now"),
         ("seed", 1, "seed: 0 then, 1 now"),
         ("steps", 7, "steps: 6 then, 7 now"),
-        ("texts", made_texts(1_999), "texts: '[0-9a-f]+' then, '[0-9a-f]+' no"),
+        ("texts", made_texts(1_999), "texts: not the same as then"),
         ("batch_size", 4, "options: .*'batch_size': 8.* then, .*: 4.* now"),
     ],
 )
