@@ -1,11 +1,13 @@
 """Draws what an encoder sees: similar tokens, attention, prototypes.
 
-    python examples/pictures.py --preset runs/pretrain/preset
+    python -m keras_dinolm pretrain runs/dino --minutes 2 --recipe dino
+    python examples/pictures.py
     python examples/pictures.py --compare "a red fox" "the quick fox"
 
-The preset comes from `python examples/pretrain.py`. Prototypes need one whose
-recipe has them (`--recipe dino` there, or any model exported with
-`heads=True` that learned by distillation); without them the rest is drawn.
+The first command makes the preset, with prototypes, from the documentation on
+this machine. Any other preset is named by `--preset`, such as that of
+`examples/pretrain.py`. Prototypes come from recipes that distil, or from a
+model of yours by `export_preset(heads=True)`; without them the rest is drawn.
 
 `--output` receives one page, `index.html`, which needs no other file, and the
 same pictures as PNG:
@@ -17,7 +19,7 @@ same pictures as PNG:
 
 Cost: 28 s on one busy core of an AMD EPYC (torch, 2026-11-30).
 
-Result, with a preset of 2 minutes of `--recipe dino`: some prototypes of texts
+Result, with the preset of the first command: some prototypes of texts
 collect code examples, formulas or lists of arguments, others nothing that has a
 name; equal words are similar, and little else. It prints
 
@@ -36,7 +38,7 @@ import keras_dinolm as kd
 parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
 )
-parser.add_argument("--preset", default="runs/pretrain/preset")
+parser.add_argument("--preset", default="runs/dino/preset")
 parser.add_argument(
     "--compare",
     nargs=2,
@@ -51,7 +53,8 @@ args = parser.parse_args()
 if not os.path.isdir(args.preset):
     parser.error(
         f"There is no preset folder '{args.preset}'. Make one with "
-        "`python examples/pretrain.py`."
+        "`python -m keras_dinolm pretrain runs/dino --minutes 2 --recipe "
+        "dino`, or name another by --preset."
     )
 
 reader = kd.pictures.TextReader.from_preset(args.preset)

@@ -1,16 +1,26 @@
 """The command line: `python -m keras_dinolm pretrain|search|evaluate`."""
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
 import pathlib
+import re
 import sys
+import tempfile
+import textwrap
 import traceback
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 BACKENDS = ("jax", "torch", "tensorflow")
+# How TensorFlow begins its own log lines while it is imported. It prints them
+# whatever TF_CPP_MIN_LOG_LEVEL says.
+LOG_LINES = re.compile(
+    rb"(WARNING: All log messages before absl::|[IW]\d{4} |To enable the foll)"
+)
 ABOUT = """\
 Trains text encoders without labels, and uses them.
 
@@ -18,8 +28,9 @@ Trains text encoders without labels, and uses them.
   python -m keras_dinolm search runs/mine "a query" my_texts/
   python -m keras_dinolm evaluate runs/mine
 
-Each command has its own --help. KERAS_BACKEND chooses the backend: jax, torch
-or tensorflow."""
+Each command has its own --help. The environment variable KERAS_BACKEND chooses
+the backend: jax, torch or tensorflow. By default it is the first of them that
+is installed, or the one that you wrote into ~/.keras/keras.json."""
 PRETRAIN = """\
 Trains an encoder on texts, without labels.
 
@@ -29,8 +40,9 @@ Trains an encoder on texts, without labels.
 
 Reads *.txt, *.md, *.rst, *.jsonl and *.ndjson (also with .gz) of folders, or
 the files named. With RUN alone, it reads the documentation strings of Python
-and of the installed packages. RUN receives the encoder (preset/), report.md
-and curves.png. Stopped or killed at any time, the same command resumes."""
+and of the installed packages. RUN is a new folder: it receives the encoder
+(preset/), report.md and curves.png. Stop it by Ctrl-C whenever you like: the
+same command continues where it was."""
 SEARCH = """\
 Finds the texts that are nearest to a query by meaning.
 
@@ -63,17 +75,32 @@ def main(arguments: list[str] | None = None) -> int:
         0, or 2 after an error, which is one line on standard error.
     """
     args = _parser().parse_args(arguments)
-    os.environ.setdefault("KERAS_BACKEND", default_backend())
+    backend = os.environ.setdefault("KERAS_BACKEND", default_backend())
+    if backend not in BACKENDS or not importlib.util.find_spec(backend):
+        print(
+            f"error: KERAS_BACKEND={backend} is not installed. Unset it, "
+            f"or set it to an installed one of {', '.join(BACKENDS)}.",
+            file=sys.stderr,
+        )
+        return 2
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     before, warnings.formatwarning = warnings.formatwarning, _one_line
     try:
         args.command(args)
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
+    except (
+        ImportError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         if args.traceback:
             traceback.print_exc()
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        if not interrupt.args:  # else `kd.runs` said what is saved
+            print("\nStopped.", file=sys.stderr)
         return 130  # as a shell expects after Ctrl-C
     finally:
         warnings.formatwarning = before
@@ -84,13 +111,16 @@ def default_backend() -> str:
     """The backend to use when `KERAS_BACKEND` is not set.
 
     Returns:
-        That of Keras' own configuration if it is installed, else the first
-        of jax, torch and tensorflow that is.
+        The first of jax, torch and tensorflow that is installed, or that of
+        Keras' own configuration if it is another one than tensorflow. Keras
+        writes tensorflow there by itself, so that is nobody's choice.
     """
     home = pathlib.Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     try:
         chosen = json.loads((home / "keras.json").read_text())["backend"]
     except (OSError, ValueError, KeyError, TypeError):
+        chosen = None
+    if chosen == "tensorflow":
         chosen = None
     for name in (chosen, *BACKENDS):
         if name in BACKENDS and importlib.util.find_spec(name):
@@ -130,14 +160,22 @@ def _command(commands, name, command, description):
 
 def _add_pretrain(commands):
     parser = _command(commands, "pretrain", pretrain, PRETRAIN)
+    # The list of all options would hide the error below it.
+    parser.usage = (
+        "%(prog)s [TEXTS ...] RUN (--minutes MINUTES | --steps STEPS) [options]"
+    )
     add = parser.add_argument
     add(
         "paths",
         nargs="+",
-        metavar="[TEXTS ...] RUN",
+        metavar="TEXTS ... RUN",
         help="files or folders of texts, then the folder of the run",
     )
-    add("--docs", action="store_true", help="read the documentation")
+    add(
+        "--docs",
+        action="store_true",
+        help="read the documentation, as RUN alone does",
+    )
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument(
         "--minutes", type=float, help="of training, on this machine"
@@ -145,17 +183,32 @@ def _add_pretrain(commands):
     budget.add_argument(
         "--steps", type=int, help="of training; the same on any machine"
     )
-    add("--size", default="nano", help="nano, tiny, mini, small, base or large")
-    add("--recipe", default="bag_then_blocks", help="default: %(default)s")
+    add(
+        "--size",
+        default="nano",
+        help="nano, tiny, mini, small, base or large; default: %(default)s",
+    )
+    add(
+        "--recipe",
+        default="bag_then_blocks",
+        help="or crop_info_nce, dino, distillation, masked_lm, simcse; "
+        "default: %(default)s",
+    )
     add(
         "--option",
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
-        help="of the recipe, such as learning_rate=5e-4",
+        help="of the recipe, such as learning_rate=5e-4; a wrong name lists "
+        "the right ones",
     )
     add("--seed", type=int, default=0, help="default: %(default)s")
-    add("--vocabulary-size", type=int, default=8_192, help="%(default)s")
+    add(
+        "--vocabulary-size",
+        type=int,
+        default=8_192,
+        help="entries of the tokenizer; default: %(default)s",
+    )
     add(
         "--sequence-length",
         type=int,
@@ -169,7 +222,13 @@ def _add_search(commands):
     parser = _command(commands, "search", search, SEARCH)
     add = parser.add_argument
     add("run", metavar="RUN", help="folder of a run, or a preset")
-    add("query", nargs="?", default="-", metavar="QUERY")
+    add(
+        "query",
+        nargs="?",
+        default="-",
+        metavar="QUERY",
+        help='what to search for; "-": ask, or read lines',
+    )
     add("texts", nargs="*", metavar="TEXTS", help="files or folders")
     add("--top", type=int, default=5, help="texts to list; default: 5")
     add(
@@ -224,9 +283,12 @@ def pretrain(args: argparse.Namespace) -> None:
             f"alone. Received the texts: {', '.join(paths)}"
         )
     options = dict(_option(text) for text in args.option)
+    _check_run(run, paths)
+    print(f"Starting (backend: {os.environ['KERAS_BACKEND']}) ...", flush=True)
 
-    import keras_dinolm as kd
-    from keras_dinolm.recipes.texts import read_files
+    with _without_log_lines():
+        import keras_dinolm as kd
+        from keras_dinolm.recipes.texts import read_files
 
     if paths:
         texts: Any = read_files(paths, args.unit, args.text_key)
@@ -259,20 +321,26 @@ def search(args: argparse.Namespace) -> None:
         raise ValueError("--top must be at least 1, and --length at least 2.")
     preset = _preset(args.run)
 
-    import keras_dinolm as kd
-    from keras_dinolm.recipes.texts import read_files
+    with _without_log_lines():
+        import keras_dinolm as kd
+        from keras_dinolm.recipes.texts import read_files
 
     documents = (
         read_files(args.texts, args.unit, args.text_key)
         if args.texts
         else _held_out(args.run)
     )
-    found = kd.recipes.TextSearch(
-        preset,
-        documents,
-        folder=pathlib.Path(args.run) / "search",
-        sequence_length=args.length,
-    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = kd.recipes.TextSearch(
+            preset,
+            documents,
+            folder=pathlib.Path(args.run) / "search",
+            sequence_length=args.length,
+            verbose=1,
+        )
+    for warning in caught:
+        _warn_of_search(str(warning.message))
     if args.query != "-":
         _show(found(args.query, args.top))
         return
@@ -290,11 +358,11 @@ def evaluate(args: argparse.Namespace) -> None:
         args: the arguments of the command.
     """
     preset = _preset(args.run)
+    with _without_log_lines():
+        import keras_dinolm as kd
+        from keras_dinolm.recipes import held_out
+
     documents = [] if args.tasks_folder else _held_out(args.run)
-
-    import keras_dinolm as kd
-    from keras_dinolm.recipes import held_out
-
     embedder = kd.models.DinoLMTextEmbedder.from_preset(preset)
     if args.tasks_folder:
         scores = kd.evaluation.evaluate(
@@ -307,6 +375,10 @@ def evaluate(args: argparse.Namespace) -> None:
         mean = sum(scores.values()) / len(scores)
         print(f"{'average':>14} {100 * mean:6.2f}")
         return
+    print(
+        f"Measuring on the {len(documents):,} texts that the run held out ...",
+        flush=True,
+    )
     print(held_out.describe(held_out.measure(embedder, documents)))
 
 
@@ -316,6 +388,49 @@ def evaluate(args: argparse.Namespace) -> None:
 def _one_line(message, *args, **kwargs):
     """A warning without the line of code that it came from."""
     return f"note: {message}\n"
+
+
+@contextlib.contextmanager
+def _without_log_lines() -> Iterator[None]:
+    """Leaves out what TensorFlow logs on import; the rest of stderr is kept."""
+    try:
+        stderr = sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):  # no file, as in a notebook
+        yield
+        return
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as caught:
+        before = os.dup(stderr)
+        os.dup2(caught.fileno(), stderr)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(before, stderr)
+            os.close(before)
+            caught.seek(0)
+            for line in caught:
+                if not LOG_LINES.match(line):
+                    os.write(stderr, line)
+
+
+def _warn_of_search(message):
+    if "texts have more than" in message:
+        message = message.split(" Set `")[0] + " --length reads more of them."
+    print(f"note: {message}", file=sys.stderr)
+
+
+def _check_run(run, paths):
+    """Finds before any work that the folder of the run was forgotten."""
+    folder = pathlib.Path(run)
+    if paths or not folder.exists() or (folder / "run.json").is_file():
+        return
+    if folder.is_file() or any(folder.iterdir()):
+        raise ValueError(
+            f"'{run}' is no folder of a run. To train on the texts in it, "
+            "name the folder of the run too: python -m keras_dinolm pretrain "
+            f"{run} runs/mine --minutes 10"
+        )
 
 
 def _option(text):
@@ -370,9 +485,10 @@ def _queries():
 
 def _show(hits):
     for cosine, document in hits:
-        lines = document.text.strip().splitlines() or [""]
-        first = lines[0] if len(lines[0]) <= 70 else lines[0][:67] + "..."
-        print(f"  {cosine:6.3f}  {document.id}\n          {first}")
+        shown = textwrap.shorten(document.text, 140, placeholder=" ...")
+        print(f"  {cosine:6.3f}  {document.id}")
+        for line in textwrap.wrap(shown, 70):
+            print(f"          {line}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ class CollapseMonitor(keras.callbacks.Callback):
     distillation objective by itself. At the end of each epoch it adds to the
     logs
 
-    - `rankme`, the effective rank of the epoch's features, 1 to their width;
+    - `rankme`, the effective rank of the epoch's features, 1 to their width
+      (lower in an epoch of few texts, so compare epochs of one length);
     - `<objective>_minus_ln_k` for each distillation objective that acts: 0
       is what a constant feature gets.
 

@@ -57,7 +57,7 @@ def write_curves(
         axis.set_visible(False)
     if len(histories) > 1:
         figure.supxlabel(
-            "Each phase reads views of its own: compare within a phase.",
+            "Each phase learns from other tasks: compare within a phase.",
             fontsize=10,
             color="gray",
         )
@@ -68,11 +68,12 @@ def write_curves(
 def _mark_phases(axis, histories):
     """Where each phase is, above the curves, if there are several."""
     last = histories[-1]
-    axis.set_xlim(0, last.first_step + last.steps)
+    total = last.first_step + last.steps
+    axis.set_xlim(0, total)
     if len(histories) == 1:
         return
     low, high = axis.get_ylim()
-    axis.set_ylim(low, high + 0.15 * (high - low))  # room for the names
+    axis.set_ylim(low, high + 0.2 * (high - low))  # room for the names
     for index, history in enumerate(histories):
         if index:
             axis.axvline(history.first_step, color="gray", linewidth=1)
@@ -83,5 +84,7 @@ def _mark_phases(axis, histories):
             transform=axis.get_xaxis_transform(),
             ha="center",
             va="top",
+            # Upright, where the phase is narrower than its name.
+            rotation=90 if history.steps < 0.15 * total else 0,
             color="gray",
         )

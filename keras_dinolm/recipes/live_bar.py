@@ -11,7 +11,9 @@ import keras
 
 # What the bar shows after the loss, where the logs have it.
 MONITORS = ("feature_std", "rankme", "skipped_steps")
-WIDTH = 24
+# Of the bar, in characters: on a terminal narrower than 100 columns the
+# second one, which leaves room for the numbers.
+WIDTH, NARROW_WIDTH = 16, 8
 SECONDS_BETWEEN_DRAWINGS = 0.2
 EPOCHS_A_LINE = 2
 # The time of a step is an average over the last ones, since machines change.
@@ -71,6 +73,15 @@ class LiveBar:
             self.clear()
             print(text, flush=True)
 
+    def explain(self) -> None:
+        """Says how to read the numbers, before the first of them."""
+        self.say(
+            "Training. Lower is better for the loss; feature_std is 1 if the "
+            "features of texts are spread evenly, 0 if they collapsed; rankme "
+            "is how many of their dimensions are in use. Ctrl-C saves and "
+            "stops. The first step compiles."
+        )
+
     def clear(self) -> None:
         """Takes the bar off the screen."""
         if self._width:
@@ -101,12 +112,13 @@ class LiveBar:
             return
         self._drawn_at = now
         all_done, total = sum(self.steps[:index]) + done, sum(self.steps)
-        full = WIDTH * all_done // total
-        text = (
-            f"[{'=' * full}{'.' * (WIDTH - full)}] "
-            f"{self.describe(index, done, values)}"
-        )
-        room = shutil.get_terminal_size((100, 24)).columns - 1
+        columns = shutil.get_terminal_size((100, 24)).columns
+        width = WIDTH if columns >= 100 else NARROW_WIDTH
+        # In the last column, some terminals begin another line.
+        room = columns - 1
+        full = width * all_done // total
+        text = f"[{'=' * full}{'.' * (width - full)}] "
+        text += self.describe(index, done, values, room - len(text))
         text = text[:room]
         print("\r" + text.ljust(self._width), end="", flush=True)
         self._width = len(text)
@@ -122,13 +134,21 @@ class LiveBar:
         if self.verbose == 2:
             print(self.describe(index, done, values), flush=True)
 
-    def describe(self, index: int, done: int, values: dict[str, float]) -> str:
+    def describe(
+        self,
+        index: int,
+        done: int,
+        values: dict[str, float],
+        room: int | None = None,
+    ) -> str:
         """The text of the bar.
 
         Args:
             index: int. The phase.
             done: int. Steps of it that are done.
             values: dict of what to show after the time.
+            room: int. How many characters there are; the last values are
+                left out if there are fewer than all need.
 
         Returns:
             A string.
@@ -138,8 +158,13 @@ class LiveBar:
         if len(self.steps) > 1:
             name = self.names[index]
             parts.insert(1, f"{name} ({index + 1} of {len(self.steps)})")
-        parts += [f"{name} {value:.4g}" for name, value in values.items()]
-        return "  ".join(filter(None, parts))
+        text = "  ".join(filter(None, parts))
+        for name, value in values.items():
+            longer = f"{text}  {name} {value:.3g}"
+            if room is not None and len(longer) > room:
+                break  # half a number would be read as another one
+            text = longer
+        return text
 
     def learn_seconds(self, index: int, seconds: float) -> None:
         """Takes a measured step into account.
@@ -213,8 +238,9 @@ class PhaseProgress(keras.callbacks.Callback):
             self.bar.say(f"Resuming phase {name} after step {done:,}.")
         elif self.index and not self._began:
             self.bar.say(
-                f"Phase {name} reads views of its own: do not compare its "
-                "losses and monitors with those above."
+                f"Phase {name} begins. It learns from other tasks on other "
+                "pieces of the texts, so its numbers begin again: do not "
+                "compare them with those above."
             )
         self._began = True
 

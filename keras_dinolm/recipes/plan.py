@@ -13,6 +13,10 @@ from keras_dinolm.recipes.phase import Phase
 
 # Fewer steps than that teach nothing, whatever the time.
 FEWEST_STEPS = 20
+# Points of a curve, at most and about at least, where there are so many steps.
+MOST_EPOCHS, FEWEST_EPOCHS = 20, 10
+# How much shorter than the others the last epoch may be.
+SHORTER = 0.1
 # Steps that are timed after those that compile, and for how long at most.
 TIMED_STEPS = 9
 TIMED_SECONDS = 10.0
@@ -44,6 +48,24 @@ def split_steps(
         budget = max(budget - count * cost, 0.0)
         steps.append(count)
     return steps
+
+
+def steps_per_epoch(steps: int) -> int:
+    """The length of an epoch, between two points of the curves.
+
+    A last epoch much shorter than the others reads few texts, whose RankMe is
+    low for that reason alone: the run would seem to collapse at its end.
+
+    Args:
+        steps: int. Of a phase.
+
+    Returns:
+        An int: the smallest that leaves a last epoch of nearly the same
+        length, or else the one that comes nearest to it.
+    """
+    lengths = range(-(-steps // MOST_EPOCHS), -(-steps // FEWEST_EPOCHS) + 1)
+    missing = {length: (-steps % length) / length for length in lengths}
+    return min(missing, key=lambda length: max(missing[length], SHORTER))
 
 
 def make_dataset(

@@ -34,10 +34,10 @@ from keras_dinolm.recipes.phase import Phase
 from keras_dinolm.recipes.phase_history import PhaseHistory
 from keras_dinolm.recipes.report import write_report
 from keras_dinolm.recipes.run_folder import RunFolder
+from keras_dinolm.recipes.run_folder import check_is_ours
 
 # Fewer texts are no corpus: a batch of them would be the same each time.
 FEWEST_TEXTS = 16
-EPOCHS_A_PHASE = 20
 # Between two checkpoints, at most.
 SAVE_EVERY = 200
 
@@ -136,6 +136,9 @@ def pretrain(
     )
     chosen = registry.get(recipe)
     chosen.check_options(options)
+    check_is_ours(directory)
+    if verbose:
+        print("Reading the texts ...", flush=True)
     documents = texts_module.read_texts(texts)
     if isinstance(held_out, int | float):
         train, measured = texts_module.split_held_out(documents, held_out)
@@ -148,7 +151,8 @@ def pretrain(
             f"`texts` must hold at least {FEWEST_TEXTS} texts with words in "
             "them: an encoder learns from how texts differ. Received: "
             f"{usable:,} such texts to train on, and {len(measured):,} held "
-            "out."
+            "out. Give more texts or, if a file holds a text in each line, "
+            "split it (`--unit line` on the command line)."
         )
     _try_recipe(chosen, size, sequence_length, options, steps)
     asked = {
@@ -207,6 +211,7 @@ class _Run:
         phases = self._phases(tokenizer, tokens)
         steps, seconds = self._plan(phases, tokens)
         bar = LiveBar([p.name for p in phases], steps, seconds, self.verbose)
+        bar.explain()
         before: Any = None
         histories: list[PhaseHistory] = []
         for index, phase in enumerate(phases):
@@ -297,7 +302,10 @@ class _Run:
                 budget = self.asked["steps"]
                 costs, fewest = [1.0] * len(phases), 1
             else:
-                self._say("Measuring the time of a step ...")
+                self._say(
+                    "Measuring the time of a step, to plan how many fit (this "
+                    "compiles the model: up to a minute or two) ..."
+                )
                 costs = plan.seconds_per_step(
                     phases, tokens, self.asked["seed"]
                 )
@@ -312,7 +320,8 @@ class _Run:
                 for count, phase in zip(stored["steps"], phases, strict=True)
             )
             + f", from {tokens.num_documents:,} texts of {tokens.num_tokens:,}"
-            " tokens."
+            f" tokens. {len(self.held_out):,} more texts are held out, to "
+            "measure the result."
         )
         return stored["steps"], stored["seconds"]
 
@@ -328,7 +337,7 @@ class _Run:
         model = phase.model(backbone, steps[index])
         patience = min(max(steps[index] // 4, 50), 300)
         monitor = CollapseMonitor(patience, check_every=patience // 5)
-        steps_per_epoch = -(-steps[index] // EPOCHS_A_PHASE)
+        steps_per_epoch = plan.steps_per_epoch(steps[index])
         with bar.phase(index) as progress:
             history = runs.fit(
                 model,

@@ -88,7 +88,9 @@ def _head(path, asked, corpus, histories):
     budget = (
         f"{asked['steps']:,} steps"
         if asked["minutes"] is None
-        else f"{asked['minutes']:g} minutes, planned by the time of a step"
+        else f"{asked['minutes']:g} minute"
+        + ("" if asked["minutes"] == 1 else "s")
+        + ", planned by the time of a step"
     )
     rows = "\n".join(
         f"| {h.name} | {h.steps:,} | {h.batch_size} | {clock(h.seconds)} "
@@ -200,6 +202,7 @@ def _next(path):
         f'"{run}/preset")\n'
         'embedder.encode(["two", "texts"])\n'
         "```\n\n"
-        "More steps make a better encoder for as long as the curves of the "
-        "losses fall; give them another folder."
+        "If the losses in curves.png still fall at the end, more training "
+        "makes a better encoder. A finished run is not trained further: start "
+        "another one, with more minutes and in a new folder."
     )

@@ -38,7 +38,7 @@ class RunFolder:
         self._lock = filelock.FileLock(self.directory / _LOCK)
 
     def __enter__(self) -> "RunFolder":
-        _check_is_ours(self.directory)
+        check_is_ours(self.directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(blocking=False)
@@ -121,7 +121,16 @@ def read_run(directory: str | os.PathLike) -> dict[str, Any]:
     return content
 
 
-def _check_is_ours(directory):
+def check_is_ours(directory: str | os.PathLike) -> None:
+    """Raises if a folder holds other things than a run.
+
+    Args:
+        directory: path of the folder, which need not exist.
+
+    Raises:
+        ValueError: if it is a file, or holds files but no run.
+    """
+    directory = pathlib.Path(directory)
     if not directory.exists():
         return
     if not directory.is_dir():
@@ -144,14 +153,21 @@ def _check_is_ours(directory):
 def _check_is_same(directory, then, now):
     names = dict.fromkeys([*then, *now])
     changed = [
-        f"  {name}: {then.get(name)!r} then, {now.get(name)!r} now"
+        f"{name}: not the same as then"
+        if name in ("texts", "held_out")  # digests
+        else f"{name}: {then.get(name)!r} then, {now.get(name)!r} now"
         for name in names
         if then.get(name) != now.get(name)
     ]
     if changed:
+        backend = (
+            f" (the environment variable KERAS_BACKEND={then['backend']})"
+            if then.get("backend") != now.get("backend")
+            else ""
+        )
         raise ValueError(
-            f"'{directory}' holds a run that was started differently:\n"
-            + "\n".join(changed)
-            + "\nPass the same values to resume it, or use another folder to "
-            "start a new run."
+            f"'{directory}' holds a run that was started differently. "
+            + "; ".join(changed)
+            + f". Pass the same values{backend} to resume it, or use another "
+            "folder to start a new run."
         )

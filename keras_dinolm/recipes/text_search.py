@@ -23,6 +23,7 @@ class TextSearch:
         documents: iterable of `Document`.
         folder: path where features are kept, or `None` to keep none.
         sequence_length: int. How many tokens of a text are read.
+        verbose: int. 1 says how many features are computed, which takes time.
 
     Attributes:
         found: boolean. Whether the features were there already.
@@ -53,6 +54,7 @@ class TextSearch:
         documents: Iterable[Document],
         folder: str | os.PathLike | None = None,
         sequence_length: int = 128,
+        verbose: int = 0,
     ):
         self.documents = list(documents)
         if not self.documents:
@@ -72,6 +74,12 @@ class TextSearch:
         if self.found:
             self.features = np.load(path)
             return
+        if verbose:
+            kept = "" if folder is None else ", which are kept"
+            print(
+                f"Computing the features of {len(texts):,} texts{kept} ...",
+                flush=True,
+            )
         self.features = np.asarray(
             self.embedder.encode(texts, normalize_embeddings=True)
         )

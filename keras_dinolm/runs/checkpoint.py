@@ -340,10 +340,10 @@ class Checkpoint(keras.callbacks.Callback):
         print(
             f"\nStopped at step {p.step} (epoch {p.epoch + 1}, batch "
             f"{p.batch}); all of it is saved in {self.folder.directory}. Run "
-            "the same command again to go on.",
+            "the same command again to continue.",
             file=sys.stderr,
         )
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt("the run is saved")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -64,7 +65,8 @@ def test_pretrain_leaves_a_run(trained):
 def test_search_finds_a_text_by_its_own_words(trained, texts, capsys):
     query = made_texts(600)[7]
     assert call("search", trained, query, texts, "--top", 2) == 0
-    first, shown = capsys.readouterr().out.splitlines()[:2]
+    said, first, shown = capsys.readouterr().out.splitlines()[:3]
+    assert said.startswith("Computing the features of 600 texts")
     assert first.split()[0] == "1.000" and "a.txt:" in first
     assert "The " in shown
     kept = list((trained / "search").glob("*.npy"))
@@ -73,7 +75,8 @@ def test_search_finds_a_text_by_its_own_words(trained, texts, capsys):
     written = kept[0].stat().st_mtime_ns
     assert call("search", trained, "a cat", texts) == 0
     assert kept[0].stat().st_mtime_ns == written
-    assert len(capsys.readouterr().out.splitlines()) == 10
+    names = re.findall(r"(?m)^ +-?\d\.\d{3}  .*:\d+$", capsys.readouterr().out)
+    assert len(names) == 5
 
 
 def test_search_asks_for_queries_and_reads_what_was_held_out(
@@ -136,6 +139,61 @@ def test_help_is_quick_and_names_the_commands():
         assert f"python -m keras_dinolm {name}" in fresh(name, "--help").stdout
 
 
+def test_a_backend_that_is_not_installed_is_one_line(monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_BACKEND", "theano")
+    assert call("evaluate", "nowhere") == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1 and "jax, torch, tensorflow" in printed
+
+
+def test_the_folder_of_the_run_was_forgotten(texts, capsys):
+    before = sorted(texts.iterdir())
+    assert call("pretrain", texts, "--minutes", 1) == 2
+    assert f"pretrain {texts} runs/mine" in capsys.readouterr().err
+    assert sorted(texts.iterdir()) == before
+
+
+def test_an_error_of_the_arguments_is_not_hidden_by_all_options():
+    result = fresh("pretrain", "texts", "run", "--minutes", "ten")
+    assert result.returncode == 2 and result.stderr.count("\n") <= 3
+    assert "invalid float value: 'ten'" in result.stderr
+
+
+def test_ctrl_c_says_that_it_stopped(monkeypatch, capsys):
+    for arguments, printed in (((), "Stopped."), (("it is saved",), "")):
+
+        def stopped(args, arguments=arguments):
+            raise KeyboardInterrupt(*arguments)
+
+        monkeypatch.setattr(command_line, "evaluate", stopped)
+        assert call("evaluate", "nowhere") == 130
+        assert capsys.readouterr().err.strip() == printed
+
+
+def test_log_lines_of_tensorflow_are_left_out_and_others_kept():
+    code = (
+        "import os, keras_dinolm.__main__ as c\n"
+        "with c._without_log_lines():\n"
+        "    os.write(2, b'WARNING: All log messages before absl::x\\n"
+        "I0000 00:00:17 port.cc:153] oneDNN\\nwhat matters\\n')\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.stderr == "what matters\n"
+
+
+def test_search_says_which_option_reads_more_of_a_text(
+    trained, tmp_path, capsys
+):
+    (tmp_path / "long.txt").write_text("a cat and a dog " * 100)
+    assert call("search", trained, "a cat", tmp_path) == 0
+    captured = capsys.readouterr()
+    assert "Computing the features of 1 texts" in captured.out
+    assert "--length reads more" in captured.err
+    assert "preprocessor" not in captured.err
+
+
 def test_a_mistake_ends_with_code_2():
     result = fresh("search", "nowhere", "a query")
     assert result.returncode == 2 and result.stderr.count("\n") == 1
@@ -153,9 +211,13 @@ def test_the_backend_is_that_of_keras_or_the_first_installed(
         lambda name: name if name in installed else None,
     )
     assert command_line.default_backend() == "torch"
+    # Keras writes tensorflow by itself at its first import.
     (tmp_path / "keras.json").write_text('{"backend": "tensorflow"}')
-    assert command_line.default_backend() == "tensorflow"
+    assert command_line.default_backend() == "torch"
     (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    assert command_line.default_backend() == "torch"
+    installed.add("jax")
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
     assert command_line.default_backend() == "torch"
     installed.clear()
     with pytest.raises(SystemExit, match="no backend is installed"):

@@ -33,7 +33,7 @@ def test_a_log_gets_lines(capsys):
     follow(bar, 1, 10, loss=1.0, skipped_steps=2.0)
     lines = capsys.readouterr().out.splitlines()
     first, resumed, second, said, third = lines
-    assert said.startswith("Phase blocks reads views of its own")
+    assert said.startswith("Phase blocks begins.")
     assert first.startswith("4/40 steps  bag (1 of 2)  0:00 left in this phase")
     assert first.endswith("loss 1.5  feature_std 0.5")
     assert resumed == "Resuming phase bag after step 4."
@@ -63,6 +63,21 @@ def test_a_terminal_gets_one_line_that_is_redrawn(capsys, monkeypatch):
     assert "loss 1.5" in last
 
 
+def test_a_narrow_terminal_shows_no_half_of_a_number():
+    bar = LiveBar(["all"], [4], verbose=1)
+    values = {"loss": 1.5, "rankme": 98.51}
+    assert bar.describe(0, 2, values) == "2/4 steps  loss 1.5  rankme 98.5"
+    assert bar.describe(0, 2, values, 31) == "2/4 steps  loss 1.5"
+    assert bar.describe(0, 2, values, 5) == "2/4 steps"
+
+
+def test_the_numbers_are_explained_before_they_are_shown(capsys):
+    LiveBar(["all"], [4], verbose=2).explain()
+    printed = capsys.readouterr().out
+    for name in ("loss", "feature_std", "rankme", "Ctrl-C"):
+        assert name in printed
+
+
 def test_silence(capsys):
     bar = LiveBar(["all"], [4], verbose=0)
     follow(bar, 0, 4, loss=1.5)
@@ -82,3 +97,19 @@ def test_collapse_is_shown_kept_and_survives_a_kill(capsys):
     with pytest.warns(UserWarning, match="another"):
         with bar.phase(0):
             warnings.warn("another", UserWarning, stacklevel=1)
+
+
+def test_a_narrow_terminal_shows_the_loss_before_a_long_bar(
+    capsys, monkeypatch
+):
+    monkeypatch.setattr(live_bar, "SECONDS_BETWEEN_DRAWINGS", 0.0)
+    monkeypatch.setenv("COLUMNS", "60")
+    bar = LiveBar(["bag", "blocks"], [7_000, 400], [1.0, 1.0], verbose=1)
+    values = {"loss": 9.85, "feature_std": 0.51}
+    bar.draw(1, 100, values, force=True)
+    drawn = capsys.readouterr().out.rsplit("\r", 1)[1]
+    assert len(drawn) < 60 and drawn.endswith("blocks (2 of 2)  5:00 left")
+    monkeypatch.setenv("COLUMNS", "90")
+    bar.draw(1, 100, values, force=True)
+    drawn = capsys.readouterr().out.rsplit("\r", 1)[1].rstrip()
+    assert drawn.endswith("loss 9.85  feature_std 0.51")

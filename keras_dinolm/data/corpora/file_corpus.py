@@ -32,11 +32,14 @@ class Report:
     def warn(self, documents: int, name: str) -> None:
         if not self.places:
             return
-        lines = [f"{name}: read {documents:,} documents; in the source"]
+        lines = [
+            f"Read {documents:,} documents of {name}. Some of it was left out "
+            "or repaired:"
+        ]
         for reason, places in sorted(self.places.items()):
             more = self.dropped[reason] - len(places)
             lines.append(
-                f"  {self.dropped[reason]:,} {reason}: {', '.join(places)}"
+                f"  {reason}: {self.dropped[reason]:,} in {', '.join(places)}"
                 + (f" and {more:,} more" if more else "")
             )
         warnings.warn("\n".join(lines), stacklevel=4)

@@ -25,6 +25,7 @@ def find_files(paths: Paths, endings: tuple[str, ...]) -> list[pathlib.Path]:
 
     Raises:
         FileNotFoundError: if a path is missing or a folder has no such file.
+        ValueError: for a pipe or a device, which can be read only once.
     """
     if isinstance(paths, str | os.PathLike):
         paths = [paths]
@@ -34,9 +35,14 @@ def find_files(paths: Paths, endings: tuple[str, ...]) -> list[pathlib.Path]:
             raise FileNotFoundError(
                 f"No such file or folder: {path} (in {pathlib.Path.cwd()})"
             )
-        if not path.is_dir():
+        if path.is_file():
             files.append(path)
             continue
+        if not path.is_dir():
+            raise ValueError(
+                f"{path} is a pipe or a device. Texts are read more than once, "
+                "so save them to a file, and give its path."
+            )
         found = sorted(
             file
             for file in path.rglob("*")

@@ -113,7 +113,7 @@ class _JsonLines(FileCorpus):
             reason = f"lines without a string under {self.text_key!r}"
             report.add(reason, path, number)
             return None
-        name, label = f"{path.name}:{number}", ""
+        name, label = f"{path}:{number}", ""
         if self.id_key is not None:
             if self.id_key in record:
                 name = str(record[self.id_key])

@@ -74,10 +74,10 @@ class _TextFiles(FileCorpus):
         with open_file(path) as file:
             if self.split == "file":
                 text = decode(file.read(), path, None, report)
-                yield Document(text, path.name, label), None
+                yield Document(text, str(path), label), None
                 return
             for number, text in self._pieces(file, path, report):
-                yield Document(text, f"{path.name}:{number}", label), number
+                yield Document(text, f"{path}:{number}", label), number
 
     def _pieces(self, file, path, report):
         """Line number and text of each non-blank line or paragraph."""

@@ -37,7 +37,9 @@ def test_hostile_json_lines_are_counted_and_reported_once(tmp_path):
         "bad \ufffd byte",
         "last \ud800",
     ]
-    assert documents[0].label == "k" and documents[0].id == "docs.jsonl:1"
+    assert documents[0].label == "k" and documents[0].id.endswith(
+        "docs.jsonl:1"
+    )
     assert corpus.dropped["lines that are not JSON"] == 2
     assert corpus.dropped["empty documents"] == 1
     with warnings.catch_warnings():

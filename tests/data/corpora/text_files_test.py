@@ -1,5 +1,7 @@
 """`read_text`, on friendly files and hostile ones."""
 
+import os
+
 import pytest
 
 from keras_dinolm.data.corpora.text_files import read_text
@@ -44,3 +46,18 @@ def test_unknown_split_is_an_error(tmp_path):
 def test_a_folder_without_texts_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match="no file that ends in"):
         read_text(tmp_path)
+
+
+def test_files_of_one_name_in_two_folders_are_told_apart(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "README.md").write_text("one\n\ntwo")
+    ids = [d.id for d in read_text(tmp_path, split="paragraph")]
+    assert ids[0] == f"{tmp_path / 'a' / 'README.md'}:1"
+    assert len(set(ids)) == 4
+
+
+def test_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="save them to a file"):
+        read_text(tmp_path / "pipe")
