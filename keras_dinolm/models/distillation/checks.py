@@ -158,3 +158,18 @@ def check_shares_prototypes(teacher: Tower, student: Tower) -> None:
             f"the same token ids. Received: a teacher of {sizes[0]} tokens, "
             f"a student of {sizes[1]}"
         )
+
+
+def check_reads_tokens_of(views: Any, encoder: Any) -> None:
+    """Raises if views hold token ids that an encoder does not have."""
+    special = getattr(views, "special_tokens", None)
+    table = getattr(special, "continues", None)
+    if table is None or not isinstance(encoder.backbone, DinoLMBackbone):
+        return
+    if len(table) > encoder.vocabulary_size:
+        raise ValueError(
+            f"The tokenizer of the views has {len(table)} tokens, and the "
+            f"backbone reads {encoder.vocabulary_size}. Make the backbone with "
+            "`vocabulary_size=tokenizer.vocabulary_size()`, and read texts "
+            "that this tokenizer has tokenized."
+        )
