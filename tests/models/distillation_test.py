@@ -868,7 +868,9 @@ def test_views_count_updates_as_the_optimizers_do():
     group = kd.views.ViewGroup
     views = tiny.text_views(
         groups=[
-            group("global", 2, mask_probability=kd.views.ramp(0.0, 1.0, 5)),
+            group(
+                "global", 2, mask_probability=kd.schedules.Linear(0.0, 1.0, 5)
+            ),
             group("local", 4, roles="student"),
         ],
         gradient_accumulation_steps=2,

@@ -7,7 +7,10 @@ import keras
 from keras import ops
 
 from keras_dinolm import objectives as objectives_room
+from keras_dinolm.models.distillation.checks import check_config
 from keras_dinolm.models.distillation.checks import check_objectives
+from keras_dinolm.models.distillation.checks import check_reads
+from keras_dinolm.models.distillation.checks import check_result
 from keras_dinolm.models.distillation.checks import check_shares_prototypes
 from keras_dinolm.models.distillation.named_layers import NamedLayers
 from keras_dinolm.models.distillation.tower import Tower
@@ -16,6 +19,7 @@ from keras_dinolm.models.encoder.lora import merged_values
 from keras_dinolm.models.encoder.text_encoder import TextEncoder
 from keras_dinolm.objectives import Features
 from keras_dinolm.objectives import Objective
+from keras_dinolm.objectives.features import FeaturesByGroup
 from keras_dinolm.schedules import Cosine
 from keras_dinolm.schedules import value_at
 from keras_dinolm.typing import Tensor
@@ -219,6 +223,7 @@ class Lesson(keras.layers.Layer):
                 ):
                     objective.claim()
                     objective.build_for(self)
+                check_reads(objective, roles)
         self.loss = keras.metrics.Mean(name="loss")
         self.trackers = {
             name: keras.metrics.Mean(name=name)
@@ -260,8 +265,8 @@ class Lesson(keras.layers.Layer):
         """
         features = Features(
             batch=batch,
-            student=student,
-            teacher=teacher,
+            student=FeaturesByGroup("student", student),
+            teacher=FeaturesByGroup("teacher", teacher),
             update=update,
             student_logits=self.student.logits,
             teacher_logits=lambda head, x: ops.stop_gradient(
@@ -276,6 +281,7 @@ class Lesson(keras.layers.Layer):
         metrics, statistics = {}, {}
         for objective in active:
             result = objective.compute(features)
+            check_result(objective, result)
             weight = value_at(objective.weight, update)
             total = total + weight * result.loss
             metrics[objective.name] = ops.stop_gradient(result.loss)
@@ -350,6 +356,8 @@ class Lesson(keras.layers.Layer):
     def get_config(self) -> dict:
         """The configuration without the networks, which lessons may share."""
         serialize = keras.saving.serialize_keras_object
+        for objective in self.objectives.values():
+            check_config(objective, objective.get_config())
         return {
             "name": self.name,
             "objectives": [serialize(o) for o in self.objectives.values()],
