@@ -123,6 +123,18 @@ def test_a_dataset_of_other_views_is_refused_before_anything_runs(tokens):
         compiled().fit(dataset, steps_per_epoch=1)
 
 
+def test_views_for_other_networks_are_refused(tokens):
+    store, tokenizer = tokens
+    groups = [
+        kd.views.ViewGroup("global", 2),
+        kd.views.ViewGroup("local", 2, span=(0.5, 1.0)),
+    ]
+    views = kd.views.TextViews(tokenizer, 16, groups=groups)
+    dataset = kd.data.view_dataset(store, views, batch_size=8)
+    with pytest.raises(ValueError, match="'local'.*roles=views.roles"):
+        compiled().fit(dataset, steps_per_epoch=1)
+
+
 def test_views_of_a_larger_vocabulary_are_refused(tokens):
     store, tokenizer = tokens
     views = kd.views.TextViews(tokenizer, sequence_length=16)

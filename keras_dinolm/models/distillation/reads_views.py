@@ -130,6 +130,17 @@ class ReadsViews:
                 f"{sorted(groups)}"
             )
 
+    def _check_roles(self, roles):
+        other = [g for g in self.roles if set(roles[g]) != set(self.roles[g])]
+        if other:
+            raise ValueError(
+                f"The networks that read the view groups {other} are others "
+                "for the views than for the model. Pass `roles=views.roles` "
+                f"to `{type(self).__name__}`, or give each `ViewGroup` the "
+                f"roles of the model. Received: views.roles={roles}, the "
+                f"model has roles={self.roles}"
+            )
+
     def _check(self, method, given, steps, what="x"):
         """Raises unless the data given to a method can be read."""
         x = given.get("x")
@@ -163,6 +174,7 @@ class ReadsViews:
         spec = getattr(x, "element_spec", None)
         if hasattr(views, "roles"):
             self._check_groups(views.roles)
+            self._check_roles(views.roles)
         elif spec is not None:
             self.check_batch(spec[0] if isinstance(spec, tuple) else spec)
 
