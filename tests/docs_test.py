@@ -79,6 +79,7 @@ def after_readme(tmp_path_factory):
     return folder, namespace
 
 
+@pytest.mark.once
 def test_the_readme_runs(after_readme):
     folder, namespace = after_readme
     assert namespace["features"].shape == (2, 128)

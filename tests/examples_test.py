@@ -68,34 +68,6 @@ def run(folder):
     return run
 
 
-@pytest.fixture(scope="module")
-def pretrained(run, folder):
-    """The folder that the main example fills, and what it prints."""
-    output = folder / "pretrain"
-    return output, run("pretrain.py", "--steps", 2, "--output", output)
-
-
-def test_pretrain_prints_its_table_and_leaves_a_preset(pretrained):
-    output, printed = pretrained
-    for row in ("TF-IDF (baseline)", "untrained encoder", "this encoder"):
-        assert re.search(rf"^{re.escape(row)} +\d+\.\d", printed, re.M)
-    assert (output / "preset" / "config.json").exists()
-
-
-def test_search_finds_a_document_by_its_own_words(run, pretrained, folder):
-    texts = [f"The {a} number {i} ran home." for i in range(9) for a in "xyz"]
-    corpus = folder / "texts.txt"
-    corpus.write_text("\n\n".join(texts))
-    flags = ("--preset", pretrained[0] / "preset", "--corpus", corpus)
-    first = run("search.py", *flags, "--query", texts[4])
-    assert f"{len(texts)} documents, embedded now" in first
-    best = first.splitlines()[-10:][:2]
-    assert best[0].split()[0] == "1.000" and texts[4] in best[1]
-    # Again, typed; the features are there.
-    second = run("search.py", *flags, typed=f"{texts[4]}\n\n")
-    assert "embedded before" in second and best[0] in second
-
-
 def test_classify_learns_and_saves(run, folder):
     folder.joinpath("presets").mkdir(exist_ok=True)
     preset = folder / "presets" / "classify"
@@ -115,7 +87,7 @@ def test_classify_learns_and_saves(run, folder):
     assert classifier.predict(["the fox"], verbose=0).shape == (1, 2)
 
 
-@pytest.mark.parametrize("name", ["search.py", "classify.py", "pictures.py"])
+@pytest.mark.parametrize("name", ["classify.py", "pictures.py"])
 def test_without_a_preset_they_say_how_to_make_one(run, name, folder):
     printed = run(name, "--preset", folder / "none", code=2)
     maker = {"pictures.py": "python -m keras_dinolm pretrain runs/dino"}

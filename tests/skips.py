@@ -49,10 +49,13 @@ SKIPS: tuple[Skip, ...] = (
     *(
         Skip(
             backend,
-            "tests/docstrings_test.py::test_example_runs"
-            "[[]keras_dinolm.runs.ablation.Ablation]",
+            f"tests/docstrings_test.py::test_example_runs[[]{name}]",
             "CI's time; it repeats `fit`, which is tested on each backend",
         )
         for backend in ("jax", "tensorflow")
+        for name in (
+            "keras_dinolm.runs.ablation.Ablation",
+            "keras_dinolm.recipes.pretrain.pretrain",
+        )
     ),
 )

@@ -89,7 +89,9 @@ def view_dataset(
     Returns:
         A `tf.data.Dataset`, or a `keras.utils.PyDataset` with the same
         batches. Each batch is the dict that `views` returns. The attribute
-        `views` holds the views. `num_epochs` gives the dataset a length, and
+        `views` holds the views, with which `fit` compares the model. What
+        `map` or `prefetch` of `tf.data` makes of the dataset lacks it: set
+        `views` again. `num_epochs` gives the dataset a length, and
         `keras_dinolm.data.steps_per_epoch` tells how many steps an epoch has.
         With a `PyDataset` that has a length, call `fit(shuffle=False)`, or
         Keras shuffles its batches.

@@ -138,6 +138,26 @@ class Features:
         return rows, valid, weight
 
 
+class FeaturesByGroup(dict):
+    """What one network made of a batch, by view group.
+
+    Args:
+        network: string, `"student"` or `"teacher"`.
+        features: dict of view group to features.
+    """
+
+    def __init__(self, network: str, features: dict) -> None:
+        super().__init__(features)
+        self.network = network
+
+    def __missing__(self, group: str) -> None:
+        raise KeyError(
+            f"The {self.network} has not read the view group {group!r}, only "
+            f"{list(self)}. The `reads` of an objective states what it needs: "
+            f"add ({self.network!r}, {group!r}) to it."
+        )
+
+
 def rows_at(tokens: Tensor, indices: Tensor) -> Tensor:
     """Takes the rows of `[..., D]` at flat indices `[M]`, as `[M, D]`.
 

@@ -173,6 +173,12 @@ class Objective(keras.layers.Layer):
                 f"`{type(self).__name__}.reads_tokens` must be 'all', "
                 f"'masked' or 'none'. Received: {self.reads_tokens!r}"
             )
+        for attribute in ("heads", "extra_metrics"):
+            if isinstance(getattr(self, attribute), str):
+                raise ValueError(
+                    f"`{type(self).__name__}.{attribute}` must be a tuple of "
+                    f"strings. Received: {getattr(self, attribute)!r}"
+                )
         self.weight = weight
         self.start = start
         self.stop = stop
@@ -204,7 +210,11 @@ class Objective(keras.layers.Layer):
         Returns:
             A set of `(network, group)`, network `"student"` or `"teacher"`.
         """
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"`{type(self).__name__}` must say what it reads: define "
+            "`reads(self, roles)`, which returns a set such as "
+            '`{("student", "global"), ("teacher", "global")}`.'
+        )
 
     def metric_names(self) -> list[str]:
         """Lists its names in the logs: of its loss, and of its metrics.
@@ -257,7 +267,11 @@ class Objective(keras.layers.Layer):
         Returns:
             `Result`.
         """
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"`{type(self).__name__}` must compute a loss: define "
+            "`compute(self, features)`, which returns a "
+            "`keras_dinolm.objectives.Result`."
+        )
 
     def after_step(
         self, statistics: dict[str, Tensor], finite: Tensor, moved: Tensor

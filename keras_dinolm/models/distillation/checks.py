@@ -1,11 +1,13 @@
 """Checks of what a `Distillation` is made of."""
 
+import inspect
 from typing import Any
 
 from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.objectives import MaskedLM
 from keras_dinolm.objectives import Objective
+from keras_dinolm.objectives import Result
 
 NETWORKS = ("student", "teacher")
 
@@ -118,6 +120,69 @@ def check_objectives(objectives: list[Objective], mask_student: bool) -> None:
             )
 
 
+def check_reads(objective: Objective, roles: dict) -> None:
+    """Raises unless an objective reads networks and groups that there are.
+
+    One that reads a group which there is not would wait for it forever.
+    """
+    reads = objective.reads(roles)
+    fits = bool(reads) and all(
+        isinstance(pair, tuple)
+        and len(pair) == 2
+        and pair[0] in NETWORKS
+        and pair[1] in roles
+        for pair in reads
+    )
+    if not fits:
+        raise ValueError(
+            f"`{type(objective).__name__}.reads` must return a set of at "
+            f"least one (network, view group), of the networks {NETWORKS} and "
+            f"the groups {list(roles)}. Other groups need `roles=views.roles` "
+            f"where the model is made. Received: {reads!r}"
+        )
+
+
+def check_result(objective: Objective, result: Any) -> None:
+    """Raises unless an objective computed what it said it would."""
+    name = type(objective).__name__
+    if not isinstance(result, Result):
+        raise ValueError(
+            f"`{name}.compute` must return a `keras_dinolm.objectives.Result("
+            f"loss)`. Received: {type(result).__name__}"
+        )
+    shape = getattr(result.loss, "shape", ())
+    if len(shape) > 0:
+        raise ValueError(
+            f"The loss of `{name}` must be a scalar; take the mean. Received "
+            f"a loss of shape {tuple(shape)}"
+        )
+    if set(result.metrics) != set(objective.extra_metrics):
+        raise ValueError(
+            f"The metrics of `{name}` must be those that its attribute "
+            f"`extra_metrics` names, {sorted(objective.extra_metrics)}, at "
+            f"each step. Received metrics: {sorted(result.metrics)}"
+        )
+
+
+def check_config(objective: Objective, config: dict) -> None:
+    """Raises if a loaded objective would not be the one that was saved."""
+    parameters = inspect.signature(type(objective).__init__).parameters
+    missing = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.kind
+        not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        and name not in ("self", *config)
+    ]
+    if missing:
+        raise ValueError(
+            f"`{type(objective).__name__}` would lose its arguments {missing} "
+            "when it is saved. Return them from `get_config`, as any Keras "
+            "layer: `return {**super().get_config(), "
+            f"{missing[0]!r}: self.{missing[0]}}}`."
+        )
+
+
 def check_is_tower(teacher: Any) -> None:
     """Raises unless a teacher has heads beside its encoder."""
     if not isinstance(teacher, Tower):
@@ -157,4 +222,19 @@ def check_shares_prototypes(teacher: Tower, student: Tower) -> None:
             "Student and `teacher` must share a tokenizer, since they read "
             f"the same token ids. Received: a teacher of {sizes[0]} tokens, "
             f"a student of {sizes[1]}"
+        )
+
+
+def check_reads_tokens_of(views: Any, encoder: Any) -> None:
+    """Raises if views hold token ids that an encoder does not have."""
+    special = getattr(views, "special_tokens", None)
+    table = getattr(special, "continues", None)
+    if table is None or not isinstance(encoder.backbone, DinoLMBackbone):
+        return
+    if len(table) > encoder.vocabulary_size:
+        raise ValueError(
+            f"The tokenizer of the views has {len(table)} tokens, and the "
+            f"backbone reads {encoder.vocabulary_size}. Make the backbone with "
+            "`vocabulary_size=tokenizer.vocabulary_size()`, and read texts "
+            "that this tokenizer has tokenized."
         )

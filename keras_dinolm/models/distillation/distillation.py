@@ -8,6 +8,7 @@ from keras import ops
 from keras_dinolm.layers.validation import check_positive
 from keras_dinolm.models.distillation.checks import check_group_starts
 from keras_dinolm.models.distillation.checks import check_names
+from keras_dinolm.models.distillation.checks import check_reads_tokens_of
 from keras_dinolm.models.distillation.checks import check_roles
 from keras_dinolm.models.distillation.checks import check_students
 from keras_dinolm.models.distillation.learner import Learner
@@ -23,6 +24,7 @@ from keras_dinolm.models.distillation.networks import frozen_teacher
 from keras_dinolm.models.distillation.networks import name_of_student
 from keras_dinolm.models.distillation.networks import networks_and_parts
 from keras_dinolm.models.distillation.reading_plan import make_plan
+from keras_dinolm.models.distillation.reads_views import ReadsViews
 from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.models.encoder.lora import revive
 from keras_dinolm.models.presets.export_preset import export_preset
@@ -37,7 +39,7 @@ ROLES = {"global": ("student", "teacher"), "local": ("student",)}
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
-class Distillation(PhasedModel):
+class Distillation(ReadsViews, PhasedModel):
     """Trains students of teachers, in one run on the same views.
 
     A list of lessons says who learns what from whom. `DinoLM` is the usual
@@ -219,24 +221,6 @@ class Distillation(PhasedModel):
             outputs[reading.network][reading.group] = features
         return outputs
 
-    def check_batch(self, batch: dict) -> None:
-        """Raises unless the batch has every view group of the roles.
-
-        Args:
-            batch: dict of view group to its arrays.
-
-        Raises:
-            ValueError: naming the groups that are missing.
-        """
-        missing = [g for g in self.roles if g not in batch]
-        if missing:
-            raise ValueError(
-                f"The batch lacks the view groups {missing}. The model expects "
-                f"roles={self.roles}; pass `roles=views.roles` to "
-                f"`{type(self).__name__}`. Received a batch with: "
-                f"{sorted(batch)}"
-            )
-
     def evaluate_objectives(self, batch: dict, outputs: dict) -> tuple:
         """The losses, and everything that `after_step` wants to see.
 
@@ -362,6 +346,16 @@ class Distillation(PhasedModel):
             logs = {"loss": sum(losses), **logs}
         return logs
 
+    @property
+    def metrics_names(self) -> list[str]:
+        """What the numbers are that `evaluate` returns as a list."""
+        return _loss_first(self.get_metrics_result())
+
+    def _flatten_metrics_in_order(self, logs):
+        # Keras would look for the names of metrics, which lack what ours
+        # have in front.
+        return [logs[name] for name in _loss_first(logs)]
+
     def prefix(self, part: Learner | Lesson) -> str:
         """What the names of a student's or a lesson's metrics begin with.
 
@@ -376,20 +370,34 @@ class Distillation(PhasedModel):
 
     # === Training ===
 
-    def compile(self, optimizer: Any = "adamw", **kwargs: Any) -> None:
+    def compile(
+        self, optimizer: Any = "adamw", loss: Any = None, **kwargs: Any
+    ) -> None:
         """As `keras.Model.compile`; the loss comes from the objectives.
 
         Args:
             optimizer: see `keras_dinolm.optimizers.adamw`. With several
                 students a dict of student to optimizer; or a string, of which
                 each student gets one.
-            **kwargs: as for `keras.Model.compile`.
+            loss: must be `None`.
+            **kwargs: as for `keras.Model.compile`, without other losses and
+                metrics.
+
+        Raises:
+            ValueError: for a loss or metrics, or unless each student has an
+                optimizer of its own.
         """
-        unwanted = [k for k in ("loss", "metrics") if kwargs.get(k) is not None]
+        unwanted = [
+            name
+            for name, value in {"loss": loss, **kwargs}.items()
+            if value is not None
+            and name in ("loss", "loss_weights", "metrics", "weighted_metrics")
+        ]
         if unwanted:
             raise ValueError(
                 f"`{type(self).__name__}` takes its loss and metrics from its "
-                f"`objectives`; remove {unwanted} from `compile`."
+                f"`objectives`; remove {unwanted} from `compile`. A loss of "
+                "your own is a `keras_dinolm.objectives.Objective`."
             )
         optimizers = one_for_each(
             self.learners(), optimizer, self.dtype_policy, kwargs
@@ -419,6 +427,8 @@ class Distillation(PhasedModel):
     def prepare_fit(self, x: Any) -> None:
         super().prepare_fit(x)
         check_accumulation(self.learners(), x)
+        for lesson in self.lessons().values():
+            check_reads_tokens_of(getattr(x, "views", None), lesson.encoder)
         for learner in self.learners():
             revive(learner)
 
@@ -550,3 +560,7 @@ class Distillation(PhasedModel):
         config = dict(config)
         config["lessons"] = lessons_from_config(config)
         return cls(**config)
+
+
+def _loss_first(names):
+    return sorted(names, key=lambda name: (name != "loss", name))

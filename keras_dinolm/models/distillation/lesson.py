@@ -8,7 +8,10 @@ from keras import ops
 
 from keras_dinolm import objectives as objectives_room
 from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.models.distillation.checks import check_config
 from keras_dinolm.models.distillation.checks import check_objectives
+from keras_dinolm.models.distillation.checks import check_reads
+from keras_dinolm.models.distillation.checks import check_result
 from keras_dinolm.models.distillation.checks import check_shares_prototypes
 from keras_dinolm.models.distillation.named_layers import NamedLayers
 from keras_dinolm.models.distillation.tower import Tower
@@ -17,6 +20,7 @@ from keras_dinolm.models.encoder.lora import merged_values
 from keras_dinolm.models.encoder.text_encoder import TextEncoder
 from keras_dinolm.objectives import Features
 from keras_dinolm.objectives import Objective
+from keras_dinolm.objectives.features import FeaturesByGroup
 from keras_dinolm.schedules import Cosine
 from keras_dinolm.schedules import value_at
 from keras_dinolm.typing import Tensor
@@ -233,6 +237,7 @@ class Lesson(keras.layers.Layer):
                     keras.name_scope(objective.name),
                 ):
                     objective.build_for(self)
+                check_reads(objective, roles)
                 objective.claim()
         self.loss = keras.metrics.Mean(name="loss")
         self.trackers = {
@@ -275,8 +280,8 @@ class Lesson(keras.layers.Layer):
         """
         features = Features(
             batch=batch,
-            student=student,
-            teacher=teacher,
+            student=FeaturesByGroup("student", student),
+            teacher=FeaturesByGroup("teacher", teacher),
             update=update,
             student_logits=self.student.logits,
             teacher_logits=lambda head, x: ops.stop_gradient(
@@ -291,7 +296,7 @@ class Lesson(keras.layers.Layer):
         metrics, statistics = {}, {}
         for objective in active:
             result = objective.compute(features)
-            _check_metrics(objective, result.metrics)
+            check_result(objective, result)
             weight = value_at(objective.weight, update)
             total = total + weight * result.loss
             metrics[objective.name] = ops.stop_gradient(result.loss)
@@ -366,6 +371,8 @@ class Lesson(keras.layers.Layer):
     def get_config(self) -> dict:
         """The configuration without the networks, which lessons may share."""
         serialize = keras.saving.serialize_keras_object
+        for objective in self.objectives.values():
+            check_config(objective, objective.get_config())
         return {
             "name": self.name,
             "objectives": [serialize(o) for o in self.objectives.values()],
@@ -393,17 +400,6 @@ class Lesson(keras.layers.Layer):
         config["objectives"] = [deserialize(o) for o in config["objectives"]]
         config["momentum"] = deserialize(config["momentum"])
         return cls(**config)
-
-
-def _check_metrics(objective, metrics):
-    unknown = sorted(set(metrics) - set(objective.extra_metrics))
-    if unknown:
-        raise ValueError(
-            f"`{type(objective).__name__}.compute` returned the metrics "
-            f"{unknown}, which are not among its `extra_metrics`. Add their "
-            "names to this class attribute. Received: extra_metrics="
-            f"{tuple(objective.extra_metrics)}"
-        )
 
 
 def _has_lora(encoder):

@@ -61,11 +61,21 @@ class Tower(keras.layers.Layer):
 
     def projection(self, head: str) -> ProjectionHead:
         """The projection head of that name."""
+        self._check_head(head)
         return getattr(self, f"{head}_head")
 
     def prototypes(self, head: str) -> Prototypes:
         """The prototypes behind the head of that name."""
+        self._check_head(head)
         return getattr(self, f"{head}_prototypes")
+
+    def _check_head(self, head):
+        if head not in self.heads:
+            raise ValueError(
+                f"The {self.name} has no head {head!r}. An objective that "
+                "reads it names it in its attribute `heads`, as in "
+                f"`heads = ({head!r},)`. The heads are: {list(self.heads)}"
+            )
 
     def call(
         self,
