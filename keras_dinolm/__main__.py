@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from typing import Any
 
 BACKENDS = ("jax", "torch", "tensorflow")
+# Into keras.json, at its first import, whatever is installed.
+WRITTEN_BY_KERAS = "tensorflow"
 # How TensorFlow begins its own log lines while it is imported. It prints them
 # whatever TF_CPP_MIN_LOG_LEVEL says.
 LOG_LINES = re.compile(
@@ -112,17 +114,14 @@ def default_backend() -> str:
 
     Returns:
         The first of jax, torch and tensorflow that is installed, or that of
-        Keras' own configuration if it is another one than tensorflow. Keras
-        writes tensorflow there by itself, so that is nobody's choice.
+        Keras' own configuration, unless Keras wrote that itself.
     """
     home = pathlib.Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     try:
         chosen = json.loads((home / "keras.json").read_text())["backend"]
     except (OSError, ValueError, KeyError, TypeError):
         chosen = None
-    if chosen == "tensorflow":
-        chosen = None
-    for name in (chosen, *BACKENDS):
+    for name in (None if chosen == WRITTEN_BY_KERAS else chosen, *BACKENDS):
         if name in BACKENDS and importlib.util.find_spec(name):
             return name
     raise SystemExit(
