@@ -57,6 +57,7 @@ class PhasedModel(keras.Model):
     def fit(
         self,
         x: Any = None,
+        *,
         callbacks: list[keras.callbacks.Callback] | None = None,
         shuffle: bool = False,
         **kwargs: Any,
