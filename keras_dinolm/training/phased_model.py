@@ -57,7 +57,6 @@ class PhasedModel(keras.Model):
     def fit(
         self,
         x: Any = None,
-        y: Any = None,
         *,
         callbacks: list[keras.callbacks.Callback] | None = None,
         shuffle: bool = False,
@@ -67,7 +66,6 @@ class PhasedModel(keras.Model):
 
         Args:
             x: a `view_dataset`, or another dataset of batches of views.
-            y: as for `keras.Model.fit`.
             callbacks: list of callbacks.
             shuffle: boolean. The dataset shuffles by itself.
             **kwargs: as for `keras.Model.fit`.
@@ -78,7 +76,6 @@ class PhasedModel(keras.Model):
         self.prepare_fit(x)
         return super().fit(
             x,
-            y,
             callbacks=[*self.guards(), *(callbacks or [])],
             shuffle=shuffle,
             **kwargs,
