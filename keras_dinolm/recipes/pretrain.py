@@ -1,45 +1,26 @@
 """One call from texts to an encoder."""
 
-import dataclasses
 import json
 import numbers
 import os
 import pathlib
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import keras
 
-from keras_dinolm import runs
-from keras_dinolm.callbacks import CollapseMonitor
-from keras_dinolm.data import TokenStore
-from keras_dinolm.data import tokenize
-from keras_dinolm.data import train_tokenizer
-from keras_dinolm.data.paths import write_atomically
 from keras_dinolm.models import SIZES
 from keras_dinolm.models import DinoLMTextEmbedder
 from keras_dinolm.models import DinoLMTokenizer
-from keras_dinolm.models import TextEncoder
-from keras_dinolm.models import export_preset
 from keras_dinolm.models.tasks.tokenizer import SPECIAL_TOKENS
-from keras_dinolm.recipes import held_out as held_out_module
-from keras_dinolm.recipes import plan
 from keras_dinolm.recipes import registry
 from keras_dinolm.recipes import texts as texts_module
-from keras_dinolm.recipes.curves import write_curves
-from keras_dinolm.recipes.live_bar import LiveBar
-from keras_dinolm.recipes.live_bar import clock
-from keras_dinolm.recipes.phase import Phase
-from keras_dinolm.recipes.phase_history import PhaseHistory
-from keras_dinolm.recipes.report import write_report
+from keras_dinolm.recipes.pretraining_run import PretrainingRun
 from keras_dinolm.recipes.run_folder import RunFolder
 from keras_dinolm.recipes.run_folder import check_is_ours
 
 # Fewer texts are no corpus: a batch of them would be the same each time.
 FEWEST_TEXTS = 16
-# Between two checkpoints, at most.
-SAVE_EVERY = 200
 
 
 def pretrain(
@@ -169,242 +150,12 @@ def pretrain(
         "backend": keras.backend.backend(),
     }
     with RunFolder(directory, asked) as folder:
-        run = _Run(folder, chosen, options, train, measured, verbose)
+        run = PretrainingRun(folder, chosen, options, train, measured, verbose)
         if not folder.state.get("finished"):
             run.train()
         elif verbose:
             print(f"The run in {directory} is finished.", flush=True)
         return DinoLMTextEmbedder.from_preset(folder.directory / "preset")
-
-
-class _Run:
-    """A run from the texts to the report.
-
-    Args:
-        folder: `RunFolder`, entered.
-        recipe: `Recipe`.
-        options: dict, of the recipe.
-        train: re-iterable of `Document`.
-        held_out: list of `Document`.
-        verbose: as for `pretrain`.
-    """
-
-    def __init__(self, folder, recipe, options, train, held_out, verbose):
-        self.folder = folder
-        self.directory = folder.directory
-        self.asked = folder.asked
-        self.recipe = recipe
-        self.options = options
-        self.texts = train
-        self.held_out = held_out
-        self.verbose = verbose
-        # What the report shall say beside the numbers.
-        self.notes = []
-
-    def train(self) -> None:
-        """Does what is left to do."""
-        texts_module.write_documents(
-            self.directory / "held_out.jsonl", self.held_out
-        )
-        tokenizer = self._tokenizer()
-        tokens = self._tokens(tokenizer)
-        phases = self._phases(tokenizer, tokens)
-        steps, seconds = self._plan(phases, tokens)
-        bar = LiveBar([p.name for p in phases], steps, seconds, self.verbose)
-        bar.explain()
-        before: Any = None
-        histories: list[PhaseHistory] = []
-        for index, phase in enumerate(phases):
-            model, history = self._train_phase(
-                index, phase, before, steps, tokens, bar
-            )
-            histories.append(history)
-            before = phase.kept(model)
-        bar.finish()
-        self._export(phases[-1], model, before, tokenizer)
-        self._report(tokens, histories, before.hidden_dim)
-        self.folder.save(finished=True)
-        taken = clock(sum(h.seconds for h in histories))
-        self._say(
-            f"Trained for {taken}. The encoder is in "
-            f"{self.directory / 'preset'}; see {self.directory / 'report.md'} "
-            "and curves.png."
-        )
-
-    # === Before training ===
-
-    def _tokenizer(self) -> DinoLMTokenizer:
-        path = self.directory / "tokenizer.json"
-        if path.exists():
-            return DinoLMTokenizer(**json.loads(path.read_text("utf-8")))
-        if self.recipe.tokenizer is not None:
-            tokenizer = self.recipe.tokenizer(**self.options)
-        else:
-            tokenizer = train_tokenizer(
-                self.texts,
-                self.asked["vocabulary_size"],
-                show_progress=bool(self.verbose),
-            )
-        with write_atomically(path) as file:
-            file.write(json.dumps(tokenizer.encoder_config()).encode())
-        return tokenizer
-
-    def _tokens(self, tokenizer: DinoLMTokenizer) -> TokenStore:
-        directory = self.directory / "tokens"
-        try:
-            return TokenStore.open(directory, tokenizer)
-        except FileNotFoundError:
-            pass
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            tokens = tokenize(
-                self.texts,
-                tokenizer,
-                directory,
-                show_progress=bool(self.verbose),
-            )
-        self.folder.save(notes=[str(warning.message) for warning in caught])
-        return tokens
-
-    def _phases(
-        self, tokenizer: DinoLMTokenizer, tokens: TokenStore
-    ) -> list[Phase]:
-        """The phases of the recipe, whose batches the corpus can fill."""
-        phases = self.recipe.phases(
-            tokenizer=tokenizer,
-            size=self.asked["size"],
-            sequence_length=self.asked["sequence_length"],
-            **self.options,
-        )
-        usable = tokens.num_documents - tokens.num_empty
-        self.notes += self.folder.state.get("notes", [])
-        fitting = []
-        for phase in phases:
-            if phase.batch_size > usable:
-                self.notes.append(
-                    f"Phase {phase.name}: batches of {usable} texts instead "
-                    f"of {phase.batch_size}, because there are no more texts."
-                )
-                phase = dataclasses.replace(phase, batch_size=usable)
-            fitting.append(phase)
-        for note in self.notes:
-            self._say(f"Note: {note}")
-        return fitting
-
-    def _plan(
-        self, phases: list[Phase], tokens: TokenStore
-    ) -> tuple[list[int], list[float] | None]:
-        """Steps of each phase, and seconds of a step where measured."""
-        stored: dict | None = self.folder.state.get("plan")
-        if stored is None:
-            stored = {"seconds": None}
-            if self.asked["minutes"] is None:
-                budget = self.asked["steps"]
-                costs, fewest = [1.0] * len(phases), 1
-            else:
-                self._say(
-                    "Measuring the time of a step, to plan how many fit (this "
-                    "compiles the model: up to a minute or two) ..."
-                )
-                costs = plan.seconds_per_step(
-                    phases, tokens, self.asked["seed"]
-                )
-                budget, fewest = 60 * self.asked["minutes"], plan.FEWEST_STEPS
-                stored["seconds"] = costs
-            stored["steps"] = plan.split_steps(phases, budget, costs, fewest)
-            self.folder.save(plan=stored)
-        self._say(
-            "Plan: "
-            + ", then ".join(
-                f"{count:,} steps of {phase.batch_size} texts ({phase.name})"
-                for count, phase in zip(stored["steps"], phases, strict=True)
-            )
-            + f", from {tokens.num_documents:,} texts of {tokens.num_tokens:,}"
-            f" tokens. {len(self.held_out):,} more texts are held out, to "
-            "measure the result."
-        )
-        return stored["steps"], stored["seconds"]
-
-    # === Training ===
-
-    def _train_phase(self, index, phase, before, steps, tokens, bar):
-        """The trained model of a phase, and its `PhaseHistory`."""
-        checkpoints = self.directory / "checkpoints" / f"{index}-{phase.name}"
-        # A checkpoint replaces what would be counted.
-        is_new = not any(checkpoints.glob("step-*"))
-        keras.utils.set_random_seed(self.asked["seed"])
-        backbone = phase.backbone(before, tokens if is_new else None)
-        model = phase.model(backbone, steps[index])
-        patience = min(max(steps[index] // 4, 50), 300)
-        monitor = CollapseMonitor(patience, check_every=patience // 5)
-        steps_per_epoch = plan.steps_per_epoch(steps[index])
-        with bar.phase(index) as progress:
-            history = runs.fit(
-                model,
-                lambda step: plan.make_dataset(
-                    phase, tokens, self.asked["seed"], step
-                ),
-                checkpoints,
-                steps=steps[index],
-                steps_per_epoch=steps_per_epoch,
-                save_every=min(steps_per_epoch, SAVE_EVERY),
-                keep=1,
-                # The monitor first: the bar shows what it adds to the logs.
-                callbacks=[monitor, progress],
-                verbose=0,
-            )
-        return model, PhaseHistory(
-            phase.name,
-            first_step=sum(steps[:index]),
-            steps=steps[index],
-            steps_per_epoch=steps_per_epoch,
-            batch_size=phase.batch_size,
-            objectives=tuple(o.name for o in model.objectives),
-            logs=history.history,
-            seconds=progress.seconds,
-            found=tuple(monitor.found),
-            warnings=tuple(progress.warnings),
-        )
-
-    # === After training ===
-
-    def _export(self, phase, model, backbone, tokenizer):
-        """Writes the preset of what the last phase left, with its heads."""
-        directory = self.directory / "preset"
-        if phase.keep == "learned" and phase.pooled_layers is None:
-            model.export_preset(directory, tokenizer, heads=True)
-        else:
-            # Heads belong to the features that they were trained on.
-            export_preset(TextEncoder(backbone), tokenizer, directory)
-
-    def _report(self, tokens, histories, dim):
-        write_curves(self.directory / "curves.png", histories, dim)
-        embedder = DinoLMTextEmbedder.from_preset(self.directory / "preset")
-        self._say("Measuring on held-out texts ...")
-        found = held_out_module.measure(
-            embedder, self.held_out, self.asked["seed"]
-        )
-        unknown = sum(shard["unknown"] for shard in tokens.shards)
-        vocabulary = embedder.backbone.vocabulary_size
-        write_report(
-            self.directory / "report.md",
-            self.asked,
-            {
-                "documents": tokens.num_documents,
-                "tokens": tokens.num_tokens,
-                "unknown": unknown / tokens.num_tokens,
-                "vocabulary_size": vocabulary,
-                "held_out": len(self.held_out),
-            },
-            histories,
-            dim,
-            self.notes,
-            found,
-        )
-
-    def _say(self, text: str) -> None:
-        if self.verbose:
-            print(text, flush=True)
 
 
 def _check_arguments(
