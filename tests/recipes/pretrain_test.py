@@ -25,7 +25,7 @@ from tests.recipes.made_texts import made_texts
 from tests.recipes.made_texts import same_weights
 
 ROOT = pathlib.Path(__file__).parents[2]
-module = sys.modules["keras_dinolm.recipes.pretrain"]
+module = sys.modules["keras_dinolm.recipes.pretraining_run"]
 
 
 def pretrain(directory, texts=None, **changes):
