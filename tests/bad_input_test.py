@@ -108,7 +108,7 @@ def test_a_binary_file(read, tmp_path):
     path.write_bytes(bytes(range(256)) * 4)
     corpus = read(path)
     said = warning(lambda: list(corpus))
-    says(said, "read 0 documents", "1 binary file", re.escape(str(path)))
+    says(said, "Read 0 documents", "1 binary file", re.escape(str(path)))
     says(said, "UTF-8")
     text = message(lambda: kd.data.train_tokenizer(corpus, show_progress=False))
     says(text, "0 documents", "Check the path")

@@ -39,7 +39,7 @@ class Report:
         for reason, places in sorted(self.places.items()):
             more = self.dropped[reason] - len(places)
             lines.append(
-                f"  {reason}: {self.dropped[reason]:,} in {', '.join(places)}"
+                f"  {self.dropped[reason]:,} {reason}: {', '.join(places)}"
                 + (f" and {more:,} more" if more else "")
             )
         warnings.warn("\n".join(lines), stacklevel=4)
