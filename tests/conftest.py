@@ -166,18 +166,17 @@ def _apply_once(config, items):
     once = [item for item in items if item.get_closest_marker("once")]
     counts["once"] += len(once)
     mode = config.getoption("once")
-    if mode == "skip":
-        left = [item for item in items if not item.get_closest_marker("once")]
-        counts["elsewhere"] += len(once)
+    rest = [item for item in items if not item.get_closest_marker("once")]
+    left, elsewhere = {
+        "run": (list(items), []),
+        "skip": (rest, once),
+        "only": (once, rest),
+    }[mode]
+    counts["elsewhere"] += len(elsewhere)
+    if elsewhere:
         # The terminal counts them as deselected; our own table does not.
-        counts["deselected"] -= len(once)
-        config.hook.pytest_deselected(items=once)
-    elif mode == "only":
-        left = once
-        rest = [item for item in items if not item.get_closest_marker("once")]
-        config.hook.pytest_deselected(items=rest)
-    else:
-        left = items
+        counts["deselected"] -= len(elsewhere)
+        config.hook.pytest_deselected(items=elsewhere)
     items[:] = left
 
 
