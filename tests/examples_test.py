@@ -68,6 +68,31 @@ def run(folder):
     return run
 
 
+def test_pretrain_prints_its_table_and_search_reads_its_preset(run, folder):
+    printed = run("pretrain.py", "--steps", 2)
+    for row in ("TF-IDF (baseline)", "untrained encoder", "this encoder"):
+        assert row in printed
+    made = {path.name for path in (folder / "runs/pretrain").iterdir()}
+    assert {"preset", "curves.png", "report.md"} <= made
+
+    story = "The horse number 3 came to a hill, and it stayed there."
+    corpus = folder / "stories.txt"
+    corpus.write_text(f"Another text.\n\n{story}\n")
+    first = run("search.py", "--corpus", corpus, "--query", story)
+    assert "2 documents, embedded now." in first
+    hit = first.splitlines()[1]
+    assert hit.split()[0] == "1.000" and "stories.txt:3" in hit
+    # Again, typed; the features are there.
+    second = run("search.py", "--corpus", corpus, typed=f"{story}\n\n")
+    assert "embedded before" in second and "stories.txt:3" in second
+
+
+def test_search_says_how_to_make_a_preset(run, folder):
+    printed = run("search.py", "--preset", folder / "none", code=2)
+    assert "python examples/pretrain.py" in printed.replace("\n", " ")
+    assert "Traceback" not in printed
+
+
 def test_classify_learns_and_saves(run, folder):
     folder.joinpath("presets").mkdir(exist_ok=True)
     preset = folder / "presets" / "classify"
