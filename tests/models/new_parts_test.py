@@ -1,6 +1,6 @@
 """A new objective and a new backbone: one new file, one line to register.
 
-`tests/recipes/` does the same with a new recipe. What stands in this file
+`tests/recipes/` does the same with a new recipe. What is in this file
 could be the user's; nothing of the library is edited.
 """
 
