@@ -10,7 +10,8 @@ of the query. The default corpus is the documentation on this machine, of the
 modules that were held out of training. Features are kept in the preset's folder
 (`search/`), so that the next query takes seconds.
 
-Cost: embedding 2,170 held-out documents took 24 s on two cores (2026-11-29).
+Cost: once, with 2,170 held-out documents that `examples/pretrain.py` has read
+before, 8 s on two idle cores of an AMD EPYC (jax, 2026-11-30).
 
 Result of `--query "sort an array"`, with the preset of `examples/pretrain.py`
 (jax, 2026-11-30; the first three of five):
