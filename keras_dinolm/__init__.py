@@ -17,6 +17,7 @@ and imports neither Keras, keras-hub nor TensorFlow by itself:
     kd.training    the training step of each backend, phases and guards
     kd.runs        `fit` that resumes, checkpoints, ablations
     kd.recipes     ways to train, each written once
+    kd.files       files that appear whole or not at all
     kd.callbacks   monitors and probes
     kd.evaluation  k-NN, retrieval, probes, RankMe; `evaluate` runs nine tasks
     kd.pictures    token similarities, attention maps, prototype atlas
@@ -31,6 +32,7 @@ _ROOMS = {
     "curation": "keras_dinolm.curation",
     "data": "keras_dinolm.data",
     "evaluation": "keras_dinolm.evaluation",
+    "files": "keras_dinolm.files",
     "layers": "keras_dinolm.layers",
     "losses": "keras_dinolm.losses",
     "models": "keras_dinolm.models",

@@ -20,6 +20,7 @@ BACKENDS = {"jax", "torch", "tensorflow"}
 # Which rooms a room may import. Reading down, each knows only rooms above it,
 # so that there is no circle.
 MAY_IMPORT = {
+    "files": set(),
     "text": set(),
     "schedules": set(),
     "losses": set(),
@@ -60,7 +61,7 @@ MAY_IMPORT = {
 }
 
 # Every room may read these.
-FREE = {"version", "typing"}
+FREE = {"version", "typing", "arguments", "files"}
 
 # Where a backend may be named, apart from `training`.
 MAY_NAME = {
