@@ -118,7 +118,17 @@ def set_aside(path: Path, why: object) -> pathlib.Path:
 
 
 def parse_json(text: str) -> Any:
-    """`json.loads`, for which every bad text is a `ValueError`."""
+    """`json.loads`, for which every bad text is a `ValueError`.
+
+    Args:
+        text: string.
+
+    Returns:
+        What `json.loads` returns.
+
+    Raises:
+        ValueError: if it is no JSON, or nested too deeply for Python.
+    """
     try:
         return json.loads(text)
     except RecursionError:

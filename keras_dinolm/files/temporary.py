@@ -82,7 +82,7 @@ def sweep(folder: Path, name: str | None = None) -> list[pathlib.Path]:
     swept = []
     stem = name and name.encode()[:_LONGEST].decode(errors="ignore")
     try:
-        found = list(os.scandir(folder))
+        found = list(os.scandir(os.fspath(folder)))
     except (FileNotFoundError, NotADirectoryError):
         return swept
     for entry in found:
@@ -101,7 +101,11 @@ def sweep(folder: Path, name: str | None = None) -> list[pathlib.Path]:
 
 
 def remove(path: pathlib.Path) -> None:
-    """Removes a file or a folder of ours, if it is there."""
+    """Removes a file or a folder of ours, if it is there.
+
+    Args:
+        path: `pathlib.Path`. A symbolic link is removed, not its target.
+    """
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -120,7 +120,11 @@ def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
 
 
 def folder_to_disk(folder: Path) -> None:
-    """Makes the renames in a folder survive a power failure."""
+    """Makes the renames in a folder survive a power failure.
+
+    Args:
+        folder: string or path.
+    """
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:  # Windows opens no folders
