@@ -132,6 +132,7 @@ def test_what_is_no_list_of_texts_is_refused_with_the_cure(value, cure):
         arguments.strings("texts", value)
 
 
+@pytest.mark.filterwarnings("ignore:Determining the column names")
 def test_other_tables_of_texts():
     arrow = pytest.importorskip("pyarrow")
     polars = pytest.importorskip("polars")

@@ -13,6 +13,7 @@ from keras_dinolm import arguments
 from keras_dinolm.files.read import read_json
 from keras_dinolm.files.space import full_disk_named
 from keras_dinolm.files.space import require_space
+from keras_dinolm.files.temporary import remove_litter
 from keras_dinolm.files.temporary import sweep
 from keras_dinolm.files.temporary import temporary
 from keras_dinolm.files.write import folder_to_disk
@@ -63,7 +64,6 @@ def replace_folder(
     )
     _check_replaceable(target, refuse)
     target.parent.mkdir(parents=True, exist_ok=True)
-    sweep(target.parent, target.name)
     if size is not None:
         require_space(target.parent, size, f"'{target}'")
     with full_disk_named(target), temporary(target, folder=True) as new:
@@ -75,7 +75,9 @@ def replace_folder(
         # Someone may have put a file there while this one was written.
         _check_replaceable(target, refuse)
         if target.exists():
-            _exchange(new, target)  # `new` is the old one now
+            _exchange(new, target)
+            # The old folder has this name now.
+            remove_litter(new, trust=True)
         else:
             new.rename(target)
         folder_to_disk(target.parent)

@@ -6,10 +6,10 @@ knows that nobody writes it any more, and may remove it.
 """
 
 import contextlib
+import itertools
 import os
 import pathlib
 import re
-import secrets
 import shutil
 from collections.abc import Iterator
 
@@ -21,43 +21,44 @@ except ImportError:  # Windows
     fcntl = None
 
 # The `~` keeps our names apart from those that editors and users choose.
-_NAME = re.compile(r"\.(.+)\.[0-9a-f]{16}~dinolm", re.DOTALL)
+_NAME = re.compile(r"\.(.+)\.\d+~dinolm", re.DOTALL)
 # File systems allow 255 bytes.
 _LONGEST = 200
 
 
 @contextlib.contextmanager
 def temporary(target: pathlib.Path, folder: bool) -> Iterator[pathlib.Path]:
-    """Makes an empty file or folder beside `target`, removed at the end.
+    """Makes an empty file or folder beside `target`, removed after an error.
+
+    What a killed process left there for the same target is removed first. The
+    block must end with the new file in its place: its name is free then, and
+    another writer may have it already.
 
     Args:
         target: `pathlib.Path` of what will be replaced.
         folder: bool. Whether to make a folder.
 
     Yields:
-        `pathlib.Path`. A caller that moves it away leaves nothing to remove.
+        `pathlib.Path`.
     """
     stem = target.name.encode()[:_LONGEST].decode(errors="ignore")
-    while True:
-        path = target.with_name(f".{stem}.{secrets.token_hex(8)}~dinolm")
-        if folder:
-            path.mkdir()
-        else:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
-        lock = _lock(path)
-        # Someone who sweeps may have come between making and locking.
-        if path.exists():
+    for number in itertools.count():
+        path = target.with_name(f".{stem}.{number}~dinolm")
+        remove_litter(path)
+        if (lock := _make(path, folder)) is not None:
             break
-        _release(lock)
     try:
         yield path
+    except BaseException:
+        if lock.holds(path) or not lock.known:
+            with contextlib.suppress(OSError):
+                remove(path)
+        raise
     finally:
-        with contextlib.suppress(OSError):
-            remove(path)
-        _release(lock)
+        lock.release()
 
 
-def sweep(folder: Path, name: str | None = None) -> list[pathlib.Path]:
+def sweep(folder: Path) -> list[pathlib.Path]:
     """Removes the temporary files that killed processes left in a folder.
 
     What a living process writes is left alone, and so is everything with
@@ -65,7 +66,6 @@ def sweep(folder: Path, name: str | None = None) -> list[pathlib.Path]:
 
     Args:
         folder: string or path. Subfolders are not searched.
-        name: optional string. Sweep only what was to become this file.
 
     Returns:
         List of the paths that were removed.
@@ -79,25 +79,35 @@ def sweep(folder: Path, name: str | None = None) -> list[pathlib.Path]:
     assert not kd.files.sweep(".")  # nobody was killed
     ```
     """
-    swept = []
-    stem = name and name.encode()[:_LONGEST].decode(errors="ignore")
     try:
-        found = list(os.scandir(os.fspath(folder)))
+        found = [entry.path for entry in os.scandir(os.fspath(folder))]
     except (FileNotFoundError, NotADirectoryError):
-        return swept
-    for entry in found:
-        match = _NAME.fullmatch(entry.name)
-        if not match or entry.is_symlink() or (stem and match[1] != stem):
-            continue
-        path = pathlib.Path(entry.path)
-        lock = _lock(path)
-        if lock is None:
-            continue
-        with contextlib.suppress(OSError):
+        return []
+    litter = map(pathlib.Path, filter(_is_ours, found))
+    return [path for path in litter if remove_litter(path)]
+
+
+def remove_litter(path: pathlib.Path, trust: bool = False) -> bool:
+    """Removes a temporary file or folder unless a living process writes it.
+
+    Args:
+        path: `pathlib.Path`.
+        trust: bool. Whether to remove it also where there are no locks, and
+            nothing is known about other writers.
+
+    Returns:
+        Boolean. Whether it was removed.
+    """
+    lock = _Lock(path)
+    try:
+        dead = lock.held or (trust and not lock.known)
+        if dead:
             remove(path)
-            swept.append(path)
-        _release(lock)
-    return swept
+        return dead
+    except OSError:
+        return False
+    finally:
+        lock.release()
 
 
 def remove(path: pathlib.Path) -> None:
@@ -112,22 +122,61 @@ def remove(path: pathlib.Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _lock(path):
-    """A descriptor that holds the lock of a path, or `None` if it is taken."""
-    if fcntl is None:
-        return None
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # held, or a file system without locks
-        os.close(descriptor)
-        return None
-    return descriptor
+def _is_ours(path):
+    return _NAME.fullmatch(os.path.basename(path)) and not os.path.islink(path)
 
 
-def _release(descriptor):
-    if descriptor is not None:
-        os.close(descriptor)
+def _make(path, folder):
+    """Makes a file or folder; returns its lock, or `None` if it is taken."""
+    try:
+        if folder:
+            path.mkdir()
+        else:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+    except FileExistsError:
+        return None
+    lock = _Lock(path)
+    # Someone who sweeps may have come between making and locking.
+    return lock if lock.held or not lock.known else None
+
+
+class _Lock:
+    """The lock of the system on the file that bears a name now.
+
+    `held` says whether we have it. `known` is `False` where the system or the
+    file system has no such locks: nothing is known about other writers there.
+    """
+
+    def __init__(self, path):
+        self.held = False
+        self.known = fcntl is not None
+        self._descriptor = None
+        if not self.known:
+            return
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY)
+        except OSError:  # it is gone
+            return
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.known = False
+            return
+        # The name may have gone to another file since it was opened.
+        self.held = self.holds(path)
+
+    def holds(self, path):
+        """Whether the name still belongs to what was locked."""
+        if self._descriptor is None:
+            return False
+        try:
+            there = os.lstat(path)
+        except OSError:
+            return False
+        return os.path.samestat(os.fstat(self._descriptor), there)
+
+    def release(self):
+        if self._descriptor is not None:
+            os.close(self._descriptor)

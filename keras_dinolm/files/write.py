@@ -13,7 +13,6 @@ from typing import Any
 from keras_dinolm import arguments
 from keras_dinolm.files.space import full_disk_named
 from keras_dinolm.files.space import require_space
-from keras_dinolm.files.temporary import sweep
 from keras_dinolm.files.temporary import temporary
 from keras_dinolm.typing import Path
 
@@ -66,7 +65,6 @@ def write_file(
             yield file
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    sweep(path.parent, path.name)
     if size is not None:
         require_space(path.parent, size, f"'{path}'")
     with full_disk_named(path), temporary(path, folder=False) as new:

@@ -1,6 +1,7 @@
 """Files appear whole or not at all, and nothing of the user's is lost."""
 
 import errno
+import fcntl
 import os
 import resource
 import shutil
@@ -56,6 +57,44 @@ def _names(folder):
 
 
 # === One file ===
+
+
+def test_writers_of_one_file_do_not_meet(tmp_path):
+    """Many at once, some killed: always a whole file, and no litter."""
+    path = tmp_path / "plan.json"
+    errors = []
+
+    def write(worker):
+        try:
+            for index in range(50):
+                files.write_text(path, f"{worker}:{index}" * 100)
+                assert len(path.read_text()) >= 300
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=[i]) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(5):
+        _kill(_child(WRITES, path))
+        files.sweep(tmp_path)
+    for thread in threads:
+        thread.join()
+    assert not errors
+    files.sweep(tmp_path)
+    assert _names(tmp_path) == ["plan.json"]
+
+
+def test_a_file_system_without_locks(tmp_path, monkeypatch):
+    def no_locks(descriptor, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    for _ in range(2):
+        files.write_text(tmp_path / "a", "1")
+        with files.replace_folder(tmp_path / "b", _never) as new:
+            (new / "c").write_text("1")
+        assert _names(tmp_path) == ["a", "b"]
 
 
 def test_a_killed_writer_leaves_the_old_file_and_its_litter_is_swept(tmp_path):
