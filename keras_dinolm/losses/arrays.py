@@ -1,15 +1,55 @@
 """What every loss does to its arguments before the formula starts."""
 
-import numbers
-
+import keras
+import numpy as np
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm.typing import Tensor
 
+_REAL = "an array of real numbers"
 
-def as_float32(x: Tensor) -> Tensor:
-    """Converts an array of any dtype to a float32 backend tensor."""
-    return ops.cast(ops.convert_to_tensor(x), "float32")
+
+def as_float32(name: str, x: Tensor) -> Tensor:
+    """Converts an array of any real dtype to a float32 backend tensor.
+
+    Args:
+        name: String. The argument's name, for the message.
+        x: Array, tensor or list of numbers.
+
+    Returns:
+        Float32 tensor.
+
+    Raises:
+        ValueError: If it is no array of real numbers.
+    """
+    return ops.cast(as_tensor(name, x), "float32")
+
+
+def as_tensor(name: str, x: Tensor) -> Tensor:
+    """Converts an array of any real dtype to a backend tensor.
+
+    Args:
+        name: String. The argument's name, for the message.
+        x: Array, tensor or list of numbers.
+
+    Returns:
+        Tensor of the same dtype.
+
+    Raises:
+        ValueError: If it is no array of real numbers.
+    """
+    if isinstance(x, keras.KerasTensor):
+        return x
+    try:
+        x = ops.convert_to_tensor(x)
+    except Exception:
+        # Each backend has errors of its own for what is no array.
+        arguments.refuse(name, x, _REAL)
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    if dtype == "string" or dtype.startswith("complex"):
+        arguments.refuse(name, x, _REAL)
+    return x
 
 
 def check_shape(
@@ -57,21 +97,39 @@ def check_shape(
     return sizes
 
 
-def check_temperature(temperature: float | Tensor) -> Tensor:
-    """Returns the temperature as a float32 tensor.
+def check_temperature(name: str, value: float | Tensor) -> Tensor:
+    """Returns a temperature as a float32 tensor.
 
     A temperature may be a tensor (a schedule's value inside a compiled step);
     only plain numbers can be checked.
 
+    Args:
+        name: String. The argument's name, for the message.
+        value: Number or scalar tensor.
+
+    Returns:
+        Float32 scalar tensor.
+
     Raises:
-        ValueError: If it is a number and not positive.
+        ValueError: If it is a number and not positive, or is no scalar.
     """
-    if isinstance(temperature, numbers.Real) and not float(temperature) > 0:
-        raise ValueError(
-            "`temperature` must be greater than 0. "
-            f"Received: temperature={temperature}."
-        )
-    return as_float32(temperature)
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if not _is_tensor(value):
+        value = arguments.number(name, value, above=0)
+    scalar = as_float32(name, value)
+    if len(scalar.shape):
+        arguments.refuse(name, value, "a number or a scalar tensor")
+    return scalar
+
+
+def check_num_iterations(value: int) -> int:
+    """Returns the rounds of Sinkhorn-Knopp, which are a few, or raises."""
+    return arguments.integer("num_iterations", value, 1, 1_000)
+
+
+def _is_tensor(x):
+    return isinstance(x, keras.KerasTensor | keras.Variable) or ops.is_tensor(x)
 
 
 def l2_normalize(x: Tensor) -> Tensor:

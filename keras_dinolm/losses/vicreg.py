@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm.losses.arrays import as_float32
 from keras_dinolm.losses.arrays import check_shape
 from keras_dinolm.typing import Tensor
@@ -37,7 +38,7 @@ def vicreg(
         covariance 0.
 
     Raises:
-        ValueError: If a shape does not fit.
+        ValueError: If a shape does not fit or a weight is negative.
 
     Example:
 
@@ -54,10 +55,17 @@ def vicreg(
 
     - [Bardes et al., 2022](https://arxiv.org/abs/2105.04906)
     """
-    x = as_float32(x)
-    y = as_float32(y)
+    x = as_float32("x", x)
+    y = as_float32("y", y)
     sizes = check_shape("x", x, "ND")
     check_shape("y", y, "ND", sizes)
+    invariance_weight = arguments.number(
+        "invariance_weight", invariance_weight, 0
+    )
+    variance_weight = arguments.number("variance_weight", variance_weight, 0)
+    covariance_weight = arguments.number(
+        "covariance_weight", covariance_weight, 0
+    )
     invariance = ops.mean(ops.square(x - y))
     variance_x, covariance_x = _spread(x)
     variance_y, covariance_y = _spread(y)
