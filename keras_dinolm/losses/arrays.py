@@ -1,5 +1,7 @@
 """What every loss does to its arguments before the formula starts."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -97,39 +99,44 @@ def check_shape(
     return sizes
 
 
-def check_temperature(name: str, value: float | Tensor) -> Tensor:
-    """Returns a temperature as a float32 tensor.
+def check_scalar(
+    name: str, value: float | Tensor, **limits: Any
+) -> float | Tensor:
+    """Returns a number of a range as a float, or a scalar tensor as it is.
 
-    A temperature may be a tensor (a schedule's value inside a compiled step);
-    only plain numbers can be checked.
+    A number may be a tensor (a schedule's value inside a compiled step), whose
+    value cannot be checked.
 
     Args:
         name: String. The argument's name, for the message.
         value: Number or scalar tensor.
+        **limits: As for `arguments.number`.
 
     Returns:
-        Float32 scalar tensor.
+        Float or tensor.
 
     Raises:
-        ValueError: If it is a number and not positive, or is no scalar.
+        ValueError: If it is a number out of its range, or is no scalar.
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
-    if not _is_tensor(value):
-        value = arguments.number(name, value, above=0)
-    scalar = as_float32(name, value)
-    if len(scalar.shape):
-        arguments.refuse(name, value, "a number or a scalar tensor")
-    return scalar
+    if isinstance(value, keras.KerasTensor | keras.Variable) or ops.is_tensor(
+        value
+    ):
+        if len(value.shape):
+            arguments.refuse(name, value, "a number or a scalar tensor")
+        return value
+    return arguments.number(name, value, **limits)
+
+
+def check_temperature(name: str, value: float | Tensor) -> Tensor:
+    """Returns a temperature, a number above 0, as a float32 tensor."""
+    return as_float32(name, check_scalar(name, value, above=0))
 
 
 def check_num_iterations(value: int) -> int:
     """Returns the rounds of Sinkhorn-Knopp, which are a few, or raises."""
     return arguments.integer("num_iterations", value, 1, 1_000)
-
-
-def _is_tensor(x):
-    return isinstance(x, keras.KerasTensor | keras.Variable) or ops.is_tensor(x)
 
 
 def l2_normalize(x: Tensor) -> Tensor:

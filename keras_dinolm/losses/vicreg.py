@@ -2,8 +2,8 @@
 
 from keras import ops
 
-from keras_dinolm import arguments
 from keras_dinolm.losses.arrays import as_float32
+from keras_dinolm.losses.arrays import check_scalar
 from keras_dinolm.losses.arrays import check_shape
 from keras_dinolm.typing import Tensor
 
@@ -59,12 +59,12 @@ def vicreg(
     y = as_float32("y", y)
     sizes = check_shape("x", x, "ND")
     check_shape("y", y, "ND", sizes)
-    invariance_weight = arguments.number(
-        "invariance_weight", invariance_weight, 0
+    invariance_weight = check_scalar(
+        "invariance_weight", invariance_weight, low=0
     )
-    variance_weight = arguments.number("variance_weight", variance_weight, 0)
-    covariance_weight = arguments.number(
-        "covariance_weight", covariance_weight, 0
+    variance_weight = check_scalar("variance_weight", variance_weight, low=0)
+    covariance_weight = check_scalar(
+        "covariance_weight", covariance_weight, low=0
     )
     invariance = ops.mean(ops.square(x - y))
     variance_x, covariance_x = _spread(x)

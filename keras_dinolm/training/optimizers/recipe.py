@@ -110,7 +110,10 @@ def adamw(
     """
     warmup_steps = _steps("warmup_steps", warmup_steps)
     learning_rate = arguments.number(
-        "learning_rate", learning_rate, 0, meaning="`AdamW` takes schedules"
+        "learning_rate",
+        learning_rate,
+        0,
+        meaning="`AdamW` also takes a schedule",
     )
     rate = _rate(
         learning_rate,
