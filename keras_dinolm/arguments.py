@@ -114,6 +114,19 @@ def integer(
     return int(value)
 
 
+def count(name: str, value: Any, low: int = 1, *, meaning: str = "") -> int:
+    """Returns an integer in [low, 2^31), or raises a `ValueError`.
+
+    Sizes, seeds and numbers of steps are such integers: backends compute with
+    them in int32, and fail deep inside when one is larger.
+    """
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or not low <= value < 2**31:
+        what = f"an integer of at least {low:,} and below 2^31"
+        refuse(name, value, what, meaning)
+    return int(value)
+
+
 def flag(name: str, value: Any) -> bool:
     """Returns `True` or `False`, or raises a `ValueError`."""
     if not isinstance(value, bool | np.bool_):

@@ -3,11 +3,11 @@
 import collections.abc
 from collections.abc import Hashable
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm.typing import Tensor
 
 
@@ -23,7 +23,13 @@ def as_features(
     if ops.is_tensor(features):
         # NumPy alone knows no bfloat16.
         features = ops.convert_to_numpy(ops.cast(features, "float32"))
-    features = np.asarray(features)
+    try:
+        array = np.asarray(features)
+    except ValueError:  # rows of different lengths
+        array = np.asarray(None)
+    if array.dtype.kind not in "fiub":
+        arguments.refuse(name, features, "an array of real numbers")
+    features = array
     if features.ndim != 2 or 0 in features.shape:
         raise ValueError(
             f"`{name}` must have shape [N, D], with at least one row and one "
@@ -57,6 +63,10 @@ def as_labels(
     """
     if ops.is_tensor(labels):
         labels = ops.convert_to_numpy(labels)
+    if isinstance(labels, str | bytes) or not isinstance(
+        labels, collections.abc.Iterable
+    ):
+        arguments.refuse(name, labels, "a list of labels")
     labels = labels.tolist() if hasattr(labels, "tolist") else list(labels)
     if len(labels) != num_rows:
         raise ValueError(
@@ -72,13 +82,9 @@ def as_labels(
     return labels
 
 
-def check_integer(name: str, value: Any, lowest: int = 1) -> None:
+def check_integer(name: str, value: int, lowest: int = 1) -> None:
     """Raises a `ValueError` unless the value is an integer that large."""
-    if isinstance(value, bool) or value != int(value) or value < lowest:
-        raise ValueError(
-            f"`{name}` must be an integer of at least {lowest}. "
-            f"Received: {name}={value}."
-        )
+    arguments.count(name, value, lowest)
 
 
 def unit(features: np.ndarray) -> np.ndarray:

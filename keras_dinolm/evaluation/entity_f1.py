@@ -1,7 +1,11 @@
 """F1 of named entities."""
 
+from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
+
+from keras_dinolm import arguments
 
 
 def entity_f1(
@@ -81,8 +85,33 @@ def check_tag(name: str, tag: Any) -> tuple[str, str]:
     return prefix, kind
 
 
+def as_sentences(name: str, sentences: Any) -> list[list[Any]]:
+    """Returns tags as a list of lists.
+
+    Raises:
+        ValueError: If they are no list of lists.
+    """
+    rows = _as_list(sentences)
+    found = None if rows is None else [_as_list(row) for row in rows]
+    if found is None or None in found:
+        arguments.refuse(name, sentences, "a list of sentences, lists of tags")
+    return found
+
+
+def _as_list(value):
+    """The items of what can be iterated over, or `None`."""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(
+        value, Iterable
+    ):
+        return None
+    return list(value)
+
+
 def _sentences(name, sentences):
-    return [[check_tag(name, tag) for tag in tags] for tags in sentences]
+    return [
+        [check_tag(name, tag) for tag in tags]
+        for tags in as_sentences(name, sentences)
+    ]
 
 
 def _entities(tags):

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.arguments import as_labels
-from keras_dinolm.evaluation.arguments import check_integer
 from keras_dinolm.evaluation.linear_probe import linear_probe
 from keras_dinolm.typing import Tensor
 
@@ -78,18 +78,20 @@ def few_shot_curve(
 
     - [Chen et al., 2020](https://arxiv.org/abs/2006.10029)
     """
+    num_draws = arguments.count("num_draws", num_draws)
+    seed = arguments.count("seed", seed, 0)
+    max_iterations = arguments.count("max_iterations", max_iterations)
     train = as_features("train_features", train_features)
     labels = as_labels(
         "train_labels", train_labels, len(train), "train_features"
     )
-    check_integer("num_draws", num_draws)
     members = collections.defaultdict(list)
     for row, label in enumerate(labels):
         members[label].append(row)
     numbers = _as_shots(shots, members)
     scores: dict[int, list[float]] = {number: [] for number in numbers}
-    for draw in range(int(num_draws)):
-        rng = np.random.default_rng([int(seed), draw])
+    for draw in range(num_draws):
+        rng = np.random.default_rng([seed, draw])
         orders = [rng.permutation(rows) for rows in members.values()]
         for number in numbers:
             rows = np.sort(np.concatenate([o[:number] for o in orders]))
@@ -119,9 +121,11 @@ def _as_shots(shots, members):
     most = len(members[smallest])
     if shots is None:
         shots = [number for number in SHOTS if number <= most]
+    if isinstance(shots, str | bytes | collections.abc.Mapping):
+        arguments.refuse("shots", shots, "a list of integers")
     shots = [shots] if np.ndim(shots) == 0 else list(shots)
     for number in shots:
-        check_integer("shots", number)
+        arguments.count("shots", number)
     if not shots or max(shots) > most:
         raise ValueError(
             "`shots` must not be larger than the smallest class. Received: "

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.arguments import as_labels
-from keras_dinolm.evaluation.arguments import check_integer
 from keras_dinolm.evaluation.nearest import nearest
 from keras_dinolm.typing import Tensor
 
@@ -79,23 +79,19 @@ def knn_accuracy(
     test_labels = as_labels(
         "test_labels", test_labels, len(test), "test_features"
     )
-    check_integer("k", k)
-    check_integer("batch_size", batch_size)
+    k = arguments.count("k", k)
+    batch_size = arguments.count("batch_size", batch_size)
     if k > len(train):
         raise ValueError(
             "`k` must not be larger than the number of training rows. "
             f"Received: k={k}, {len(train)} rows."
         )
-    if not temperature > 0:
-        raise ValueError(
-            "`temperature` must be greater than 0. "
-            f"Received: temperature={temperature}."
-        )
+    temperature = arguments.number("temperature", temperature, above=0)
     classes = {label: i for i, label in enumerate(dict.fromkeys(train_labels))}
     voters = np.array([classes[label] for label in train_labels])
     truth = np.array([classes.get(label, -1) for label in test_labels])
     right, start = 0, 0
-    for cosines, indices in nearest(test, train, int(k), int(batch_size)):
+    for cosines, indices in nearest(test, train, k, batch_size):
         # The nearest one's weight is 1: a common factor, and no overflow.
         weights = np.exp((cosines - cosines[:, :1]) / temperature)
         votes = np.zeros((len(cosines), len(classes)))

@@ -4,9 +4,9 @@ from collections.abc import Hashable
 from collections.abc import Iterable
 from collections.abc import Sequence
 
+from keras_dinolm import arguments
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.arguments import as_labels
-from keras_dinolm.evaluation.arguments import check_integer
 from keras_dinolm.evaluation.logistic_regression import as_strengths
 from keras_dinolm.evaluation.logistic_regression import choose
 from keras_dinolm.typing import Tensor
@@ -77,7 +77,7 @@ def linear_probe(
     test_labels = as_labels(
         "test_labels", test_labels, len(test), "test_features"
     )
-    check_integer("max_iterations", max_iterations)
+    max_iterations = arguments.count("max_iterations", max_iterations)
     if (dev_features is None) != (dev_labels is None):
         raise ValueError(
             "`dev_features` and `dev_labels` go together. Received only one."
@@ -94,7 +94,7 @@ def linear_probe(
         dev,
         lambda predicted: _accuracy(truth, predicted),
         as_strengths(strengths, dev is not None),
-        int(max_iterations),
+        max_iterations,
     )
     return _accuracy(test_labels, predict(test))
 

@@ -4,10 +4,13 @@ import copy
 import math
 import warnings
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from keras_dinolm import arguments
 
 
 def choose(
@@ -98,12 +101,15 @@ def as_strengths(
     strengths: float | Sequence[float], has_dev: bool
 ) -> tuple[float, ...]:
     """Checks the strengths; one is enough, several need dev data."""
-    many = tuple(np.atleast_1d(strengths).tolist())
-    if not many or not all(0 < s < float("inf") for s in many):
-        raise ValueError(
-            "`strengths` must be positive and finite. "
-            f"Received: strengths={strengths}."
-        )
+    one = isinstance(strengths, str | bytes) or not isinstance(
+        strengths, Iterable
+    )
+    many = tuple(
+        arguments.number("strengths", strength, above=0)
+        for strength in ([strengths] if one else strengths)
+    )
+    if not many:
+        arguments.refuse("strengths", strengths, "one number or more")
     if len(many) > 1 and not has_dev:
         raise ValueError(
             "To choose among several `strengths`, give `dev_features` and "

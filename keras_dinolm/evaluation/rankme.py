@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.typing import Tensor
 
@@ -44,6 +45,7 @@ def rankme(features: Tensor, epsilon: float = 1e-7) -> float:
 
     - [Garrido et al., 2023](https://arxiv.org/abs/2210.02885)
     """
+    epsilon = arguments.number("epsilon", epsilon, above=0)
     features = as_features("features", features).astype(np.float64)
     # On the host, in float64: float32 would blur singular values below 1e-7
     # of the largest, which is what a collapse consists of.

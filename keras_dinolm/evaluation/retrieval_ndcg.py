@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm.evaluation.arguments import as_features
-from keras_dinolm.evaluation.arguments import check_integer
 from keras_dinolm.evaluation.nearest import nearest
 from keras_dinolm.typing import Tensor
 
@@ -70,13 +70,13 @@ def retrieval_ndcg(
     documents = as_features(
         "document_features", document_features, queries.shape[1]
     )
-    check_integer("k", k)
-    check_integer("batch_size", batch_size)
+    k = arguments.count("k", k)
+    batch_size = arguments.count("batch_size", batch_size)
     grades = _as_grades(relevant, len(queries), len(documents))
-    depth = min(int(k), len(documents))
+    depth = min(k, len(documents))
     discounts = 1.0 / np.log2(np.arange(2, depth + 2))
     total, query = 0.0, 0
-    for _, indices in nearest(queries, documents, depth, int(batch_size)):
+    for _, indices in nearest(queries, documents, depth, batch_size):
         for ranked in indices.tolist():
             found = [grades[query].get(document, 0.0) for document in ranked]
             ideal = sorted(grades[query].values(), reverse=True)[:depth]
@@ -99,6 +99,10 @@ def _as_grades(relevant, num_queries, num_documents):
                 f"among them {list(relevant)[:3]}."
             )
         relevant = [relevant[query] for query in range(num_queries)]
+    if isinstance(relevant, str | bytes) or not isinstance(
+        relevant, collections.abc.Iterable
+    ):
+        arguments.refuse("relevant", relevant, "a list with an entry a query")
     relevant = list(relevant)
     if len(relevant) != num_queries:
         raise ValueError(
@@ -124,6 +128,7 @@ def _as_grade(query, entry, num_documents):
     for document, grade in grades.items():
         if not (
             isinstance(document, numbers.Integral)
+            and not isinstance(document, bool)
             and 0 <= document < num_documents
         ):
             raise ValueError(
@@ -131,11 +136,9 @@ def _as_grade(query, entry, num_documents):
                 f"{num_documents - 1}. Received: {document!r} for query "
                 f"{query}."
             )
-        if not 0 <= grade < float("inf"):
-            raise ValueError(
-                "Grades in `relevant` must be finite and not negative. "
-                f"Received: {grade} for query {query}, document {document}."
-            )
+        arguments.number(
+            f"relevant[{query}][{document}]", grade, 0, meaning="a grade"
+        )
     if not any(grades.values()):
         raise ValueError(
             "Each query must have a relevant document, else its nDCG is "

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.arguments import unit
 from keras_dinolm.typing import Tensor
@@ -53,7 +54,13 @@ def sts_spearman(
     second = as_features("second_features", second_features, first.shape[1])
     if ops.is_tensor(scores):
         scores = ops.convert_to_numpy(scores)
-    scores = np.asarray(scores, dtype=np.float64)
+    try:
+        array = np.asarray(scores)
+    except ValueError:  # rows of different lengths
+        array = np.asarray(None)
+    if array.dtype.kind not in "fiub":
+        arguments.refuse("scores", scores, "an array of real numbers")
+    scores = array.astype(np.float64)
     if not len(first) == len(second) == scores.size or scores.ndim != 1:
         raise ValueError(
             "`first_features`, `second_features` and `scores` must have one "

@@ -25,7 +25,7 @@ class TextFeatures:
             and the tokenizer of Keras or Hugging Face that goes with it.
 
     Raises:
-        TypeError: If `encoder` is neither.
+        ValueError: If `encoder` is neither.
 
     Example:
 
@@ -46,9 +46,9 @@ class TextFeatures:
         self._encode = getattr(encoder, "encode", encoder)
         # A string has an `encode` of its own.
         if not callable(self._encode) or isinstance(encoder, str):
-            raise TypeError(
-                "`encoder` must have a method `encode(texts)`, or be a "
-                "function of a list of texts; both return an array [N, D]. "
+            raise ValueError(
+                "Argument `encoder` must have a method `encode(texts)`, or be "
+                "a function of a list of texts; both return an array [N, D]. "
                 f"Received: {encoder!r} (of type {type(encoder).__name__})."
             )
         self._texts: dict[str, np.ndarray] = {}

@@ -1,11 +1,13 @@
 """A linear tagger on frozen token features."""
 
+from collections.abc import Iterable
 from collections.abc import Sequence
 
 import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.evaluation.arguments import as_features
-from keras_dinolm.evaluation.arguments import check_integer
+from keras_dinolm.evaluation.entity_f1 import as_sentences
 from keras_dinolm.evaluation.entity_f1 import check_tag
 from keras_dinolm.evaluation.entity_f1 import entity_f1
 from keras_dinolm.evaluation.linear_probe import STRENGTHS
@@ -72,7 +74,7 @@ def token_probe(
     train, train_rows = _flatten("train", train_features, train_tags)
     width = train.shape[1]
     test, test_rows = _flatten("test", test_features, test_tags, width)
-    check_integer("max_iterations", max_iterations)
+    max_iterations = arguments.count("max_iterations", max_iterations)
     if (dev_features is None) != (dev_tags is None):
         raise ValueError(
             "`dev_features` and `dev_tags` go together. Received only one."
@@ -88,7 +90,7 @@ def token_probe(
         dev,
         lambda flat: entity_f1(dev_rows, _unflatten(flat, dev_rows)),
         as_strengths(strengths, dev is not None),
-        int(max_iterations),
+        max_iterations,
     )
     return entity_f1(test_rows, _unflatten(predict(test), test_rows))
 
@@ -96,7 +98,10 @@ def token_probe(
 def _flatten(split, features, tags, width=None):
     """Drops what is tagged `None`; returns `[M, D]` and lists of tags."""
     name = f"{split}_features"
-    features, tags = list(features), [list(row) for row in tags]
+    tags = as_sentences(f"{split}_tags", tags)
+    if isinstance(features, str | bytes) or not isinstance(features, Iterable):
+        arguments.refuse(name, features, "a list of sentences, arrays [L, D]")
+    features = list(features)
     if len(features) != len(tags):
         raise ValueError(
             f"`{split}_tags` must have one entry for each sentence of "
@@ -104,6 +109,8 @@ def _flatten(split, features, tags, width=None):
         )
     rows, kept = [], []
     for i, (x, row) in enumerate(zip(features, tags, strict=True)):
+        if not hasattr(x, "__len__"):
+            arguments.refuse(name, features, "a list of arrays [L, D]")
         if len(x) != len(row):
             raise ValueError(
                 f"`{split}_tags` must have one tag for each token. "

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.evaluation.arguments import as_features
-from keras_dinolm.evaluation.arguments import check_integer
 from keras_dinolm.evaluation.arguments import unit
 from keras_dinolm.typing import Tensor
 
@@ -44,18 +44,17 @@ def uniformity(
     - [Wang & Isola, 2020](https://arxiv.org/abs/2005.10242)
     """
     x = unit(as_features("features", features))
-    check_integer("batch_size", batch_size)
+    batch_size = arguments.count("batch_size", batch_size)
     if len(x) < 2:
         raise ValueError(
             "`features` must have at least two rows. "
             f"Received: features of shape {x.shape}."
         )
-    if not t > 0:
-        raise ValueError(f"`t` must be greater than 0. Received: t={t}.")
+    t = arguments.number("t", t, above=0)
     norms = np.sum(x**2, axis=1)
     total = 0.0
-    for start in range(0, len(x), int(batch_size)):
-        rows = slice(start, start + int(batch_size))
+    for start in range(0, len(x), batch_size):
+        rows = slice(start, start + batch_size)
         squares = norms[rows, None] + norms - 2.0 * (x[rows] @ x.T)
         potentials = np.exp(-t * np.maximum(squares, 0.0))
         total += potentials.sum() - np.trace(potentials, offset=start)

@@ -6,8 +6,9 @@ import keras
 from keras import ops
 from keras.initializers import Initializer
 
+from keras_dinolm import arguments
+from keras_dinolm.layers.initializer import initializer
 from keras_dinolm.layers.rotary import rotate
-from keras_dinolm.layers.validation import check_positive
 from keras_dinolm.typing import Tensor
 
 
@@ -47,8 +48,10 @@ class SelfAttention(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.num_heads = check_positive("num_heads", num_heads)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.num_heads = arguments.count("num_heads", num_heads)
+        self.kernel_initializer = initializer(
+            "kernel_initializer", kernel_initializer
+        )
 
     def build(
         self, inputs_shape: tuple[int | None, ...], **kwargs: Any

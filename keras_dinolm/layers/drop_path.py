@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dinolm.layers.validation import check_rate
+from keras_dinolm import arguments
 from keras_dinolm.typing import Tensor
 
 
@@ -51,10 +51,12 @@ class DropPath(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.rate = check_rate("rate", rate)
-        self.dropout = check_rate("dropout", dropout)
+        self.rate = arguments.number("rate", rate, 0, below=1)
+        self.dropout = arguments.number("dropout", dropout, 0, below=1)
+        if not isinstance(seed, keras.random.SeedGenerator | None):
+            seed = arguments.count("seed", seed, 0)
         self.seed = seed
-        if rate > 0 or dropout > 0:
+        if self.rate > 0 or self.dropout > 0:
             self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
 

@@ -5,9 +5,12 @@ from typing import Any
 import keras
 from keras.initializers import Initializer
 
+from keras_dinolm import arguments
 from keras_dinolm.layers.attention import SelfAttention
 from keras_dinolm.layers.drop_path import DropPath
+from keras_dinolm.layers.initializer import initializer
 from keras_dinolm.layers.layer_scale import LayerScale
+from keras_dinolm.layers.mlp import ACTIVATIONS
 from keras_dinolm.layers.mlp import FeedForward
 from keras_dinolm.typing import Tensor
 
@@ -78,21 +81,31 @@ class EncoderBlock(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.num_heads = num_heads
-        self.intermediate_dim = intermediate_dim
-        self.activation = activation
-        self.dropout = dropout
-        self.drop_path_rate = drop_path_rate
+        self.num_heads = arguments.count("num_heads", num_heads)
+        self.intermediate_dim = arguments.count(
+            "intermediate_dim", intermediate_dim
+        )
+        self.activation = arguments.choice(
+            "activation", activation, ACTIVATIONS
+        )
+        self.dropout = arguments.number("dropout", dropout, 0, below=1)
+        self.drop_path_rate = arguments.number(
+            "drop_path_rate", drop_path_rate, 0, below=1
+        )
+        if layer_scale is not None:
+            layer_scale = arguments.number("layer_scale", layer_scale)
         self.layer_scale = layer_scale
-        self.remat = remat
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.remat = arguments.flag("remat", remat)
+        self.kernel_initializer = initializer(
+            "kernel_initializer", kernel_initializer
+        )
 
         policy = self.dtype_policy
         self.attention_norm = keras.layers.LayerNormalization(
             epsilon=NORM_EPSILON, dtype=policy, name="attention_norm"
         )
         self.attention = SelfAttention(
-            num_heads,
+            self.num_heads,
             kernel_initializer=self.kernel_initializer.clone(),
             dtype=policy,
             name="attention",
@@ -101,8 +114,8 @@ class EncoderBlock(keras.layers.Layer):
             epsilon=NORM_EPSILON, dtype=policy, name="mlp_norm"
         )
         self.mlp = FeedForward(
-            intermediate_dim,
-            activation=activation,
+            self.intermediate_dim,
+            activation=self.activation,
             kernel_initializer=self.kernel_initializer.clone(),
             dtype=policy,
             name="mlp",
@@ -115,12 +128,11 @@ class EncoderBlock(keras.layers.Layer):
             self.mlp_scale = LayerScale(
                 layer_scale, dtype=policy, name="mlp_scale"
             )
+        rates = (self.drop_path_rate, self.dropout)
         self.attention_drop = DropPath(
-            drop_path_rate, dropout, dtype=policy, name="attention_drop"
+            *rates, dtype=policy, name="attention_drop"
         )
-        self.mlp_drop = DropPath(
-            drop_path_rate, dropout, dtype=policy, name="mlp_drop"
-        )
+        self.mlp_drop = DropPath(*rates, dtype=policy, name="mlp_drop")
 
     def build(
         self, inputs_shape: tuple[int | None, ...], **kwargs: Any

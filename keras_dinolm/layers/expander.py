@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 
+from keras_dinolm import arguments
 from keras_dinolm.layers.encoder_block import NORM_EPSILON
 from keras_dinolm.layers.gelu import gelu
-from keras_dinolm.layers.validation import check_positive
 from keras_dinolm.typing import Tensor
 
 
@@ -45,10 +45,10 @@ class Expander(keras.layers.Layer):
 
     def __init__(self, dim: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.dim = check_positive("dim", dim)
+        self.dim = arguments.count("dim", dim)
         policy = self.dtype_policy
         self.dense_layers = [
-            keras.layers.Dense(dim, dtype=policy, name=f"dense_{index}")
+            keras.layers.Dense(self.dim, dtype=policy, name=f"dense_{index}")
             for index in range(3)
         ]
         self.norms = [

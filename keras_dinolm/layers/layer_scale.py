@@ -6,6 +6,7 @@ import keras
 from keras import initializers
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm.typing import Tensor
 
 
@@ -42,7 +43,7 @@ class LayerScale(keras.layers.Layer):
 
     def __init__(self, initial_value: float = 0.1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.initial_value = initial_value
+        self.initial_value = arguments.number("initial_value", initial_value)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         # By this name, the optimizer leaves it out of weight decay.

@@ -6,8 +6,9 @@ import keras
 from keras import ops
 from keras.initializers import Initializer
 
+from keras_dinolm import arguments
 from keras_dinolm.layers.gelu import gelu
-from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.layers.initializer import initializer
 from keras_dinolm.typing import Tensor
 
 ACTIVATIONS = ("gelu", "swiglu")
@@ -47,18 +48,17 @@ class FeedForward(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if activation not in ACTIVATIONS:
-            raise ValueError(
-                f"Argument `activation` must be one of {ACTIVATIONS}. "
-                f"Received: activation={activation!r}"
-            )
-        self.intermediate_dim = check_positive(
+        self.intermediate_dim = arguments.count(
             "intermediate_dim", intermediate_dim
         )
-        self.activation = activation
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.activation = arguments.choice(
+            "activation", activation, ACTIVATIONS
+        )
+        self.kernel_initializer = initializer(
+            "kernel_initializer", kernel_initializer
+        )
         if output_dim is not None:
-            check_positive("output_dim", output_dim)
+            output_dim = arguments.count("output_dim", output_dim)
         self.output_dim = output_dim
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

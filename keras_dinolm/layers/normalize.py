@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_dinolm import arguments
+from keras_dinolm.losses import arrays
 from keras_dinolm.typing import Tensor
 
 
@@ -21,6 +23,10 @@ def l2_normalize(x: Tensor, axis: int = -1, epsilon: float = 1e-6) -> Tensor:
     Returns:
         float32 tensor of the shape of `x`.
 
+    Raises:
+        ValueError: if `x` is no tensor of real numbers or has no such axis,
+            or for an `epsilon` that is not positive.
+
     Example:
 
     ```python
@@ -30,6 +36,10 @@ def l2_normalize(x: Tensor, axis: int = -1, epsilon: float = 1e-6) -> Tensor:
     l2_normalize(np.array([[3.0, 4.0], [0.0, 0.0]]))  # [[0.6, 0.8], [0, 0]]
     ```
     """
-    x = ops.cast(x, "float32")
+    epsilon = arguments.number("epsilon", epsilon, above=0)
+    axis = arguments.integer("axis", axis)
+    x = arrays.as_float32("x", x)
+    if not -len(x.shape) <= axis < len(x.shape):
+        arguments.refuse("axis", axis, f"an axis of {len(x.shape)}")
     square = ops.sum(ops.square(x), axis=axis, keepdims=True)
     return x * ops.rsqrt(ops.maximum(square, epsilon * epsilon))

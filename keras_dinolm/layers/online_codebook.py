@@ -6,7 +6,7 @@ import keras
 from keras import initializers
 from keras import ops
 
-from keras_dinolm.layers.validation import check_positive
+from keras_dinolm import arguments
 from keras_dinolm.typing import Tensor
 
 
@@ -77,25 +77,17 @@ class OnlineCodebook(keras.layers.Layer):
         # Features and codes stay float32 under any policy.
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
-        self.num_codes = check_positive("num_codes", num_codes)
-        if num_codes < 2:
-            raise ValueError(
-                "Argument `num_codes` must be at least 2: with a single code "
-                "every target is the same. "
-                f"Received: num_codes={num_codes}"
-            )
-        for name, value in (
-            ("momentum", momentum),
-            ("revive_below", revive_below),
-        ):
-            if not 0.0 <= value < 1.0:
-                raise ValueError(
-                    f"Argument `{name}` must be in [0, 1). "
-                    f"Received: {name}={value}"
-                )
-        self.momentum = momentum
-        self.hard = hard
-        self.revive_below = revive_below
+        self.num_codes = arguments.count(
+            "num_codes",
+            num_codes,
+            2,
+            meaning="with a single code every target is the same",
+        )
+        self.momentum = arguments.number("momentum", momentum, 0, below=1)
+        self.hard = arguments.flag("hard", hard)
+        self.revive_below = arguments.number(
+            "revive_below", revive_below, 0, below=1
+        )
 
     def build(self, rows_shape: tuple[int | None, ...]) -> None:
         dim: Any = rows_shape[-1]

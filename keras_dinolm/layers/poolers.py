@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dinolm.layers.validation import check_positive
+from keras_dinolm import arguments
 from keras_dinolm.typing import Tensor
 
 
@@ -109,7 +109,7 @@ class AttentionPooling(_Pooler):
 
     def __init__(self, num_heads: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.num_heads = check_positive("num_heads", num_heads)
+        self.num_heads = arguments.count("num_heads", num_heads)
 
     def build(
         self,
@@ -165,9 +165,4 @@ def get_pooler(pooling: str, **kwargs: Any) -> keras.layers.Layer:
     Raises:
         ValueError: for any other name.
     """
-    if pooling not in POOLERS:
-        raise ValueError(
-            f"Argument `pooling` must be one of {tuple(POOLERS)}. "
-            f"Received: pooling={pooling!r}"
-        )
-    return POOLERS[pooling](**kwargs)
+    return POOLERS[arguments.choice("pooling", pooling, POOLERS)](**kwargs)

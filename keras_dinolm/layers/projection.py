@@ -5,9 +5,10 @@ from typing import Any
 import keras
 from keras.initializers import Initializer
 
+from keras_dinolm import arguments
 from keras_dinolm.layers.gelu import gelu
+from keras_dinolm.layers.initializer import initializer
 from keras_dinolm.layers.normalize import l2_normalize
-from keras_dinolm.layers.validation import check_positive
 from keras_dinolm.typing import Tensor
 
 
@@ -56,11 +57,14 @@ class ProjectionHead(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.hidden_dim = check_positive("hidden_dim", hidden_dim)
-        self.bottleneck_dim = check_positive("bottleneck_dim", bottleneck_dim)
-        self.num_layers = check_positive("num_layers", num_layers)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        widths = [hidden_dim] * (num_layers - 1) + [bottleneck_dim]
+        self.hidden_dim = arguments.count("hidden_dim", hidden_dim)
+        self.bottleneck_dim = arguments.count("bottleneck_dim", bottleneck_dim)
+        self.num_layers = arguments.integer("num_layers", num_layers, 1, 1_000)
+        self.kernel_initializer = initializer(
+            "kernel_initializer", kernel_initializer
+        )
+        widths = [self.hidden_dim] * (self.num_layers - 1)
+        widths.append(self.bottleneck_dim)
         self.dense_layers = [
             keras.layers.Dense(
                 width,

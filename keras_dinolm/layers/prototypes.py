@@ -6,9 +6,14 @@ import keras
 from keras import initializers
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm.layers.normalize import l2_normalize
-from keras_dinolm.layers.validation import check_positive
 from keras_dinolm.typing import Tensor
+
+FEW_PROTOTYPES = (
+    "with a single prototype every input gets the same assignment, the loss is "
+    "0 and nothing is learned; use a few hundred for small corpora"
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -48,14 +53,9 @@ class Prototypes(keras.layers.Layer):
 
     def __init__(self, num_prototypes: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.num_prototypes = check_positive("num_prototypes", num_prototypes)
-        if num_prototypes < 2:
-            raise ValueError(
-                "Argument `num_prototypes` must be at least 2: with a single "
-                "prototype every input gets the same assignment, the loss is "
-                "0 and nothing is learned. Use a few hundred for small "
-                f"corpora. Received: num_prototypes={num_prototypes}"
-            )
+        self.num_prototypes = arguments.count(
+            "num_prototypes", num_prototypes, 2, meaning=FEW_PROTOTYPES
+        )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         dim: Any = input_shape[-1]

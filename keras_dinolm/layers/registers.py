@@ -6,6 +6,7 @@ import keras
 from keras import initializers
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm.typing import Tensor
 
 
@@ -48,12 +49,9 @@ class Registers(keras.layers.Layer):
 
     def __init__(self, num_registers: int = 4, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if num_registers < 0:
-            raise ValueError(
-                "Argument `num_registers` must not be negative; 0 means none. "
-                f"Received: num_registers={num_registers}"
-            )
-        self.num_registers = num_registers
+        self.num_registers = arguments.count(
+            "num_registers", num_registers, 0, meaning="0 means none"
+        )
 
     def build(
         self,

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_dinolm.layers.validation import check_positive
+from keras_dinolm import arguments
 from keras_dinolm.typing import Tensor
 
 
@@ -90,31 +90,40 @@ class RotaryTables(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.dim = check_positive("dim", dim)
-        if dim % 2:
+        self.dim = arguments.count("dim", dim)
+        if self.dim % 2:
             raise ValueError(
                 "Argument `dim` must be even: rotary embedding rotates pairs "
                 "of features of a head. Choose `hidden_dim` and `num_heads` "
                 f"so that hidden_dim / num_heads is even. Received: dim={dim}"
             )
-        if not scaling_factor > 0:
-            raise ValueError(
-                "Argument `scaling_factor` must be positive: positions are "
-                "divided by it, and 1 leaves them as they are. Received: "
-                f"scaling_factor={scaling_factor}"
-            )
-        if not 1 <= position_jitter < math.inf:
-            raise ValueError(
-                "Argument `position_jitter` must be at least 1: positions are "
-                "multiplied by up to this number, and 1 is no jitter. "
-                f"Received: position_jitter={position_jitter}"
-            )
-        self.num_prefix_tokens = num_prefix_tokens
-        self.max_wavelength = max_wavelength
-        self.scaling_factor = scaling_factor
-        self.position_jitter = position_jitter
+        self.num_prefix_tokens = arguments.count(
+            "num_prefix_tokens", num_prefix_tokens, 0
+        )
+        self.max_wavelength = arguments.number(
+            "max_wavelength",
+            max_wavelength,
+            above=0,
+            meaning="the longest period of the rotary positions",
+        )
+        self.scaling_factor = arguments.number(
+            "scaling_factor",
+            scaling_factor,
+            above=0,
+            meaning="positions are divided by it, and 1 leaves them as they "
+            "are",
+        )
+        self.position_jitter = arguments.number(
+            "position_jitter",
+            position_jitter,
+            1,
+            meaning="positions are multiplied by up to this number, and 1 is "
+            "no jitter",
+        )
+        if seed is not None:
+            seed = arguments.count("seed", seed, 0)
         self.seed = seed
-        if position_jitter > 1:
+        if self.position_jitter > 1:
             self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
 

@@ -5,7 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm import losses
+from keras_dinolm.losses.arrays import check_num_iterations
 from keras_dinolm.typing import Tensor
 
 
@@ -48,12 +50,7 @@ class Sinkhorn(keras.layers.Layer):
         # Logits stay float32 under any policy.
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
-        if num_iterations < 1:
-            raise ValueError(
-                "Argument `num_iterations` must be at least 1. "
-                f"Received: num_iterations={num_iterations}"
-            )
-        self.num_iterations = num_iterations
+        self.num_iterations = check_num_iterations(num_iterations)
         self.built = True
 
     def call(
@@ -182,12 +179,7 @@ class Centering(keras.layers.Layer):
         # Logits stay float32 under any policy.
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
-        if not 0.0 <= momentum < 1.0:
-            raise ValueError(
-                "Argument `momentum` must be in [0, 1). "
-                f"Received: momentum={momentum}"
-            )
-        self.momentum = momentum
+        self.momentum = arguments.number("momentum", momentum, 0, below=1)
 
     def build(self, logits_shape: tuple[int | None, ...]) -> None:
         shape = (logits_shape[-1],)

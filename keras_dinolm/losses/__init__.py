@@ -12,8 +12,7 @@ that may be TF32. The other cross-entropies and targets use no matrix product.
 
 from keras_dinolm.losses.centered_softmax import centered_softmax
 from keras_dinolm.losses.chunked_cross_entropy import chunked_cross_entropy
-from keras_dinolm.losses.chunks import MAX_LOGITS as MAX_LOGITS
-from keras_dinolm.losses.chunks import check_max_logits as check_max_logits
+from keras_dinolm.losses.chunks import MAX_LOGITS
 from keras_dinolm.losses.entropy import entropy
 from keras_dinolm.losses.gram import gram
 from keras_dinolm.losses.info_nce import info_nce
@@ -30,6 +29,7 @@ from keras_dinolm.losses.vicreg import vicreg
 from keras_dinolm.losses.view_cross_entropy import view_cross_entropy
 
 __all__ = [
+    "MAX_LOGITS",
     "centered_softmax",
     "chunked_cross_entropy",
     "entropy",

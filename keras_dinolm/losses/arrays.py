@@ -1,15 +1,57 @@
 """What every loss does to its arguments before the formula starts."""
 
-import numbers
+from typing import Any
 
+import keras
+import numpy as np
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm.typing import Tensor
 
+_REAL = "an array of real numbers"
 
-def as_float32(x: Tensor) -> Tensor:
-    """Converts an array of any dtype to a float32 backend tensor."""
-    return ops.cast(ops.convert_to_tensor(x), "float32")
+
+def as_float32(name: str, x: Tensor) -> Tensor:
+    """Converts an array of any real dtype to a float32 backend tensor.
+
+    Args:
+        name: String. The argument's name, for the message.
+        x: Array, tensor or list of numbers.
+
+    Returns:
+        Float32 tensor.
+
+    Raises:
+        ValueError: If it is no array of real numbers.
+    """
+    return ops.cast(as_tensor(name, x), "float32")
+
+
+def as_tensor(name: str, x: Tensor) -> Tensor:
+    """Converts an array of any real dtype to a backend tensor.
+
+    Args:
+        name: String. The argument's name, for the message.
+        x: Array, tensor or list of numbers.
+
+    Returns:
+        Tensor of the same dtype.
+
+    Raises:
+        ValueError: If it is no array of real numbers.
+    """
+    if isinstance(x, keras.KerasTensor):
+        return x
+    try:
+        x = ops.convert_to_tensor(x)
+    except Exception:
+        # Each backend has errors of its own for what is no array.
+        arguments.refuse(name, x, _REAL)
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    if dtype == "string" or dtype.startswith("complex"):
+        arguments.refuse(name, x, _REAL)
+    return x
 
 
 def check_shape(
@@ -57,21 +99,44 @@ def check_shape(
     return sizes
 
 
-def check_temperature(temperature: float | Tensor) -> Tensor:
-    """Returns the temperature as a float32 tensor.
+def check_scalar(
+    name: str, value: float | Tensor, **limits: Any
+) -> float | Tensor:
+    """Returns a number of a range as a float, or a scalar tensor as it is.
 
-    A temperature may be a tensor (a schedule's value inside a compiled step);
-    only plain numbers can be checked.
+    A number may be a tensor (a schedule's value inside a compiled step), whose
+    value cannot be checked.
+
+    Args:
+        name: String. The argument's name, for the message.
+        value: Number or scalar tensor.
+        **limits: As for `arguments.number`.
+
+    Returns:
+        Float or tensor.
 
     Raises:
-        ValueError: If it is a number and not positive.
+        ValueError: If it is a number out of its range, or is no scalar.
     """
-    if isinstance(temperature, numbers.Real) and not float(temperature) > 0:
-        raise ValueError(
-            "`temperature` must be greater than 0. "
-            f"Received: temperature={temperature}."
-        )
-    return as_float32(temperature)
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, keras.KerasTensor | keras.Variable) or ops.is_tensor(
+        value
+    ):
+        if len(value.shape):
+            arguments.refuse(name, value, "a number or a scalar tensor")
+        return value
+    return arguments.number(name, value, **limits)
+
+
+def check_temperature(name: str, value: float | Tensor) -> Tensor:
+    """Returns a temperature, a number above 0, as a float32 tensor."""
+    return as_float32(name, check_scalar(name, value, above=0))
+
+
+def check_num_iterations(value: int) -> int:
+    """Returns the rounds of Sinkhorn-Knopp, which are a few, or raises."""
+    return arguments.integer("num_iterations", value, 1, 1_000)
 
 
 def l2_normalize(x: Tensor) -> Tensor:

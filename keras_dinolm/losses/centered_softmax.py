@@ -46,11 +46,11 @@ def centered_softmax(
 
     - [Caron et al., 2021](https://arxiv.org/abs/2104.14294)
     """
-    logits = as_float32(logits)
-    center = as_float32(center)
+    logits = as_float32("logits", logits)
+    center = as_float32("center", center)
     sizes = check_shape("logits", logits, "NK")
     check_shape("center", center, "K", sizes)
-    temperature = check_temperature(temperature)
+    temperature = check_temperature("temperature", temperature)
     return ops.stop_gradient(
         ops.softmax((logits - center) / temperature, axis=-1)
     )

@@ -6,6 +6,7 @@ from keras_dinolm.losses.arrays import as_float32
 from keras_dinolm.losses.arrays import check_shape
 from keras_dinolm.losses.arrays import check_temperature
 from keras_dinolm.losses.chunks import MAX_LOGITS
+from keras_dinolm.losses.chunks import check_max_logits
 from keras_dinolm.losses.chunks import check_static
 from keras_dinolm.losses.chunks import chunk_sizes
 from keras_dinolm.losses.chunks import merge_rows
@@ -104,10 +105,15 @@ def chunked_cross_entropy(
       computed with the value, chunk by chunk
     """
     # === Arguments ===
-    teacher = ops.stop_gradient(as_float32(teacher_features))
-    from_prototypes = ops.stop_gradient(as_float32(teacher_prototypes))
-    student_features = as_float32(student_features)
-    student_prototypes = as_float32(student_prototypes)
+    max_logits = check_max_logits(max_logits)
+    teacher = ops.stop_gradient(
+        as_float32("teacher_features", teacher_features)
+    )
+    from_prototypes = ops.stop_gradient(
+        as_float32("teacher_prototypes", teacher_prototypes)
+    )
+    student_features = as_float32("student_features", student_features)
+    student_prototypes = as_float32("student_prototypes", student_prototypes)
     sizes = check_shape("teacher_features", teacher, "TND")
     check_shape("teacher_prototypes", from_prototypes, "DK", sizes)
     check_shape("student_features", student_features, "SNE", sizes)
@@ -116,22 +122,28 @@ def chunked_cross_entropy(
     num_teachers, num_students, num_rows, num_prototypes, dim = (
         sizes[letter] for letter in "TSNKE"
     )
-    cold = ops.stop_gradient(check_temperature(teacher_temperature))
-    warm = ops.stop_gradient(check_temperature(student_temperature))
+    cold = ops.stop_gradient(
+        check_temperature("teacher_temperature", teacher_temperature)
+    )
+    warm = ops.stop_gradient(
+        check_temperature("student_temperature", student_temperature)
+    )
     if teacher_bias is None:
         bias = ops.zeros((num_prototypes,), dtype="float32")
     else:
-        bias = ops.stop_gradient(as_float32(teacher_bias))
+        bias = ops.stop_gradient(as_float32("teacher_bias", teacher_bias))
         check_shape("teacher_bias", bias, "K", sizes)
     if pairs is None:
         pairs = ops.ones((num_teachers, num_students), dtype="float32")
     else:
-        pairs = as_float32(pairs)
+        pairs = as_float32("pairs", pairs)
         check_shape("pairs", pairs, "TS", sizes)
     if sample_weight is None:
         sample_weight = ops.ones((num_rows,), dtype="float32")
     else:
-        sample_weight = ops.stop_gradient(as_float32(sample_weight))
+        sample_weight = ops.stop_gradient(
+            as_float32("sample_weight", sample_weight)
+        )
         check_shape("sample_weight", sample_weight, "N", sizes)
         # Before the formula, not after: 0 * NaN is NaN, forward and backward.
         unused = ops.reshape(sample_weight == 0, (1, num_rows, 1))

@@ -4,6 +4,7 @@ import math
 
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm.typing import Tensor
 
 # 64 MiB of float32: small compared to a network's activations, and large enough
@@ -23,13 +24,13 @@ def check_max_logits(max_logits: int) -> int:
     Raises:
         ValueError: If it is not.
     """
-    if max_logits != int(max_logits) or max_logits < 1:
-        raise ValueError(
-            "`max_logits` must be an integer of at least 1: how many logits "
-            "(rows times prototypes) are held at a time. "
-            f"Received: max_logits={max_logits}."
-        )
-    return int(max_logits)
+    return arguments.integer(
+        "max_logits",
+        max_logits,
+        1,
+        2**62,
+        meaning="how many logits (rows times prototypes) are held at a time",
+    )
 
 
 def check_static(sizes: dict[str, int], letters: str) -> None:
@@ -46,7 +47,7 @@ def chunk_sizes(
     num_rows: int, logits_per_row: int, max_logits: int
 ) -> tuple[int, int]:
     """How many chunks, and how many rows in each: as even as can be."""
-    limit = max(1, check_max_logits(max_logits) // logits_per_row)
+    limit = max(1, max_logits // logits_per_row)
     count = max(1, math.ceil(num_rows / limit))
     return count, max(1, math.ceil(num_rows / count))
 

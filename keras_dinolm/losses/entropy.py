@@ -33,7 +33,7 @@ def entropy(probs: Tensor) -> Tensor:
     print(entropy(np.eye(4)))  # 0
     ```
     """
-    probs = as_float32(probs)
+    probs = as_float32("probs", probs)
     check_shape("probs", probs, ".NK")
     # log(0) is replaced by log(1), because 0 log(0) is NaN.
     logs = ops.log(ops.where(probs == 0, 1.0, probs))

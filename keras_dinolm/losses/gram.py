@@ -2,7 +2,9 @@
 
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm.losses.arrays import as_float32
+from keras_dinolm.losses.arrays import as_tensor
 from keras_dinolm.losses.arrays import check_shape
 from keras_dinolm.losses.arrays import l2_normalize
 from keras_dinolm.typing import Tensor
@@ -53,14 +55,15 @@ def gram(
 
     - [Siméoni et al., 2025](https://arxiv.org/abs/2508.10104)
     """
-    student = as_float32(student)
-    teacher = as_float32(teacher)
+    remove_negative = arguments.flag("remove_negative", remove_negative)
+    student = as_float32("student", student)
+    teacher = as_float32("teacher", teacher)
     sizes = check_shape("student", student, "BTD")
     check_shape("teacher", teacher, "BTE", sizes)
     if padding_mask is None:
         valid = ops.ones_like(student[:, :, 0])
     else:
-        valid = ops.convert_to_tensor(padding_mask)
+        valid = as_tensor("padding_mask", padding_mask)
         check_shape("padding_mask", valid, "BT", sizes)
         valid = ops.cast(ops.cast(valid, "bool"), "float32")
     student = _cosines(student, valid, remove_negative)

@@ -46,11 +46,11 @@ def info_nce(
     - [van den Oord et al., 2018](https://arxiv.org/abs/1807.03748)
     - [Gao et al., 2021](https://arxiv.org/abs/2104.08821)
     """
-    x = as_float32(x)
-    y = as_float32(y)
+    x = as_float32("x", x)
+    y = as_float32("y", y)
     sizes = check_shape("x", x, "ND")
     check_shape("y", y, "ND", sizes)
-    temperature = check_temperature(temperature)
+    temperature = check_temperature("temperature", temperature)
     x = l2_normalize(x)
     y = l2_normalize(y)
     scores = ops.matmul(x, ops.transpose(y)) / temperature

@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 
 from keras_dinolm.losses.arrays import as_float32
+from keras_dinolm.losses.arrays import as_tensor
 from keras_dinolm.losses.arrays import check_shape
 from keras_dinolm.losses.arrays import l2_normalize
 from keras_dinolm.typing import Tensor
@@ -57,11 +58,11 @@ def koleo(embeddings: Tensor, groups: Tensor | None = None) -> Tensor:
     - [Sablayrolles et al., 2019](https://arxiv.org/abs/1806.03198)
     - [Oquab et al., 2023](https://arxiv.org/abs/2304.07193)
     """
-    embeddings = as_float32(embeddings)
+    embeddings = as_float32("embeddings", embeddings)
     sizes = check_shape("embeddings", embeddings, "ND")
     x = l2_normalize(embeddings)
     if groups is not None:
-        groups = ops.convert_to_tensor(groups)
+        groups = as_tensor("groups", groups)
         check_shape("groups", groups, "N", sizes)
     neighbor, found = _nearest(ops.stop_gradient(x), groups)
     square = ops.sum(ops.square(x - ops.take(x, neighbor, axis=0)), axis=-1)
@@ -113,7 +114,7 @@ def _near_identical(x):
     all directions once in 10^9.
     """
     shape = (NUM_PROBES, x.shape[-1])
-    probes = as_float32(np.random.default_rng(0).normal(size=shape))
+    probes = ops.cast(np.random.default_rng(0).normal(size=shape), "float32")
     # No matrix product here: equal rows must give equal bits, in float32.
     seen = ops.sum(ops.expand_dims(x, 1) * probes, axis=-1)
     gaps = ops.abs(ops.expand_dims(seen, 1) - ops.expand_dims(seen, 0))

@@ -42,8 +42,10 @@ def mean_entropy(logits: Tensor, temperature: float | Tensor) -> Tensor:
 
     - [MSN](https://arxiv.org/abs/2204.07141)
     """
-    logits = as_float32(logits)
+    logits = as_float32("logits", logits)
     check_shape("logits", logits, ".NK")
-    probs = ops.softmax(logits / check_temperature(temperature), axis=-1)
+    probs = ops.softmax(
+        logits / check_temperature("temperature", temperature), axis=-1
+    )
     rows = ops.reshape(probs, (-1, probs.shape[-1]))
     return entropy(ops.mean(rows, axis=0, keepdims=True))

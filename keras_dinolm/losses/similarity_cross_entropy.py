@@ -53,19 +53,21 @@ def similarity_cross_entropy(
     - [SEED](https://arxiv.org/abs/2101.04731), with a queue for the batch
     - [CompRess](https://arxiv.org/abs/2010.14713)
     """
-    teacher = ops.stop_gradient(as_float32(teacher))
-    student = as_float32(student)
+    teacher = ops.stop_gradient(as_float32("teacher", teacher))
+    student = as_float32("student", student)
     sizes = check_shape("teacher", teacher, "NT")
     check_shape("student", student, "NS", sizes)
-    targets = ops.exp(_log_shares(teacher, teacher_temperature))
-    rows = targets * _log_shares(student, student_temperature)
+    cold = check_temperature("teacher_temperature", teacher_temperature)
+    warm = check_temperature("student_temperature", student_temperature)
+    targets = ops.exp(_log_shares(teacher, cold))
+    rows = targets * _log_shares(student, warm)
     return -ops.mean(ops.sum(rows, axis=-1))
 
 
 def _log_shares(x, temperature):
     """Log softmax of each row's cosines with the others, `[N, N]`."""
     x = l2_normalize(x)
-    scores = ops.matmul(x, ops.transpose(x)) / check_temperature(temperature)
+    scores = ops.matmul(x, ops.transpose(x)) / temperature
     # A row is not its own neighbour; finite, since 0 times it must be 0.
     size = ops.shape(x)[0]
     itself = ops.eye(size, dtype="bool")

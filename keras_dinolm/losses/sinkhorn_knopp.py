@@ -3,6 +3,7 @@
 from keras import ops
 
 from keras_dinolm.losses.arrays import as_float32
+from keras_dinolm.losses.arrays import check_num_iterations
 from keras_dinolm.losses.arrays import check_shape
 from keras_dinolm.losses.arrays import check_temperature
 from keras_dinolm.typing import Tensor
@@ -63,16 +64,14 @@ def sinkhorn_knopp(
     - [Caron et al., 2020](https://arxiv.org/abs/2006.09882)
     - [Oquab et al., 2023](https://arxiv.org/abs/2304.07193)
     """
-    if num_iterations != int(num_iterations) or num_iterations < 1:
-        raise ValueError(
-            "`num_iterations` must be an integer of at least 1. "
-            f"Received: num_iterations={num_iterations}."
-        )
-    logits = ops.stop_gradient(as_float32(logits))
+    num_iterations = check_num_iterations(num_iterations)
+    logits = ops.stop_gradient(as_float32("logits", logits))
     sizes = check_shape("logits", logits, "NK")
-    temperature = ops.stop_gradient(check_temperature(temperature))
+    temperature = ops.stop_gradient(
+        check_temperature("temperature", temperature)
+    )
     if sample_weight is not None:
-        sample_weight = as_float32(sample_weight)
+        sample_weight = as_float32("sample_weight", sample_weight)
         check_shape("sample_weight", sample_weight, "N", sizes)
         # Minus infinity is the logarithm of "absent": it stays so through
         # both normalisations, and its exponential is the zero we return.
@@ -81,7 +80,7 @@ def sinkhorn_knopp(
     # The first normalisation cancels any shift of a prototype's column, so
     # the shift may come before the division, where it costs no digits.
     log_probs = (logits - _finite_max(logits, axis=0)) / temperature
-    for _ in range(int(num_iterations)):
+    for _ in range(num_iterations):
         log_probs = _log_normalize(log_probs, axis=0)
         log_probs = _log_normalize(log_probs, axis=1)
     return ops.stop_gradient(ops.exp(log_probs))

@@ -3,9 +3,11 @@
 from keras import ops
 
 from keras_dinolm.losses.arrays import as_float32
+from keras_dinolm.losses.arrays import check_num_iterations
 from keras_dinolm.losses.arrays import check_shape
 from keras_dinolm.losses.arrays import check_temperature
 from keras_dinolm.losses.chunks import MAX_LOGITS
+from keras_dinolm.losses.chunks import check_max_logits
 from keras_dinolm.losses.chunks import check_static
 from keras_dinolm.losses.chunks import chunk_sizes
 from keras_dinolm.losses.chunks import split_rows
@@ -76,21 +78,20 @@ def sinkhorn_potential(
     - [Cuturi, 2013](https://arxiv.org/abs/1306.0895)
     - [Caron et al., 2020](https://arxiv.org/abs/2006.09882)
     """
-    if num_iterations != int(num_iterations) or num_iterations < 1:
-        raise ValueError(
-            "`num_iterations` must be an integer of at least 1. "
-            f"Received: num_iterations={num_iterations}."
-        )
-    features = ops.stop_gradient(as_float32(features))
-    prototypes = ops.stop_gradient(as_float32(prototypes))
+    num_iterations = check_num_iterations(num_iterations)
+    max_logits = check_max_logits(max_logits)
+    features = ops.stop_gradient(as_float32("features", features))
+    prototypes = ops.stop_gradient(as_float32("prototypes", prototypes))
     sizes = check_shape("features", features, "ND")
     check_shape("prototypes", prototypes, "DK", sizes)
     check_static(sizes, "NK")
-    temperature = ops.stop_gradient(check_temperature(temperature))
+    temperature = ops.stop_gradient(
+        check_temperature("temperature", temperature)
+    )
     if sample_weight is None:
         present = ops.ones((sizes["N"],), dtype="bool")
     else:
-        sample_weight = as_float32(sample_weight)
+        sample_weight = as_float32("sample_weight", sample_weight)
         check_shape("sample_weight", sample_weight, "N", sizes)
         present = sample_weight > 0
         features = ops.where(present[:, None], features, 0.0)
@@ -122,7 +123,7 @@ def sinkhorn_potential(
     potential = ops.where(
         total > 0, -largest - ops.log(ops.where(total > 0, total, 1.0)), 0.0
     )
-    for _ in range(int(num_iterations) - 1):
+    for _ in range(num_iterations - 1):
 
         def later_pass(i, carry, potential=potential):
             (total,) = carry

@@ -1,9 +1,8 @@
 """Regression of features at masked tokens."""
 
-import numbers
-
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm.losses.arrays import as_float32
 from keras_dinolm.losses.arrays import check_shape
 from keras_dinolm.typing import Tensor
@@ -52,19 +51,18 @@ def smooth_l1(
     - [Girshick, 2015](https://arxiv.org/abs/1504.08083)
     - [Baevski et al., 2022](https://arxiv.org/abs/2202.03555)
     """
-    predictions = as_float32(predictions)
-    targets = as_float32(targets)
+    predictions = as_float32("predictions", predictions)
+    targets = as_float32("targets", targets)
     sizes = check_shape("predictions", predictions, "MD")
     check_shape("targets", targets, "MD", sizes)
-    if beta is not None and not (isinstance(beta, numbers.Real) and beta > 0):
-        raise ValueError(
-            "`beta` must be greater than 0, or None for the squared error. "
-            f"Received: beta={beta}."
+    if beta is not None:
+        beta = arguments.number(
+            "beta", beta, above=0, meaning="or `None` for the squared error"
         )
     if sample_weight is None:
         sample_weight = ops.ones_like(predictions[:, 0])
     else:
-        sample_weight = as_float32(sample_weight)
+        sample_weight = as_float32("sample_weight", sample_weight)
         check_shape("sample_weight", sample_weight, "M", sizes)
         # Before the formula, not after: 0 * NaN is NaN, forward and backward.
         unused = ops.expand_dims(sample_weight == 0, axis=1)

@@ -52,15 +52,15 @@ def token_cross_entropy(
 
     - [Zhou et al., 2022](https://arxiv.org/abs/2111.07832)
     """
-    teacher_probs = as_float32(teacher_probs)
-    student_logits = as_float32(student_logits)
+    teacher_probs = as_float32("teacher_probs", teacher_probs)
+    student_logits = as_float32("student_logits", student_logits)
     sizes = check_shape("teacher_probs", teacher_probs, "MK")
     check_shape("student_logits", student_logits, "MK", sizes)
-    temperature = check_temperature(temperature)
+    temperature = check_temperature("temperature", temperature)
     if sample_weight is None:
         sample_weight = ops.ones_like(student_logits[:, 0])
     else:
-        sample_weight = as_float32(sample_weight)
+        sample_weight = as_float32("sample_weight", sample_weight)
         check_shape("sample_weight", sample_weight, "M", sizes)
         # Before the formula, not after: 0 * NaN is NaN, forward and backward.
         unused = ops.expand_dims(sample_weight == 0, axis=1)

@@ -3,6 +3,7 @@
 from keras import ops
 
 from keras_dinolm.losses.arrays import as_float32
+from keras_dinolm.losses.arrays import check_scalar
 from keras_dinolm.losses.arrays import check_shape
 from keras_dinolm.typing import Tensor
 
@@ -37,7 +38,7 @@ def vicreg(
         covariance 0.
 
     Raises:
-        ValueError: If a shape does not fit.
+        ValueError: If a shape does not fit or a weight is negative.
 
     Example:
 
@@ -54,10 +55,17 @@ def vicreg(
 
     - [Bardes et al., 2022](https://arxiv.org/abs/2105.04906)
     """
-    x = as_float32(x)
-    y = as_float32(y)
+    x = as_float32("x", x)
+    y = as_float32("y", y)
     sizes = check_shape("x", x, "ND")
     check_shape("y", y, "ND", sizes)
+    invariance_weight = check_scalar(
+        "invariance_weight", invariance_weight, low=0
+    )
+    variance_weight = check_scalar("variance_weight", variance_weight, low=0)
+    covariance_weight = check_scalar(
+        "covariance_weight", covariance_weight, low=0
+    )
     invariance = ops.mean(ops.square(x - y))
     variance_x, covariance_x = _spread(x)
     variance_y, covariance_y = _spread(y)

@@ -58,11 +58,11 @@ def view_cross_entropy(
 
     - [Caron et al., 2021](https://arxiv.org/abs/2104.14294)
     """
-    teacher_probs = as_float32(teacher_probs)
-    student_logits = as_float32(student_logits)
+    teacher_probs = as_float32("teacher_probs", teacher_probs)
+    student_logits = as_float32("student_logits", student_logits)
     sizes = check_shape("teacher_probs", teacher_probs, "TBK")
     check_shape("student_logits", student_logits, "SBK", sizes)
-    temperature = check_temperature(temperature)
+    temperature = check_temperature("temperature", temperature)
     if "T" not in sizes or "S" not in sizes:
         raise ValueError(
             "The number of views must be static. Received: teacher_probs of "
@@ -72,7 +72,7 @@ def view_cross_entropy(
     if pairs is None:
         pairs = 1.0 - ops.eye(sizes["T"], sizes["S"], dtype="float32")
     else:
-        pairs = as_float32(pairs)
+        pairs = as_float32("pairs", pairs)
         check_shape("pairs", pairs, "TS", sizes)
     # Sum the targets of each student view first: they carry no gradient, so
     # the backward pass is that of one cross-entropy per student view, and

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm import losses
-from keras_dinolm.layers.validation import check_positive
 from keras_dinolm.objectives.features import Features
 from keras_dinolm.objectives.features import rows_at
 from keras_dinolm.objectives.objective import Result
@@ -75,7 +75,7 @@ class CrossViewTokenDistillation(PrototypeDistillation):
         super().__init__(
             student_temperature, teacher_temperature, targets, head, **kwargs
         )
-        self.num_tokens = check_positive("num_tokens", num_tokens)
+        self.num_tokens = arguments.count("num_tokens", num_tokens)
 
     def reads(self, roles: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
         return reads_of(roles)

@@ -5,9 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm import losses
 from keras_dinolm.layers.mlp import FeedForward
-from keras_dinolm.layers.validation import check_positive
 from keras_dinolm.objectives.features import Features
 from keras_dinolm.objectives.features import rows_at
 from keras_dinolm.objectives.objective import Objective
@@ -68,12 +68,11 @@ class FeatureRegression(Objective):
         self, num_layers: int = 3, beta: float | None = 4.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if beta is not None and not beta > 0:
-            raise ValueError(
-                "Argument `beta` must be positive, or `None` for the squared "
-                f"error. Received: beta={beta}"
+        if beta is not None:
+            beta = arguments.number(
+                "beta", beta, above=0, meaning="`None` is the squared error"
             )
-        self.num_layers = check_positive("num_layers", num_layers)
+        self.num_layers = arguments.count("num_layers", num_layers)
         self.num_teacher_layers = self.num_layers
         self.beta = beta
 

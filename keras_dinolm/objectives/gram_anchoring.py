@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm import losses
-from keras_dinolm.layers.validation import check_positive
 from keras_dinolm.objectives.features import Features
 from keras_dinolm.objectives.features import rows_at
 from keras_dinolm.objectives.gram_groups import find_gram_groups
@@ -109,6 +109,10 @@ class GramAnchoring(Objective):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if teacher is not None:
+            arguments.instance(
+                "teacher", teacher, keras.layers.Layer, "an encoder or `None`"
+            )
         if refresh_every is None and max_refreshes is not None:
             raise ValueError(
                 "Argument `max_refreshes` counts the copies that "
@@ -118,8 +122,8 @@ class GramAnchoring(Objective):
             )
         if refresh_every is not None:
             max_refreshes = 3 if max_refreshes is None else max_refreshes
-            check_positive("refresh_every", refresh_every)
-            check_positive("max_refreshes", max_refreshes)
+            refresh_every = arguments.count("refresh_every", refresh_every)
+            max_refreshes = arguments.count("max_refreshes", max_refreshes)
             if teacher is not None:
                 raise ValueError(
                     "A given `teacher` stays as it is: leave "
@@ -132,7 +136,9 @@ class GramAnchoring(Objective):
         self._given = None if teacher is None else lambda: teacher
         self.refresh_every = refresh_every
         self.max_refreshes = max_refreshes
-        self.remove_negative = remove_negative
+        self.remove_negative = arguments.flag(
+            "remove_negative", remove_negative
+        )
         self.gram_teacher: Any = None
 
     def reads(self, roles: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:

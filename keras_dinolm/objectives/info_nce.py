@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_dinolm import arguments
 from keras_dinolm import losses
 from keras_dinolm.objectives.features import Features
 from keras_dinolm.objectives.objective import Result
@@ -52,12 +53,7 @@ class InfoNCE(PairedViews):
         **kwargs: Any,
     ) -> None:
         super().__init__(group, num_pairs, **kwargs)
-        if not temperature > 0:
-            raise ValueError(
-                "Argument `temperature` must be positive. "
-                f"Received: temperature={temperature}"
-            )
-        self.temperature = temperature
+        self.temperature = arguments.number("temperature", temperature, above=0)
 
     def compute(self, features: Features) -> Result:
         pairs = self.pairs(features)

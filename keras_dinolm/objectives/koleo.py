@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm import losses
 from keras_dinolm.objectives.features import Features
 from keras_dinolm.objectives.objective import Objective
@@ -55,7 +56,7 @@ class KoLeo(Objective):
     ) -> None:
         kwargs.setdefault("name", "koleo")
         super().__init__(weight=weight, **kwargs)
-        self.across_views = across_views
+        self.across_views = arguments.flag("across_views", across_views)
 
     def reads(self, roles: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
         # Once built, the groups stay the same, also while some of them have

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm import losses
 from keras_dinolm.objectives.features import Features
 from keras_dinolm.objectives.objective import Objective
@@ -55,12 +56,9 @@ class MeanEntropyMaximization(Objective):
 
     def __init__(self, student_temperature: float = 0.1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not student_temperature > 0:
-            raise ValueError(
-                "Argument `student_temperature` must be positive. "
-                f"Received: student_temperature={student_temperature}"
-            )
-        self.student_temperature = student_temperature
+        self.student_temperature = arguments.number(
+            "student_temperature", student_temperature, above=0
+        )
 
     def reads(self, roles: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
         return {("student", group) for group in groups_of(roles, "student")}

@@ -6,8 +6,10 @@ from typing import Any
 
 import keras
 
+from keras_dinolm import arguments
 from keras_dinolm.objectives.features import Features
 from keras_dinolm.schedules import Schedule
+from keras_dinolm.schedules.values import checked_value
 from keras_dinolm.typing import Tensor
 
 
@@ -158,12 +160,11 @@ class Objective(keras.layers.Layer):
         words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__)
         kwargs.setdefault("name", words.lower())
         super().__init__(**kwargs)
-        if not callable(weight) and not weight >= 0:
-            raise ValueError(
-                "Argument `weight` must be a schedule or a number of at least "
-                f"0. Received: weight={weight}"
-            )
-        if start < 0 or (stop is not None and stop <= start):
+        weight = checked_value("weight", weight, low=0)
+        start = arguments.count("start", start, 0)
+        if stop is not None:
+            stop = arguments.count("stop", stop, 0)
+        if stop is not None and stop <= start:
             raise ValueError(
                 "Arguments `start` and `stop` are optimizer updates with "
                 f"0 <= start < stop. Received: start={start}, stop={stop}"
@@ -182,6 +183,26 @@ class Objective(keras.layers.Layer):
         self.weight = weight
         self.start = start
         self.stop = stop
+
+    def schedules(self) -> dict[str, tuple[Schedule, dict[str, float]]]:
+        """The arguments that are schedules, and the ranges of their values.
+
+        Returns:
+            `{argument: (schedule, limits)}`, limits as for
+            `keras_dinolm.arguments.number`.
+        """
+        found = {
+            "weight": (self.weight, {"low": 0.0}),
+            "teacher_temperature": (
+                getattr(self, "teacher_temperature", None),
+                {"above": 0.0},
+            ),
+        }
+        return {
+            name: (value, limits)
+            for name, (value, limits) in found.items()
+            if callable(value)
+        }
 
     def acts_at(self, update: int) -> bool:
         """Whether the objective takes part at an optimizer update.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from keras_dinolm.layers.validation import check_positive
+from keras_dinolm import arguments
 from keras_dinolm.objectives.features import Features
 from keras_dinolm.objectives.objective import Objective
 from keras_dinolm.typing import Tensor
@@ -25,8 +25,8 @@ class PairedViews(Objective):
     ) -> None:
         super().__init__(**kwargs)
         if num_pairs is not None:
-            check_positive("num_pairs", num_pairs)
-        self.group = group
+            num_pairs = arguments.count("num_pairs", num_pairs)
+        self.group = arguments.string("group", group, meaning="a view group")
         self.num_pairs = num_pairs
 
     def reads(self, roles: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:

@@ -4,9 +4,11 @@ from typing import Any
 
 import keras
 
+from keras_dinolm import arguments
 from keras_dinolm.layers.targets import Sinkhorn
 from keras_dinolm.objectives.objective import Objective
 from keras_dinolm.schedules import Schedule
+from keras_dinolm.schedules.values import checked_value
 from keras_dinolm.typing import Tensor
 
 HEADS = ("token", "sequence")
@@ -35,16 +37,24 @@ class PrototypeDistillation(Objective):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_temperatures(student_temperature, teacher_temperature)
-        if head not in HEADS:
-            raise ValueError(
-                "Argument `head` must be 'token' or 'sequence'. "
-                f"Received: head={head!r}"
-            )
-        self.student_temperature = student_temperature
-        self.teacher_temperature = teacher_temperature
+        self.student_temperature = arguments.number(
+            "student_temperature", student_temperature, above=0
+        )
+        self.teacher_temperature = checked_value(
+            "teacher_temperature", teacher_temperature, above=0
+        )
         self.targets = Sinkhorn() if targets is None else targets
-        self.head = head
+        if not isinstance(self.targets, keras.layers.Layer) or not all(
+            hasattr(self.targets, method)
+            for method in ("statistics", "after_step")
+        ):
+            arguments.refuse(
+                "targets",
+                targets,
+                "a layer such as `keras_dinolm.layers.Sinkhorn()`, with "
+                "`statistics` and `after_step`",
+            )
+        self.head = arguments.choice("head", head, HEADS)
         self.heads = (head,)
 
     def build_for(self, lesson: Any) -> None:
@@ -65,18 +75,6 @@ class PrototypeDistillation(Objective):
             "teacher_temperature": serialize(self.teacher_temperature),
             "targets": serialize(self.targets),
         }
-
-
-def check_temperatures(student: float, teacher: float | Schedule) -> None:
-    """Raises if a temperature is a number that is not positive."""
-    for name, value in (
-        ("student_temperature", student),
-        ("teacher_temperature", teacher),
-    ):
-        if not callable(value) and not value > 0:
-            raise ValueError(
-                f"Argument `{name}` must be positive. Received: {name}={value}"
-            )
 
 
 def _build_targets(targets, lesson):

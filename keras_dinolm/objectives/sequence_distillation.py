@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_dinolm import losses
+from keras_dinolm.losses.chunks import check_max_logits
 from keras_dinolm.objectives.distillation_in_chunks import distill_in_chunks
 from keras_dinolm.objectives.distillation_in_chunks import needs_chunks
 from keras_dinolm.objectives.features import Features
@@ -106,7 +107,7 @@ class SequenceDistillation(PrototypeDistillation):
             head="sequence",
             **kwargs,
         )
-        self.max_logits = losses.check_max_logits(max_logits)
+        self.max_logits = check_max_logits(max_logits)
 
     def reads(self, roles: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
         return reads_of(roles)

@@ -5,13 +5,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm import losses
 from keras_dinolm.objectives.features import Features
 from keras_dinolm.objectives.objective import Objective
 from keras_dinolm.objectives.objective import Result
-from keras_dinolm.objectives.prototype_distillation import check_temperatures
 from keras_dinolm.objectives.view_groups import reads_of
 from keras_dinolm.schedules import Schedule
+from keras_dinolm.schedules.values import checked_value
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -66,9 +67,12 @@ class SimilarityDistillation(Objective):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_temperatures(student_temperature, teacher_temperature)
-        self.student_temperature = student_temperature
-        self.teacher_temperature = teacher_temperature
+        self.student_temperature = arguments.number(
+            "student_temperature", student_temperature, above=0
+        )
+        self.teacher_temperature = checked_value(
+            "teacher_temperature", teacher_temperature, above=0
+        )
 
     def reads(self, roles: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
         return reads_of(roles)

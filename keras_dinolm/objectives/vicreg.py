@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 
+from keras_dinolm import arguments
 from keras_dinolm import losses
 from keras_dinolm.layers.expander import Expander
-from keras_dinolm.layers.validation import check_positive
 from keras_dinolm.objectives.features import Features
 from keras_dinolm.objectives.objective import Result
 from keras_dinolm.objectives.paired_views import PairedViews
@@ -65,18 +65,15 @@ class VICReg(PairedViews):
     ) -> None:
         super().__init__(group, num_pairs, **kwargs)
         self.weights_of_terms = {
-            "invariance_weight": invariance_weight,
-            "variance_weight": variance_weight,
-            "covariance_weight": covariance_weight,
+            name: arguments.number(name, value, 0)
+            for name, value in (
+                ("invariance_weight", invariance_weight),
+                ("variance_weight", variance_weight),
+                ("covariance_weight", covariance_weight),
+            )
         }
-        for name, value in self.weights_of_terms.items():
-            if not value >= 0:
-                raise ValueError(
-                    f"Argument `{name}` must be a number of at least 0. "
-                    f"Received: {name}={value}"
-                )
         if expander_dim is not None:
-            check_positive("expander_dim", expander_dim)
+            expander_dim = arguments.count("expander_dim", expander_dim)
         self.expander_dim = expander_dim
 
     def build_for(self, lesson: Any) -> None:

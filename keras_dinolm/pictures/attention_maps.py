@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.pictures.text_reader import TextReader
 from keras_dinolm.pictures.tokens import Tokens
 
@@ -81,8 +82,8 @@ def attention_maps(
         the registers, `[CLS]` and the tokens.
 
     Raises:
-        TypeError: if `text` is no string.
-        ValueError: if the backbone's attention cannot be read (DeBERTaV3).
+        ValueError: if an argument is of another type, or the backbone's
+            attention cannot be read (DeBERTaV3).
 
     Example:
 
@@ -105,6 +106,8 @@ def attention_maps(
 
     - [Darcet et al., 2024](https://arxiv.org/abs/2309.16588)
     """
+    arguments.instance("reader", reader, TextReader, "a `TextReader`")
+    max_tokens = arguments.count("max_tokens", max_tokens)
     tokens = reader.tokens(text, max_tokens)
     probabilities = reader.attention(tokens.ids)
     num_registers = probabilities.shape[-1] - len(tokens)

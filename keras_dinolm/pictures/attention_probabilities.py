@@ -4,6 +4,7 @@ import keras
 import keras_hub
 import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.models import DinoLMBackbone
 from keras_dinolm.models import TextEncoder
 from keras_dinolm.typing import Tensor
@@ -29,7 +30,8 @@ def attention_probabilities(
         last axis) sum to 1, and are exactly 0 at padding.
 
     Raises:
-        ValueError: if the backbone's attention cannot be read (DeBERTaV3).
+        ValueError: if the arrays do not fit each other or the encoder, or the
+            backbone's attention cannot be read (DeBERTaV3).
 
     Example:
 
@@ -51,11 +53,40 @@ def attention_probabilities(
 
     - [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762)
     """
+    arguments.instance(
+        "encoder", encoder, keras.layers.Layer, "a `TextEncoder` or a backbone"
+    )
+    encoder = (
+        encoder if isinstance(encoder, TextEncoder) else TextEncoder(encoder)
+    )
+    token_ids = _matrix("token_ids", token_ids, "iu")
+    padding_mask = _matrix("padding_mask", padding_mask, "biu")
+    if token_ids.min() < 0 or token_ids.max() >= encoder.vocabulary_size:
+        arguments.refuse(
+            "token_ids",
+            token_ids,
+            f"ids of the encoder's {encoder.vocabulary_size} tokens",
+        )
+    if padding_mask.shape != token_ids.shape:
+        arguments.refuse(
+            "padding_mask", padding_mask, f"of shape {token_ids.shape}"
+        )
     batch = {
-        "token_ids": np.asarray(token_ids, "int32"),
-        "padding_mask": np.asarray(padding_mask, "bool"),
+        "token_ids": token_ids.astype("int32"),
+        "padding_mask": padding_mask.astype("bool"),
     }
     return predict_attention(attention_model(encoder), batch)
+
+
+def _matrix(name, value, kinds):
+    """An array `[batch, length]` of some kinds of numbers, or an error."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        array = np.asarray(None)
+    if array.ndim != 2 or not array.size or array.dtype.kind not in kinds:
+        arguments.refuse(name, value, "an array [batch, length] of integers")
+    return array
 
 
 def predict_attention(

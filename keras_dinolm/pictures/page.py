@@ -1,6 +1,7 @@
 """All pictures of a run as PNG files and one page of HTML."""
 
 import base64
+import io
 import pathlib
 from collections.abc import Iterable
 from collections.abc import Sequence
@@ -8,6 +9,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from keras_dinolm import arguments
+from keras_dinolm import files
 from keras_dinolm.pictures.attention_maps import AttentionMaps
 from keras_dinolm.pictures.fonts import BOX
 from keras_dinolm.pictures.fonts import has_boxes
@@ -52,7 +55,9 @@ def write_page(
         `pathlib.Path` of the page.
 
     Raises:
-        TypeError: if one of the pictures is none of these.
+        ValueError: if one of the pictures is none of these.
+        FileExistsError: if the folder holds files of the same names that are
+            not of an earlier page.
 
     Example:
 
@@ -66,22 +71,29 @@ def write_page(
     print(page)  # pictures/index.html
     ```
     """
+    directory = arguments.path("directory", directory)
+    arguments.string("title", title)
+    notes = arguments.strings("notes", notes)
+    arguments.instance("pictures", pictures, Iterable, "a list of pictures")
     pictures = list(pictures)
+    if not pictures:
+        arguments.refuse("pictures", pictures, "at least one picture")
     for picture in pictures:
         if type(picture) not in _SECTIONS:
             names = ", ".join(kind.__name__ for kind in _SECTIONS)
-            raise TypeError(
+            raise ValueError(
                 f"Argument `pictures` must hold {names}. Received: "
                 f"{picture!r} (of type {type(picture).__name__})"
             )
-    directory = pathlib.Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    files.claim_folder(
+        directory, "page of pictures", [PAGE, "[0-9][0-9]-*.png"]
+    )
     images = _Images(directory)
     sections = [
         _SECTIONS[type(picture)](picture, images) for picture in pictures
     ]
     path = directory / PAGE
-    path.write_text(wrap(title, notes, sections), encoding="utf-8")
+    files.write_text(path, wrap(title, notes, sections))
     return path
 
 
@@ -108,8 +120,11 @@ class _Images:
         """
         self.count += 1
         path = self.directory / f"{self.count:02d}-{name}.png"
-        figure.savefig(path, dpi=_DOTS_PER_INCH)
-        data = base64.b64encode(path.read_bytes()).decode("ascii")
+        image = io.BytesIO()
+        figure.savefig(image, dpi=_DOTS_PER_INCH, format="png")
+        with files.write_file(path) as file:
+            file.write(image.getvalue())
+        data = base64.b64encode(image.getvalue()).decode("ascii")
         note = ""
         if has_boxes(names):
             note = (

@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from keras_dinolm.layers.validation import check_positive
+from keras_dinolm import arguments
 from keras_dinolm.pictures.attention_maps import AttentionMaps
 from keras_dinolm.pictures.figures import heat_map
 from keras_dinolm.pictures.figures import new_figure
@@ -41,12 +41,9 @@ def plot_attention_maps(maps: AttentionMaps, layer: int) -> Figure:
     figure = kd.pictures.plot_attention_maps(maps, layer=0)
     ```
     """
+    arguments.instance("maps", maps, AttentionMaps, "`AttentionMaps`")
     num_layers, num_heads = maps.probabilities.shape[:2]
-    if check_positive("layer", layer + 1) > num_layers:
-        raise ValueError(
-            f"Argument `layer` must be from 0 to {num_layers - 1}. "
-            f"Received: layer={layer}"
-        )
+    layer = arguments.integer("layer", layer, 0, num_layers - 1)
     columns = next(
         (count for count in _COLUMNS if num_heads % count == 0),
         min(num_heads, _COLUMNS[0]),

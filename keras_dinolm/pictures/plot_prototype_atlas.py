@@ -2,6 +2,7 @@
 
 from matplotlib.figure import Figure
 
+from keras_dinolm import arguments
 from keras_dinolm.pictures.figures import LABEL_SIZE
 from keras_dinolm.pictures.figures import new_figure
 from keras_dinolm.pictures.figures import words
@@ -20,6 +21,9 @@ def plot_prototype_atlas(atlas: PrototypeAtlas) -> Figure:
     Returns:
         A `matplotlib.figure.Figure`; save it with `figure.savefig(path)`.
 
+    Raises:
+        ValueError: if it is none.
+
     Example:
 
     ```python
@@ -37,6 +41,7 @@ def plot_prototype_atlas(atlas: PrototypeAtlas) -> Figure:
     figure = kd.pictures.plot_prototype_atlas(atlas)
     ```
     """
+    arguments.instance("atlas", atlas, PrototypeAtlas, "a `PrototypeAtlas`")
     lines = []
     for prototype in atlas.prototypes:
         head = f"prototype {prototype.index}: {prototype.count:,} {atlas.unit}"

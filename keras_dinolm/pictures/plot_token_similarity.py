@@ -2,6 +2,7 @@
 
 from matplotlib.figure import Figure
 
+from keras_dinolm import arguments
 from keras_dinolm.pictures.figures import heat_map
 from keras_dinolm.pictures.figures import new_figure
 from keras_dinolm.pictures.figures import side
@@ -20,6 +21,9 @@ def plot_token_similarity(similarity: TokenSimilarity) -> Figure:
     Returns:
         A `matplotlib.figure.Figure`; save it with `figure.savefig(path)`.
 
+    Raises:
+        ValueError: if it is none.
+
     Example:
 
     ```python
@@ -31,6 +35,9 @@ def plot_token_similarity(similarity: TokenSimilarity) -> Figure:
     figure = kd.pictures.plot_token_similarity(similarity)
     ```
     """
+    arguments.instance(
+        "similarity", similarity, TokenSimilarity, "a `TokenSimilarity`"
+    )
     rows, columns = similarity.rows, similarity.columns
     figure = new_figure(side(len(columns)) + 2.2, side(len(rows)) + 1.2)
     axes = figure.add_subplot()

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.data.corpora.documents import to_documents
-from keras_dinolm.layers.validation import check_positive
 from keras_dinolm.pictures.text_reader import TextReader
 
 # Tokens shown on either side of a token.
@@ -167,15 +167,15 @@ def prototype_atlas(
 
     - [Caron et al., 2021](https://arxiv.org/abs/2104.14294)
     """
+    arguments.instance("reader", reader, TextReader, "a `TextReader`")
+    reader.check_head(head)
     if unit is None:
         unit = "tokens" if head == "token" else "spans"
-    if unit not in UNITS:
-        raise ValueError(
-            f"Argument `unit` must be one of {UNITS}, or None. "
-            f"Received: unit={unit!r}"
-        )
-    check_positive("num_prototypes", num_prototypes)
-    check_positive("num_spans", num_spans)
+    arguments.choice("unit", unit, UNITS)
+    num_prototypes = arguments.count("num_prototypes", num_prototypes)
+    num_spans = arguments.count("num_spans", num_spans)
+    span_length = arguments.count("span_length", span_length)
+    batch_size = arguments.count("batch_size", batch_size)
     rows, num_texts = _spans(reader, texts, span_length)
     found = reader.assignments(rows, head, unit == "tokens", batch_size)
     if not rows:

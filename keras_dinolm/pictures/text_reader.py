@@ -9,7 +9,7 @@ import keras
 import keras_hub
 import numpy as np
 
-from keras_dinolm.layers.validation import check_positive
+from keras_dinolm import arguments
 from keras_dinolm.models import TextEncoder
 from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.models.presets.preset_files import check_preset
@@ -65,6 +65,18 @@ class TextReader:
         network: keras.layers.Layer,
         tokenizer: keras_hub.tokenizers.Tokenizer,
     ) -> None:
+        arguments.instance(
+            "network",
+            network,
+            keras.layers.Layer,
+            "what `model.learned()` returns, a `TextEncoder` or a backbone",
+        )
+        arguments.instance(
+            "tokenizer",
+            tokenizer,
+            keras_hub.tokenizers.Tokenizer,
+            "the tokenizer that the network was trained with",
+        )
         self.tower = network if isinstance(network, Tower) else None
         if self.tower is not None:
             network = network.encoder
@@ -118,21 +130,24 @@ class TextReader:
         """The text of each token id."""
         return Pieces(self.tokenizer)
 
-    def tokens(self, text: str, max_tokens: int | None = None) -> Tokens:
+    def tokens(
+        self, text: str, max_tokens: int | None = None, name: str = "text"
+    ) -> Tokens:
         """Splits a text into tokens.
 
         Args:
             text: string.
             max_tokens: int. Where the text is cut, without counting `[CLS]`;
                 `None` cuts where the encoder must.
+            name: string. The name of the argument, for errors.
 
         Returns:
             `Tokens`.
 
         Raises:
-            TypeError: if `text` is no string.
+            ValueError: if `text` is no string.
         """
-        ids = self.ids(text)
+        ids = self.ids(text, name)
         kept = ids[: self.limit("max_tokens", max_tokens)]
         return Tokens(
             text,
@@ -141,23 +156,21 @@ class TextReader:
             num_left_out=len(ids) - len(kept),
         )
 
-    def ids(self, text: str) -> tuple[int, ...]:
+    def ids(self, text: str, name: str = "text") -> tuple[int, ...]:
         """All ids of a text, without `[CLS]`.
 
         Args:
             text: string.
+            name: string. The name of the argument, for errors.
 
         Returns:
             A tuple of ints.
 
         Raises:
-            TypeError: if `text` is no string.
+            ValueError: if `text` is no string.
         """
         if not isinstance(text, str):
-            raise TypeError(
-                "A text must be a string. Received: "
-                f"{text!r} (of type {type(text).__name__})"
-            )
+            arguments.refuse(name, text, "a string")
         # keras-hub may return tensors.
         return tuple(
             int(i) for i in np.asarray(self.tokenizer.tokenize([text])[0])
@@ -187,7 +200,7 @@ class TextReader:
         longest = self.encoder.max_sequence_length
         limits = [] if longest is None else [longest - 1]
         if length is not None:
-            limits.append(check_positive(name, length))
+            limits.append(arguments.count(name, length))
         return min(limits, default=None)
 
     def features(
@@ -268,8 +281,20 @@ class TextReader:
         length = found.shape[-1] - batch["token_ids"].shape[1] + len(row)
         return found[:, :, :length, :length]
 
+    def check_head(self, head: str) -> None:
+        """Raises unless the network has a head of that name.
+
+        Args:
+            head: string.
+
+        Raises:
+            ValueError: if there is no such head.
+        """
+        self._tower_with(head)
+
     def _tower_with(self, head):
         """The network with its heads, if that head is one of them."""
+        arguments.string("head", head)
         if not self.heads:
             raise ValueError(
                 "There are no heads, and so no prototypes. Write the preset "
@@ -296,7 +321,7 @@ class TextReader:
 
     def _predict(self, name, rows, batch_size, per_token):
         """Outputs of each row; those `per_token` without padding."""
-        batch_size = check_positive("batch_size", batch_size)
+        batch_size = arguments.count("batch_size", batch_size)
         results = [None] * len(rows)
         for indices in batches_by_length(rows, batch_size):
             batch = self.batch([rows[i] for i in indices], batch_size)

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.evaluation.arguments import as_features
 from keras_dinolm.evaluation.arguments import unit
 from keras_dinolm.pictures.text_reader import TextReader
@@ -95,8 +96,7 @@ def token_similarity(
         `[CLS]` first. A feature of length 0 has cosine 0 with all.
 
     Raises:
-        TypeError: if a text is no string.
-        ValueError: if features are not finite.
+        ValueError: if a text is no string, or features are not finite.
 
     Example:
 
@@ -118,8 +118,10 @@ def token_similarity(
 
     - [Siméoni et al., 2025](https://arxiv.org/abs/2508.10104), section 4
     """
-    rows = reader.tokens(a, max_tokens)
-    columns = rows if b is None else reader.tokens(b, max_tokens)
+    arguments.instance("reader", reader, TextReader, "a `TextReader`")
+    max_tokens = arguments.count("max_tokens", max_tokens)
+    rows = reader.tokens(a, max_tokens, "a")
+    columns = rows if b is None else reader.tokens(b, max_tokens, "b")
     texts = [rows] if b is None else [rows, columns]
     features = [
         unit(as_features("token features", row["tokens"]))

@@ -1,34 +1,11 @@
 """Checks of the arguments that schedules have in common."""
 
-import math
 import numbers
+
+from keras_dinolm import arguments
 
 # Updates are int32 where views and compiled steps read them.
 MAX_UPDATE = 2**31 - 1
-
-
-def checked_number(argument: str, value: float) -> float:
-    """A finite number as a float, or an error that names the argument."""
-    if (
-        not isinstance(value, numbers.Real)
-        or isinstance(value, bool)
-        or not math.isfinite(value)
-    ):
-        raise ValueError(
-            f"Argument `{argument}` must be a finite number. "
-            f"Received: {argument}={value!r}"
-        )
-    return float(value)
-
-
-def checked_updates(argument: str, value: int, low: int, meaning: str) -> int:
-    """A number of updates as an int, or an error that names the argument."""
-    if not is_update(value) or value < low:
-        raise ValueError(
-            f"Argument `{argument}` must be an integer in [{low}, 2^31): "
-            f"{meaning}. Received: {argument}={value!r}"
-        )
-    return int(value)
 
 
 def is_update(value: int) -> bool:
@@ -44,13 +21,13 @@ def checked_ramp(
     start: float, end: float, steps: int, begin: int
 ) -> tuple[float, float, int, int]:
     """The arguments of a schedule from one value to another."""
-    start = checked_number("start", start)
-    end = checked_number("end", end)
-    steps = checked_updates(
-        "steps", steps, 1, "the optimizer updates from `start` to `end`"
+    start = arguments.number("start", start)
+    end = arguments.number("end", end)
+    steps = arguments.count(
+        "steps", steps, meaning="the optimizer updates from `start` to `end`"
     )
-    begin = checked_updates(
-        "begin", begin, 0, "the optimizer update where it begins"
+    begin = arguments.count(
+        "begin", begin, 0, meaning="the optimizer update where it begins"
     )
     if begin + steps > MAX_UPDATE:
         raise ValueError(
@@ -60,6 +37,6 @@ def checked_ramp(
     return start, end, steps, begin
 
 
-def checked_then(value):
-    """A number or schedule that follows, or an error."""
-    return value if callable(value) else checked_number("then", value)
+def checked_name(name: str | None) -> str | None:
+    """The name of a schedule, or an error."""
+    return None if name is None else arguments.string("name", name)

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_dinolm.schedules.checks import checked_name
 from keras_dinolm.schedules.checks import checked_ramp
 from keras_dinolm.schedules.schedule import Schedule
 from keras_dinolm.typing import Tensor
@@ -49,7 +50,7 @@ class Cosine(Schedule):
         self.start, self.end, self.steps, self.begin = checked_ramp(
             start, end, steps, begin
         )
-        self.name = name
+        self.name = checked_name(name)
 
     def __call__(self, step: int | Tensor) -> Tensor:
         gone = ops.cast(step, "float32") - self.begin

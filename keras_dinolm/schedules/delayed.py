@@ -3,10 +3,11 @@
 import keras
 from keras import ops
 
-from keras_dinolm.schedules.checks import checked_then
-from keras_dinolm.schedules.checks import checked_updates
+from keras_dinolm import arguments
+from keras_dinolm.schedules.checks import checked_name
 from keras_dinolm.schedules.schedule import Schedule
 from keras_dinolm.schedules.schedule import value_at
+from keras_dinolm.schedules.values import checked_value
 from keras_dinolm.typing import Tensor
 
 
@@ -39,11 +40,11 @@ class Delayed(Schedule):
         self, steps: int, then: float | Schedule = 1.0, name: str | None = None
     ):
         super().__init__()
-        self.steps = checked_updates(
-            "steps", steps, 0, "the optimizer updates with the value 0"
+        self.steps = arguments.count(
+            "steps", steps, 0, meaning="the optimizer updates with the value 0"
         )
-        self.then = checked_then(then)
-        self.name = name
+        self.then = checked_value("then", then)
+        self.name = checked_name(name)
 
     def __call__(self, step: int | Tensor) -> Tensor:
         step = ops.cast(step, "float32")

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_dinolm.schedules.checks import checked_name
 from keras_dinolm.schedules.checks import checked_ramp
 from keras_dinolm.schedules.lines import Lines
 from keras_dinolm.typing import Tensor
@@ -57,7 +58,7 @@ class Linear(Lines):
         self.start, self.end, self.steps, self.begin = checked_ramp(
             start, end, steps, begin
         )
-        self.name = name
+        self.name = checked_name(name)
 
     @property
     def knots(self) -> tuple[int, ...]:

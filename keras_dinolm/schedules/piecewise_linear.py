@@ -7,10 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_dinolm.schedules.checks import checked_number
-from keras_dinolm.schedules.checks import checked_updates
+from keras_dinolm import arguments
+from keras_dinolm.schedules.checks import checked_name
 from keras_dinolm.schedules.checks import is_update
 from keras_dinolm.schedules.lines import Lines
+from keras_dinolm.schedules.values import check_values
 from keras_dinolm.typing import Tensor
 
 
@@ -49,6 +50,11 @@ class PiecewiseLinear(Lines):
         name: str | None = None,
     ):
         super().__init__()
+        for argument, given in (("knots", knots), ("values", values)):
+            if not isinstance(given, Sequence | np.ndarray) or isinstance(
+                given, str | bytes
+            ):
+                arguments.refuse(argument, given, "a list of numbers")
         knots, values = tuple(knots), tuple(values)
         if (
             not knots
@@ -66,8 +72,8 @@ class PiecewiseLinear(Lines):
                 f"{len(knots)} `knots`. Received: values={values!r}"
             )
         self._knots = tuple(map(int, knots))
-        self._values = tuple(checked_number("values", v) for v in values)
-        self.name = name
+        self._values = tuple(arguments.number("values", v) for v in values)
+        self.name = checked_name(name)
 
     @classmethod
     def of(
@@ -106,12 +112,18 @@ class PiecewiseLinear(Lines):
         ```
         """
         if not callable(schedule):
-            raise ValueError(
-                "Argument `schedule` must be a callable from int to float, "
-                f"such as `kd.schedules.Cosine`. Received: {schedule!r}"
+            arguments.refuse(
+                "schedule",
+                schedule,
+                "a callable from int to float, such as `kd.schedules.Cosine`",
             )
-        steps = checked_updates("steps", steps, 1, "where the schedule ends")
-        points = checked_updates("points", points, 2, "the points to sample")
+        steps = arguments.count(
+            "steps", steps, meaning="where the schedule ends"
+        )
+        points = arguments.count(
+            "points", points, 2, meaning="the points to sample"
+        )
+        check_values("schedule", schedule, [0, steps])
         parts = min(points - 1, steps)
         knots = [steps * part // parts for part in range(parts + 1)]
         return cls(knots, [round(float(schedule(k)), 6) for k in knots])

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import keras
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm.typing import Tensor
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ def value_at(value: float | Schedule, step: int | Tensor) -> Tensor:
     Returns:
         A float32 tensor of rank 0.
 
+    Raises:
+        ValueError: if `value` is neither, or `step` is no integer.
+
     Example:
 
     ```python
@@ -37,6 +41,8 @@ def value_at(value: float | Schedule, step: int | Tensor) -> Tensor:
     kd.schedules.value_at(kd.schedules.Linear(0.0, 1.0, steps=10), 7)  # 0.7
     ```
     """
+    if not isinstance(step, keras.Variable) and not ops.is_tensor(step):
+        step = arguments.count("step", step, 0)
     if callable(value):
         return ops.cast(value(step), "float32")
-    return ops.convert_to_tensor(float(value), "float32")
+    return ops.convert_to_tensor(arguments.number("value", value), "float32")

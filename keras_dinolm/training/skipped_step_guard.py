@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_dinolm import arguments
+
 
 class SkippedStepGuard(keras.callbacks.Callback):
     """Stops training after too many bad steps in a row.
@@ -14,6 +16,7 @@ class SkippedStepGuard(keras.callbacks.Callback):
         name: string. What the logs call their number.
 
     Raises:
+        ValueError: unless `max_skipped_steps` is an integer of at least 1.
         FloatingPointError: from within `fit`.
     """
 
@@ -24,8 +27,10 @@ class SkippedStepGuard(keras.callbacks.Callback):
         self, max_skipped_steps: int, name: str = "skipped_steps"
     ) -> None:
         super().__init__()
-        self.name = name
-        self.max_skipped_steps = max_skipped_steps
+        self.name = arguments.string("name", name)
+        self.max_skipped_steps = arguments.count(
+            "max_skipped_steps", max_skipped_steps
+        )
 
     def on_epoch_begin(self, epoch, logs=None):
         self._seen = None

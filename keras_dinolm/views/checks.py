@@ -1,9 +1,11 @@
 """Checks of the configuration of `TextViews`."""
 
-import numbers
 import warnings
+from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 
+from keras_dinolm import arguments
 from keras_dinolm.views.replacement_table import ReplacementTable
 from keras_dinolm.views.settings import highest
 from keras_dinolm.views.special_tokens import SpecialTokens
@@ -16,29 +18,31 @@ _MAX_SEQUENCE_LENGTH = 2**15 - 1
 
 def checked_sequence_length(value: int) -> int:
     """A length that positions in int32 arithmetic allow, or an error."""
-    if not _is_integer(value) or not 2 <= value <= _MAX_SEQUENCE_LENGTH:
-        raise ValueError(
-            f"`sequence_length` must be an integer in [2, "
-            f"{_MAX_SEQUENCE_LENGTH}]: [CLS] and one token, at least. "
-            f"Received: sequence_length={value!r}"
-        )
-    return int(value)
+    return arguments.integer(
+        "sequence_length",
+        value,
+        2,
+        _MAX_SEQUENCE_LENGTH,
+        meaning="[CLS] and one token, at least",
+    )
 
 
 def checked_accumulation(value: int) -> int:
     """The batches to an optimizer update, or an error."""
-    if not _is_integer(value) or value < 1:
-        raise ValueError(
-            "`gradient_accumulation_steps` must be an integer, at least 1: "
-            "the batches to an optimizer update. Received: "
-            f"gradient_accumulation_steps={value!r}"
-        )
-    return int(value)
+    return arguments.count(
+        "gradient_accumulation_steps",
+        value,
+        meaning="the batches to an optimizer update",
+    )
 
 
 def checked_groups(groups: Sequence[ViewGroup] | None) -> tuple[ViewGroup, ...]:
     """Groups with distinct names that student and teacher both read."""
-    groups = default_groups() if groups is None else tuple(groups)
+    if groups is None:
+        groups = default_groups()
+    if not isinstance(groups, Iterable) or isinstance(groups, str | Mapping):
+        arguments.refuse("groups", groups, "a list of view groups")
+    groups = tuple(groups)
     for group in groups:
         if not isinstance(group, ViewGroup):
             raise ValueError(
@@ -118,7 +122,3 @@ def warn_of_no_masks(groups: Sequence[ViewGroup], batch_size: int) -> None:
                 "`mask_probability`, or set it to 0.",
                 stacklevel=3,
             )
-
-
-def _is_integer(value):
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

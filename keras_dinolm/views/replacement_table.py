@@ -11,10 +11,13 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from keras_dinolm import arguments
+from keras_dinolm.views.compared_by_config import ComparedByConfig
+
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
 @dataclasses.dataclass(frozen=True, eq=False)
-class ReplacementTable:
+class ReplacementTable(ComparedByConfig):
     """Replacements of each token; made by `synonym_table` and `typo_table`.
 
     Args:
@@ -38,6 +41,26 @@ class ReplacementTable:
     choices: np.ndarray
     counts: dict = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self):
+        for name in ("ends", "choices"):
+            array = _as_ids(name, getattr(self, name))
+            object.__setattr__(self, name, array)
+        if (np.diff(self.ends) < 0).any() or self.ends[-1] > len(self.choices):
+            arguments.refuse(
+                "ends",
+                self.ends,
+                "ascending places in `choices`, of which there are "
+                f"{len(self.choices)}",
+            )
+        if self.choices.max() >= len(self.ends):
+            arguments.refuse(
+                "choices",
+                self.choices,
+                f"ids of a vocabulary of {len(self.ends)} tokens, as `ends` "
+                "has places",
+            )
+        object.__setattr__(self, "counts", _as_counts(self.counts))
+
     @classmethod
     def of(
         cls,
@@ -59,6 +82,19 @@ class ReplacementTable:
             ValueError: if an id is not in the vocabulary, or a token has 2^15
                 replacements or more.
         """
+        vocabulary_size = arguments.count("vocabulary_size", vocabulary_size)
+        counts = _as_counts({} if counts is None else counts)
+        arguments.instance(
+            "replacements", replacements, Mapping, "a dict of id to ids"
+        )
+        replacements = {
+            arguments.count("replacements", token, 0): _as_ids(
+                "replacements", others
+            ).tolist()
+            if len(others)
+            else []
+            for token, others in _checked_items(replacements)
+        }
         ids = [i for pair in replacements.items() for i in (pair[0], *pair[1])]
         if ids and not 0 <= min(ids) <= max(ids) < vocabulary_size:
             raise ValueError(
@@ -81,7 +117,7 @@ class ReplacementTable:
         return cls(
             np.cumsum(sizes).astype("int32"),
             np.array(choices or [0], "int32"),
-            dict(counts or {}),
+            counts,
         )
 
     def __getitem__(self, token: int) -> list[int]:
@@ -111,4 +147,38 @@ class ReplacementTable:
             np.frombuffer(bytes.fromhex(config[name]), "<i4").astype("int32")
             for name in ("ends", "choices")
         )
-        return cls(ends, choices, dict(config["counts"]))
+        return cls(ends, choices, config["counts"])
+
+
+def _checked_items(replacements):
+    """The items, once each value is known to be a list."""
+    for token, others in replacements.items():
+        if not isinstance(others, Sequence | np.ndarray) or isinstance(
+            others, str | bytes
+        ):
+            arguments.refuse("replacements", replacements, "a dict of lists")
+        yield token, others
+
+
+def _as_ids(name, value):
+    """An int32 array `[N]` of at least one id, or an error."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of different lengths
+        array = np.asarray(None)
+    if array.ndim != 1 or not array.size or array.dtype.kind not in "iu":
+        arguments.refuse(name, value, "integers, at least one")
+    if array.min() < 0 or array.max() >= 2**31:
+        arguments.refuse(name, value, "integers in [0, 2^31)")
+    return array.astype("int32")
+
+
+def _as_counts(counts):
+    arguments.instance("counts", counts, Mapping, "a dict of string to int")
+    for name in counts:
+        if not isinstance(name, str):
+            arguments.refuse("counts", counts, "a dict of string to int")
+    return {
+        name: arguments.integer("counts", count)
+        for name, count in counts.items()
+    }

@@ -1,12 +1,14 @@
 """What the views need to know of a tokenizer."""
 
 import dataclasses
-import numbers
 import unicodedata
 from typing import Any
 
 import keras
 import numpy as np
+
+from keras_dinolm import arguments
+from keras_dinolm.views.compared_by_config import ComparedByConfig
 
 _TABLES = ("continues", "punctuation", "sentence_ends")
 _SENTENCE_ENDS = frozenset(".!?\u2026\u3002\uff01\uff1f\u0964")
@@ -14,7 +16,7 @@ _SENTENCE_ENDS = frozenset(".!?\u2026\u3002\uff01\uff1f\u0964")
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
 @dataclasses.dataclass(frozen=True, eq=False)
-class SpecialTokens:
+class SpecialTokens(ComparedByConfig):
     """Ids of the special tokens, and which tokens are pieces or marks.
 
     `TextViews` takes one of these in place of a tokenizer, for token ids that
@@ -33,7 +35,8 @@ class SpecialTokens:
             marks that end a sentence. Needed to shuffle sentences.
 
     Raises:
-        ValueError: if an id is not an integer from 0 on.
+        ValueError: if an id is not an integer from 0 on, or a table is no
+            array of bool.
 
     Example:
 
@@ -56,17 +59,17 @@ class SpecialTokens:
 
     def __post_init__(self):
         for name in ("pad_token_id", "cls_token_id", "mask_token_id"):
+            value = arguments.count(
+                name,
+                getattr(self, name),
+                0,
+                meaning="the token's id in the vocabulary",
+            )
+            object.__setattr__(self, name, value)
+        for name in _TABLES:
             value = getattr(self, name)
-            if (
-                not isinstance(value, numbers.Integral)
-                or isinstance(value, bool)
-                or value < 0
-            ):
-                raise ValueError(
-                    f"`{name}` must be an integer, at least 0: the token's "
-                    f"id in the vocabulary. Received: {name}={value!r}"
-                )
-            object.__setattr__(self, name, int(value))
+            if value is not None:
+                object.__setattr__(self, name, _as_table(name, value))
 
     @classmethod
     def of(cls, tokenizer: Any) -> "SpecialTokens":
@@ -148,6 +151,14 @@ class SpecialTokens:
                 )
                 config[name] = np.unpackbits(packed, count=size) != 0
         return cls(**config)
+
+
+def _as_table(name, value):
+    """An array of bool, one a token of the vocabulary, or an error."""
+    table = np.asarray(value)
+    if table.ndim != 1 or not table.size or table.dtype != bool:
+        arguments.refuse(name, value, "an array of bool, one for each token")
+    return table
 
 
 def _is_punctuation(token):

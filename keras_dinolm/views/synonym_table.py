@@ -1,9 +1,9 @@
 """Words that mean the same."""
 
 import collections
-import pathlib
 from typing import Any
 
+from keras_dinolm import arguments
 from keras_dinolm.typing import Path
 from keras_dinolm.views.replacement_table import ReplacementTable
 from keras_dinolm.views.vocabulary import read_vocabulary
@@ -47,6 +47,7 @@ def synonym_table(path: Path, tokenizer: Any) -> ReplacementTable:
     Reference:
         [EDA](https://arxiv.org/abs/1901.11196)
     """
+    path = arguments.path("path", path)
     vocabulary, prefix = read_vocabulary(tokenizer)
     special = special_ids(tokenizer, vocabulary)
     ids = {
@@ -56,7 +57,7 @@ def synonym_table(path: Path, tokenizer: Any) -> ReplacementTable:
     }
     words, found = set(), {}
     replacements = collections.defaultdict(set)
-    for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         line_words = {word.strip() for word in line.split("\t")} - {""}
         words |= line_words
         line_ids = set()

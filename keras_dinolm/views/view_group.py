@@ -199,7 +199,9 @@ class ViewGroup:
             *share,
             "0 cuts all views from the document itself",
         )
-        if self.mask_unit not in MASK_UNITS:
+        if not isinstance(self.mask_unit, str) or (
+            self.mask_unit not in MASK_UNITS
+        ):
             refuse(
                 self.name,
                 "mask_unit",

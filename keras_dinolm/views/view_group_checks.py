@@ -38,6 +38,7 @@ def checked_integer(
         not isinstance(value, numbers.Integral)
         or isinstance(value, bool)
         or not low <= value <= high
+        or value >= 2**31
     ):
         allowed = f"an integer, at least {low}"
         if high < math.inf:
@@ -94,9 +95,11 @@ def checked_roles(
     group: str, argument: str, value: str | tuple[str, ...]
 ) -> tuple[str, ...]:
     """Readers of a group, each once, in one order."""
-    given = (value,) if isinstance(value, str) else tuple(value)
+    given = (value,) if isinstance(value, str) else value
     if (
-        not given
+        not isinstance(given, tuple | list | set | frozenset)
+        or not given
+        or not all(isinstance(role, str) for role in given)
         or len(set(given)) != len(given)
         or not set(given) <= set(READERS)
     ):
@@ -127,12 +130,12 @@ def _refuse_other_schedules(group, argument, *values):
 def _lies_between(value, low, high):
     if isinstance(value, Lines):
         return all(low <= knot <= high for knot in value.values)
-    return (
-        isinstance(value, numbers.Real)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and low <= value <= high
-    )
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return False
+    try:
+        return low <= float(value) <= high
+    except OverflowError:  # an int beyond all floats
+        return False
 
 
 def _never_above(low, high):

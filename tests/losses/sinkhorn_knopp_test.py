@@ -151,7 +151,7 @@ def test_is_float32_inside_and_out(dtype):
     [
         ({"logits": np.ones((2, 3, 4))}, r"`logits` must have shape \[N, K\]"),
         ({"sample_weight": np.ones(4)}, r"`sample_weight`.*N=3.*\(4,\)"),
-        ({"temperature": 0.0}, "`temperature` must be greater than 0"),
+        ({"temperature": 0.0}, "`temperature` must be a finite number above 0"),
         ({"temperature": float("nan")}, "temperature=nan"),
         ({"num_iterations": 0}, "`num_iterations`.*num_iterations=0"),
     ],

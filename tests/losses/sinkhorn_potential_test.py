@@ -106,7 +106,7 @@ def test_carries_no_gradient():
         ({"features": np.ones(3)}, r"`features` must have shape \[N, D\]"),
         ({"prototypes": np.ones((3, 5))}, "`prototypes`.*D=2"),
         ({"sample_weight": np.ones(4)}, "`sample_weight`.*N=3"),
-        ({"temperature": 0.0}, "`temperature` must be greater than 0"),
+        ({"temperature": 0.0}, "`temperature` must be a finite number above 0"),
         ({"num_iterations": 0}, "num_iterations=0"),
         ({"max_logits": 0.5}, "max_logits=0.5"),
     ],

@@ -1,10 +1,15 @@
 """Checks of what a `Distillation` is made of."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
+import keras
+
+from keras_dinolm import arguments
 from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
+from keras_dinolm.models.encoder.text_encoder import TextEncoder
 from keras_dinolm.objectives import MaskedLM
 from keras_dinolm.objectives import Objective
 from keras_dinolm.objectives import Result
@@ -12,11 +17,21 @@ from keras_dinolm.objectives import Result
 NETWORKS = ("student", "teacher")
 
 
-def check_roles(roles: dict) -> None:
-    """Raises unless both networks have a view group to read."""
+def checked_roles(roles: Mapping) -> dict[str, tuple[str, ...]]:
+    """Roles as tuples, of which both networks have a view group to read."""
+    arguments.instance(
+        "roles", roles, Mapping, "a dict of view group to its roles"
+    )
     known = (*NETWORKS, "gram")
     for group, group_roles in roles.items():
-        if not group_roles or not set(group_roles) <= set(known):
+        if (
+            not isinstance(group, str)
+            or not isinstance(group_roles, tuple | list)
+            or not group_roles
+            or not all(
+                isinstance(role, str) and role in known for role in group_roles
+            )
+        ):
             raise ValueError(
                 "Argument `roles` must give each view group one or more of "
                 f"{known}. Received: roles[{group!r}]={group_roles}"
@@ -27,10 +42,16 @@ def check_roles(roles: dict) -> None:
                 f"Argument `roles` must have a group for the {role}. "
                 f"Received: roles={roles}"
             )
+    return {group: tuple(group_roles) for group, group_roles in roles.items()}
 
 
-def check_group_starts(starts: dict, roles: dict) -> None:
-    """Raises unless the starts are updates of known groups."""
+def checked_group_starts(starts: Mapping | None, roles: dict) -> dict[str, int]:
+    """The first updates of known groups, or an error."""
+    if starts is None:
+        return {}
+    arguments.instance(
+        "group_starts", starts, Mapping, "a dict of view group to update"
+    )
     unknown = [group for group in starts if group not in roles]
     if unknown:
         raise ValueError(
@@ -38,12 +59,12 @@ def check_group_starts(starts: dict, roles: dict) -> None:
             f"Received: group_starts={starts}"
         )
     for group, start in starts.items():
-        if isinstance(start, bool) or not isinstance(start, int) or start < 0:
-            raise ValueError(
-                "Argument `group_starts` must give each group an optimizer "
-                "update, an integer of at least 0. "
-                f"Received: group_starts[{group!r}]={start!r}"
-            )
+        arguments.count(
+            f"group_starts[{group!r}]",
+            start,
+            0,
+            meaning="the first optimizer update of the group",
+        )
     first = [roles[group] for group in roles if not starts.get(group)]
     for role in NETWORKS:
         if not any(role in r for r in first):
@@ -52,6 +73,7 @@ def check_group_starts(starts: dict, roles: dict) -> None:
                 f"read at update 0; the {role} has none. Leave one out of it. "
                 f"Received: group_starts={starts}, roles={roles}"
             )
+    return {group: int(start) for group, start in starts.items()}
 
 
 def check_names(what: str, names: list[str]) -> None:
@@ -62,6 +84,14 @@ def check_names(what: str, names: list[str]) -> None:
             "its own; pass `name=` to tell two of a kind apart. "
             f"Received {what} named: {names}"
         )
+
+
+def check_all(what: str, values: Any, kind: type, example: str) -> None:
+    """Raises unless an argument is a list of objects of a class."""
+    if not isinstance(values, list | tuple) or not all(
+        isinstance(value, kind) for value in values
+    ):
+        arguments.refuse(what, values, f"a list of {example}")
 
 
 def check_students(lessons: list) -> None:
@@ -109,6 +139,12 @@ def check_told_apart(learners: list, teachers: list[str]) -> None:
 
 def check_objectives(objectives: list[Objective], mask_student: bool) -> None:
     """Raises unless the objectives go together and with a masked student."""
+    check_all(
+        "objectives",
+        objectives,
+        Objective,
+        "`keras_dinolm.objectives.Objective`",
+    )
     check_names("objectives", [objective.name for objective in objectives])
     for objective in objectives:
         if isinstance(objective, MaskedLM) and not mask_student:
@@ -181,6 +217,23 @@ def check_config(objective: Objective, config: dict) -> None:
             "layer: `return {**super().get_config(), "
             f"{missing[0]!r}: self.{missing[0]}}}`."
         )
+
+
+def check_encoder(name: str, value: Any) -> None:
+    """Raises unless this may be an encoder; `TextEncoder` looks closer."""
+    arguments.instance(
+        name,
+        value,
+        (TextEncoder, keras.Model),
+        "a `DinoLMBackbone`, a supported keras-hub backbone, or a "
+        "`TextEncoder`",
+    )
+
+
+def check_teacher(teacher: Any) -> None:
+    """Raises unless this may be a fixed teacher."""
+    if not hasattr(teacher, "learners"):
+        check_is_tower(teacher)
 
 
 def check_is_tower(teacher: Any) -> None:

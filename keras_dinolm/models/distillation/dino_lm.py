@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import keras_hub
 
+from keras_dinolm.models.distillation.checks import check_encoder
 from keras_dinolm.models.distillation.distillation import Distillation
 from keras_dinolm.models.distillation.lesson import Lesson
 from keras_dinolm.models.distillation.tower import Tower
@@ -102,6 +103,7 @@ class DinoLM(Distillation):
         lora_rank: int | None = None,
         **kwargs: Any,
     ) -> None:
+        check_encoder("backbone", backbone)
         lesson = Lesson(
             backbone,
             objectives,

@@ -5,12 +5,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_dinolm.layers.validation import check_positive
-from keras_dinolm.models.distillation.checks import check_group_starts
+from keras_dinolm import arguments
+from keras_dinolm.models.distillation.checks import check_all
 from keras_dinolm.models.distillation.checks import check_names
 from keras_dinolm.models.distillation.checks import check_reads_tokens_of
-from keras_dinolm.models.distillation.checks import check_roles
 from keras_dinolm.models.distillation.checks import check_students
+from keras_dinolm.models.distillation.checks import checked_group_starts
+from keras_dinolm.models.distillation.checks import checked_roles
 from keras_dinolm.models.distillation.learner import Learner
 from keras_dinolm.models.distillation.learner_optimizers import (
     check_accumulation,
@@ -141,16 +142,12 @@ class Distillation(ReadsViews, PhasedModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_all("lessons", lessons, Lesson, "`keras_dinolm.models.Lesson`")
         check_names("lessons", [lesson.name for lesson in lessons])
         check_students(lessons)
-        self.roles = {
-            group: tuple(group_roles)
-            for group, group_roles in (roles or ROLES).items()
-        }
-        check_roles(self.roles)
-        self.group_starts = dict(group_starts or {})
-        check_group_starts(self.group_starts, self.roles)
-        self.max_skipped_steps = check_positive(
+        self.roles = checked_roles(ROLES if roles is None else roles)
+        self.group_starts = checked_group_starts(group_starts, self.roles)
+        self.max_skipped_steps = arguments.count(
             "max_skipped_steps", max_skipped_steps
         )
 

@@ -6,13 +6,17 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm import objectives as objectives_room
-from keras_dinolm.layers.validation import check_positive
+from keras_dinolm.layers.poolers import POOLERS
+from keras_dinolm.layers.prototypes import FEW_PROTOTYPES
 from keras_dinolm.models.distillation.checks import check_config
+from keras_dinolm.models.distillation.checks import check_encoder
 from keras_dinolm.models.distillation.checks import check_objectives
 from keras_dinolm.models.distillation.checks import check_reads
 from keras_dinolm.models.distillation.checks import check_result
 from keras_dinolm.models.distillation.checks import check_shares_prototypes
+from keras_dinolm.models.distillation.checks import check_teacher
 from keras_dinolm.models.distillation.named_layers import NamedLayers
 from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.models.encoder.lora import enable_lora
@@ -23,6 +27,7 @@ from keras_dinolm.objectives import Objective
 from keras_dinolm.objectives.features import FeaturesByGroup
 from keras_dinolm.schedules import Cosine
 from keras_dinolm.schedules import value_at
+from keras_dinolm.schedules.values import checked_value
 from keras_dinolm.typing import Tensor
 
 
@@ -114,7 +119,34 @@ class Lesson(keras.layers.Layer):
         lora_rank: int | None = None,
         name: str = "lesson",
     ) -> None:
-        super().__init__(name=name)
+        super().__init__(name=arguments.string("name", name))
+        check_encoder("student", student)
+        if pooling is not None:
+            arguments.choice("pooling", pooling, POOLERS)
+        weight = arguments.number(
+            "weight",
+            weight,
+            above=0,
+            meaning="leave a lesson out that should not count",
+        )
+        if teacher is not None:
+            check_teacher(teacher)
+        if num_prototypes is not None:
+            num_prototypes = arguments.count(
+                "num_prototypes", num_prototypes, 2, meaning=FEW_PROTOTYPES
+            )
+        if head_hidden_dim is not None:
+            head_hidden_dim = arguments.count(
+                "head_hidden_dim", head_hidden_dim
+            )
+        if bottleneck_dim is not None:
+            bottleneck_dim = arguments.count("bottleneck_dim", bottleneck_dim)
+        if lora_rank is not None:
+            lora_rank = arguments.count("lora_rank", lora_rank)
+        if momentum is not None:
+            momentum = checked_value("momentum", momentum, low=0, high=1)
+        if mask_student is not None:
+            mask_student = arguments.flag("mask_student", mask_student)
         if not isinstance(student, TextEncoder):
             student = TextEncoder(student, pooling=pooling, name="encoder")
         elif pooling not in (None, student.pooling):
@@ -123,31 +155,12 @@ class Lesson(keras.layers.Layer):
                 "and pass it to the encoder. Received: "
                 f"pooling={pooling!r}, student.pooling={student.pooling!r}"
             )
-        if not 0 < weight < float("inf"):
-            raise ValueError(
-                "Argument `weight` must be a number above 0; leave a lesson "
-                "out that should not count. "
-                f"Received: weight={weight}"
-            )
         self.teacher_is_fixed = teacher is not None
         if self.teacher_is_fixed and momentum is not None:
             raise ValueError(
                 "A fixed `teacher` does not move: leave `momentum=None`. "
                 f"Received: momentum={momentum}"
             )
-        if isinstance(momentum, str) or not (
-            momentum is None or callable(momentum) or 0 <= momentum <= 1
-        ):
-            raise ValueError(
-                "Argument `momentum` must be a number from 0 to 1 or a "
-                f"schedule. Received: momentum={momentum!r}"
-            )
-        for option, size in (
-            ("head_hidden_dim", head_hidden_dim),
-            ("bottleneck_dim", bottleneck_dim),
-        ):
-            if size is not None:
-                check_positive(option, size)
         if not self.teacher_is_fixed and momentum is None:
             momentum = Cosine(0.99, 0.9995, steps=20_000)
         if objectives is None:
@@ -162,7 +175,7 @@ class Lesson(keras.layers.Layer):
         )
         check_objectives(objectives, self.mask_student)
         self.encoder = student
-        self.weight = float(weight)
+        self.weight = weight
         self.momentum = momentum
         self.lora_rank = lora_rank
         width = student.hidden_dim
@@ -197,13 +210,6 @@ class Lesson(keras.layers.Layer):
         self.roles = roles
         if self.num_prototypes is None:
             self.num_prototypes = teacher.num_prototypes if teacher else 1024
-        if self.num_prototypes < 2:
-            raise ValueError(
-                "Argument `num_prototypes` must be at least 2: with one "
-                "prototype every assignment is the same and nothing can be "
-                "learned. Received: num_prototypes="
-                f"{self.num_prototypes}"
-            )
         objectives = self.objectives.values()
         towers = {
             "heads": tuple(

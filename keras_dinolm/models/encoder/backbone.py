@@ -1,19 +1,22 @@
 """The encoder that the library trains."""
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import keras_hub
+import numpy as np
 from keras import initializers
 
+from keras_dinolm import arguments
 from keras_dinolm.layers.encoder_block import NORM_EPSILON
 from keras_dinolm.layers.encoder_block import EncoderBlock
+from keras_dinolm.layers.mlp import ACTIVATIONS
+from keras_dinolm.layers.poolers import POOLERS
 from keras_dinolm.layers.poolers import get_pooler
 from keras_dinolm.layers.registers import Registers
 from keras_dinolm.layers.rotary import RotaryTables
-from keras_dinolm.layers.validation import check_positive
-from keras_dinolm.layers.validation import check_rate
 from keras_dinolm.models.presets.preset_files import check_preset
 from keras_dinolm.typing import Path
 
@@ -27,6 +30,9 @@ SIZES = {
     "base": {"num_layers": 12, "num_heads": 12, "hidden_dim": 768},
     "large": {"num_layers": 24, "num_heads": 16, "hidden_dim": 1024},
 }
+
+# Far more than anyone trains; a typing error would build blocks for hours.
+MOST_LAYERS = 1_000
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -133,12 +139,36 @@ class DinoLMBackbone(keras_hub.models.Backbone):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
-        check_positive("vocabulary_size", vocabulary_size)
-        if num_layers != 0:
-            check_positive("num_layers", num_layers)
-        check_positive("num_heads", num_heads)
-        check_rate("dropout", dropout)
-        check_rate("drop_path_rate", drop_path_rate)
+        vocabulary_size = arguments.count("vocabulary_size", vocabulary_size)
+        num_layers = arguments.integer("num_layers", num_layers, 0, MOST_LAYERS)
+        num_heads = arguments.count("num_heads", num_heads)
+        hidden_dim = arguments.count("hidden_dim", hidden_dim)
+        intermediate_dim = arguments.count("intermediate_dim", intermediate_dim)
+        num_registers = arguments.count("num_registers", num_registers, 0)
+        arguments.choice("activation", activation, ACTIVATIONS)
+        if layer_scale is not None:
+            layer_scale = arguments.number("layer_scale", layer_scale)
+        dropout = arguments.number("dropout", dropout, 0, below=1)
+        drop_path_rate = arguments.number(
+            "drop_path_rate", drop_path_rate, 0, below=1
+        )
+        arguments.choice("pooling", pooling, POOLERS)
+        embedding_stddev = arguments.number(
+            "embedding_stddev", embedding_stddev, 0
+        )
+        max_wavelength = arguments.number(
+            "max_wavelength", max_wavelength, above=0
+        )
+        scaling_factor = arguments.number(
+            "scaling_factor", scaling_factor, above=0
+        )
+        position_jitter = arguments.number(
+            "position_jitter",
+            position_jitter,
+            1,
+            meaning="1 is no jitter",
+        )
+        remat = arguments.flag("remat", remat)
         if hidden_dim % (2 * num_heads):
             raise ValueError(
                 "`hidden_dim / num_heads` must be an even integer: rotary "
@@ -284,13 +314,9 @@ class DinoLMBackbone(keras_hub.models.Backbone):
         Raises:
             ValueError: if there is no size of that name.
         """
-        if name not in SIZES:
-            raise ValueError(
-                f"Argument `name` must be one of {tuple(SIZES)}. "
-                f"Received: name={name!r}"
-            )
+        arguments.choice("name", name, SIZES)
         config = {**SIZES[name], **overrides}
-        width = 4 * config["hidden_dim"]
+        width = 4 * arguments.count("hidden_dim", config["hidden_dim"])
         if config.get("activation") == "swiglu":
             width = -(-2 * width // (3 * 8)) * 8
         config.setdefault("intermediate_dim", width)
@@ -349,14 +375,20 @@ class DinoLMBackbone(keras_hub.models.Backbone):
 
 def _pooled_layers(layers, num_layers):
     """Checks the layers and writes the last one as -1."""
-    allowed = range(-1, num_layers + 1)
+    if isinstance(layers, np.ndarray):
+        layers = layers.tolist()
     layers = tuple(layers) if isinstance(layers, (list, tuple)) else (layers,)
-    if not layers or any(layer not in allowed for layer in layers):
+    if not layers or not all(
+        isinstance(layer, numbers.Integral)
+        and not isinstance(layer, bool)
+        and -1 <= layer <= num_layers
+        for layer in layers
+    ):
         raise ValueError(
             "Argument `pooled_layers` must name one layer or more, each from "
             f"0 (the embeddings) to num_layers={num_layers}, or -1 for the "
             f"last. Received: pooled_layers={layers}"
         )
     # Without blocks, the embeddings are the last layer.
-    named = [-1 if layer == num_layers else layer for layer in layers]
+    named = [-1 if layer == num_layers else int(layer) for layer in layers]
     return tuple(dict.fromkeys(named))

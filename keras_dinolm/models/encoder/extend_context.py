@@ -1,5 +1,6 @@
 """A trained backbone whose rotary positions are made for longer texts."""
 
+from keras_dinolm import arguments
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 
 ROPE = ("ntk", "interpolation", "extrapolation")
@@ -56,18 +57,20 @@ def extend_context(
         - [Position Interpolation](https://arxiv.org/abs/2306.15595)
         - [YaRN](https://arxiv.org/abs/2309.00071) (NTK-aware interpolation)
     """
-    if not isinstance(backbone, DinoLMBackbone):
-        raise ValueError(
-            "`extend_context` rescales the rotary positions of a "
-            "`DinoLMBackbone`; keras-hub's encoders have learned positions, "
-            "and none beyond their `max_sequence_length`. Received: "
-            f"backbone of class {type(backbone).__name__}"
-        )
-    if not factor >= 1:
-        raise ValueError(
-            "Argument `factor` must be at least 1: how many times as long the "
-            f"texts become. Received: factor={factor}"
-        )
+    arguments.instance(
+        "backbone",
+        backbone,
+        DinoLMBackbone,
+        "a `DinoLMBackbone`; keras-hub's encoders have learned positions, and "
+        "none beyond their `max_sequence_length`",
+    )
+    factor = arguments.number(
+        "factor",
+        factor,
+        1,
+        meaning="how many times as long the texts become",
+    )
+    arguments.choice("rope", rope, ROPE)
     config = backbone.get_config()
     if rope == "ntk":
         dim = backbone.hidden_dim // backbone.num_heads
@@ -81,10 +84,6 @@ def extend_context(
         config["max_wavelength"] *= factor ** (dim / (dim - 2))
     elif rope == "interpolation":
         config["scaling_factor"] *= factor
-    elif rope != "extrapolation":
-        raise ValueError(
-            f"Argument `rope` must be one of {ROPE}. Received: rope={rope!r}"
-        )
     if position_jitter is not None:
         config["position_jitter"] = position_jitter
     # The copy of a frozen teacher is trainable, as all copies are.

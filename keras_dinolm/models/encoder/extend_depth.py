@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from keras_dinolm import arguments
+from keras_dinolm.models.encoder.backbone import MOST_LAYERS
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 
 ALWAYS = {"dropout", "drop_path_rate", "position_jitter", "remat", "name"}
@@ -68,11 +70,10 @@ def extend_depth(
           Stacking](https://proceedings.mlr.press/v97/gong19a.html)
         - [ReZero](https://arxiv.org/abs/2003.04887)
     """
-    if not isinstance(backbone, DinoLMBackbone):
-        raise ValueError(
-            "`extend_depth` adds blocks to a `DinoLMBackbone`. Received: "
-            f"backbone of class {type(backbone).__name__}"
-        )
+    arguments.instance(
+        "backbone", backbone, DinoLMBackbone, "a `DinoLMBackbone`"
+    )
+    num_layers = arguments.integer("num_layers", num_layers, 1, MOST_LAYERS)
     if num_layers <= backbone.num_layers:
         raise ValueError(
             "Argument `num_layers` must be more than the backbone has, "
@@ -87,6 +88,7 @@ def extend_depth(
             f"layer_scale={layer_scale}, of the backbone "
             f"{backbone.layer_scale}"
         )
+    layer_scale = arguments.number("layer_scale", layer_scale)
     free = ALWAYS if backbone.num_layers else ALWAYS | OF_BLOCKS
     if backbone.pooling == "attention":
         free = free - {"num_heads"}  # the pooler has as many

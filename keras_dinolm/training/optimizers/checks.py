@@ -1,68 +1,98 @@
 """Checks of the arguments of optimizers."""
 
-import math
-import numbers
+import re
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
-from keras_dinolm.schedules import Schedule
+from keras_dinolm import arguments
+from keras_dinolm.schedules.values import checked_value
 
 
-def checked_number(
-    argument: str, value: float, allowed: str, low: float, high: float
-) -> float:
-    """A finite number in [low, high], or an error that names the argument."""
-    if (
-        not isinstance(value, numbers.Real)
-        or isinstance(value, bool)
-        or not math.isfinite(value)
-        or not low <= value <= high
-    ):
-        raise ValueError(
-            f"Argument `{argument}` must be {allowed}. "
-            f"Received: {argument}={value!r}"
-        )
-    return value
-
-
-def checked_value(argument: str, value: float | Schedule) -> float | Schedule:
-    """A number, at least 0, or a schedule, or an error."""
-    if callable(value):
-        return value
-    allowed = "a finite number, at least 0, or a schedule"
-    return checked_number(argument, value, allowed, 0, math.inf)
-
-
-def checked_steps(argument: str, value: int) -> int:
-    """A number of optimizer updates, or an error."""
-    allowed = "an integer, at least 0: a number of optimizer updates"
-    checked_number(argument, value, allowed, 0, math.inf)
-    if not isinstance(value, numbers.Integral):
-        raise ValueError(
-            f"Argument `{argument}` must be {allowed}. "
-            f"Received: {argument}={value!r}"
-        )
-    return int(value)
-
-
-def check_clipping(
-    module_clipnorm: float | None, keras_clipping: Mapping[str, Any]
-) -> None:
-    """Raises an error unless gradients are clipped in one way, or none.
+def checked_clipping(**limits: float | None) -> dict[str, float | None]:
+    """Ways to clip gradients, of which one may be given.
 
     Args:
-        module_clipnorm: float or `None`.
-        keras_clipping: dict of Keras' own arguments to their values.
+        **limits: the argument of each way: a number above 0, or `None`.
+
+    Returns:
+        The same, with numbers as floats.
+
+    Raises:
+        ValueError: for another value, or several ways.
     """
-    given = {k: v for k, v in keras_clipping.items() if v is not None}
-    if module_clipnorm is not None:
-        given = {"module_clipnorm": module_clipnorm, **given}
-    for name, value in given.items():
-        allowed = "positive, or `None` for no clipping"
-        checked_number(name, value, allowed, math.nextafter(0, 1), math.inf)
+    checked = {
+        name: None
+        if value is None
+        else arguments.number(
+            name, value, above=0, meaning="`None` is no clipping"
+        )
+        for name, value in limits.items()
+    }
+    given = {k: v for k, v in checked.items() if v is not None}
     if len(given) > 1:
         received = ", ".join(f"{k}={v}" for k, v in given.items())
         raise ValueError(
             "Gradients are clipped in one way: leave all but one of "
             f"{sorted(given)} at `None`. Received: {received}"
         )
+    return checked
+
+
+def checked_patterns(
+    name: str, patterns: Sequence[str], num_groups: int = 0
+) -> tuple[str, ...]:
+    """Regular expressions, or an error.
+
+    Args:
+        name: string. The argument.
+        patterns: what the user gave.
+        num_groups: int. How many groups each must have, at least.
+
+    Returns:
+        Tuple of strings.
+
+    Raises:
+        ValueError: if one is no regular expression, or has fewer groups.
+    """
+    given = arguments.strings(name, patterns)
+    for pattern in given:
+        check_pattern(name, pattern, num_groups)
+    return tuple(given)
+
+
+def check_pattern(name: str, pattern: Any, num_groups: int = 0) -> None:
+    """Raises unless this is a regular expression with so many groups."""
+    try:
+        groups = re.compile(pattern).groups
+    except (re.error, TypeError) as error:
+        raise ValueError(
+            f"Argument `{name}` must hold regular expressions. Received: "
+            f"{name} with {pattern!r}, which is none: {error}"
+        ) from error
+    if groups < num_groups:
+        raise ValueError(
+            f"Each expression of `{name}` must have a group that captures the "
+            "name, as in '^student/(\\w+)_head/'. Received: "
+            f"{name} with {pattern!r}"
+        )
+
+
+def checked_multipliers(multipliers: Mapping | None) -> dict:
+    """Regular expressions and their numbers or schedules, or an error."""
+    if multipliers is None:
+        return {}
+    arguments.instance(
+        "multipliers",
+        multipliers,
+        Mapping,
+        "a dict of regular expression to number or schedule",
+    )
+    for pattern in multipliers:
+        if not isinstance(pattern, str):
+            arguments.refuse("multipliers", multipliers, "a dict of strings")
+        check_pattern("multipliers", pattern)
+    return {
+        pattern: checked_value("multipliers", value, low=0)
+        for pattern, value in multipliers.items()
+    }

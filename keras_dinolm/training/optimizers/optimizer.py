@@ -1,6 +1,5 @@
 """AdamW with what self-distillation needs."""
 
-import math
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +7,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm.schedules import Schedule
 from keras_dinolm.schedules import value_at
-from keras_dinolm.training.optimizers.checks import check_clipping
-from keras_dinolm.training.optimizers.checks import checked_number
-from keras_dinolm.training.optimizers.checks import checked_value
+from keras_dinolm.schedules.values import checked_value
+from keras_dinolm.training.optimizers.checks import checked_clipping
+from keras_dinolm.training.optimizers.checks import checked_multipliers
+from keras_dinolm.training.optimizers.checks import checked_patterns
 from keras_dinolm.training.optimizers.module_clipping import clip_modules
 from keras_dinolm.training.optimizers.parameter_groups import HEADS
 from keras_dinolm.training.optimizers.parameter_groups import NO_DECAY
@@ -109,38 +110,38 @@ class AdamW(keras.optimizers.Adam):
         name: str = "adamw",
         **kwargs: Any,
     ):
-        allowed = "in (0, 1], where 1 gives every layer the same rate"
-        checked_number(
-            "layer_decay", layer_decay, allowed, math.nextafter(0, 1), 1
+        layer_decay = arguments.number(
+            "layer_decay",
+            layer_decay,
+            above=0,
+            high=1,
+            meaning="1 gives every layer the same rate",
         )
-        below_one = math.nextafter(1, 0)
-        checked_number("beta_1", beta_1, "in [0, 1)", 0, below_one)
-        checked_number("beta_2", beta_2, "in [0, 1)", 0, below_one)
-        checked_number(
-            "epsilon", epsilon, "a finite number, at least 0", 0, math.inf
+        clipping = checked_clipping(
+            module_clipnorm=module_clipnorm,
+            **{name: kwargs.pop(name, None) for name in _KERAS_CLIPPING},
         )
-        check_clipping(
-            module_clipnorm, {k: kwargs.get(k) for k in _KERAS_CLIPPING}
-        )
+        module_clipnorm = clipping.pop("module_clipnorm")
+        steps = kwargs.get("gradient_accumulation_steps")
+        if steps is not None:
+            arguments.count("gradient_accumulation_steps", steps, 2)
         # Keras' own decay takes no schedule, so it stays off and `update_step`
         # decays.
         super().__init__(
-            learning_rate=checked_value("learning_rate", learning_rate),
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            name=name,
+            learning_rate=checked_value("learning_rate", learning_rate, low=0),
+            beta_1=arguments.number("beta_1", beta_1, 0, below=1),
+            beta_2=arguments.number("beta_2", beta_2, 0, below=1),
+            epsilon=arguments.number("epsilon", epsilon, 0),
+            name=arguments.string("name", name),
+            **clipping,
             **kwargs,
         )
-        self.decay = checked_value("weight_decay", weight_decay)
-        self.no_decay = tuple(no_decay)
+        self.decay = checked_value("weight_decay", weight_decay, low=0)
+        self.no_decay = checked_patterns("no_decay", no_decay)
         self.layer_decay = layer_decay
-        self.multipliers = {
-            pattern: checked_value("multipliers", value)
-            for pattern, value in (multipliers or {}).items()
-        }
+        self.multipliers = checked_multipliers(multipliers)
         self.module_clipnorm = module_clipnorm
-        self.modules = tuple(modules)
+        self.modules = checked_patterns("modules", modules, 1)
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Finds the groups that each variable is in.

@@ -1,14 +1,13 @@
 """AdamW with the schedules and the clipping that the field uses."""
 
-import math
 from typing import Any
 
+from keras_dinolm import arguments
 from keras_dinolm.schedules import Cosine
 from keras_dinolm.schedules import Delayed
 from keras_dinolm.schedules import Schedule
 from keras_dinolm.schedules import Warmup
-from keras_dinolm.training.optimizers.checks import checked_number
-from keras_dinolm.training.optimizers.checks import checked_steps
+from keras_dinolm.training.optimizers.checks import checked_multipliers
 from keras_dinolm.training.optimizers.optimizer import AdamW
 from keras_dinolm.training.optimizers.parameter_groups import ENCODER
 from keras_dinolm.training.optimizers.parameter_groups import PROTOTYPES
@@ -109,20 +108,24 @@ def adamw(
     )
     ```
     """
-    warmup_steps = checked_steps("warmup_steps", warmup_steps)
-    allowed = "a finite number, at least 0 (`AdamW` also takes a schedule)"
-    checked_number("learning_rate", learning_rate, allowed, 0, math.inf)
+    warmup_steps = _steps("warmup_steps", warmup_steps)
+    learning_rate = arguments.number(
+        "learning_rate",
+        learning_rate,
+        0,
+        meaning="`AdamW` also takes a schedule",
+    )
     rate = _rate(
-        float(learning_rate),
+        learning_rate,
         warmup_steps,
         total_steps,
         schedule,
         final_learning_rate,
     )
-    multipliers = dict(kwargs.pop("multipliers", None) or {})
-    if checked_steps("frozen_prototype_steps", frozen_prototype_steps):
+    multipliers = checked_multipliers(kwargs.pop("multipliers", None))
+    if _steps("frozen_prototype_steps", frozen_prototype_steps):
         multipliers[PROTOTYPES] = Delayed(frozen_prototype_steps)
-    if checked_steps("frozen_encoder_steps", frozen_encoder_steps):
+    if _steps("frozen_encoder_steps", frozen_encoder_steps):
         then = Warmup(warmup_steps, 1.0)
         multipliers[ENCODER] = Delayed(frozen_encoder_steps, then)
     if (
@@ -142,11 +145,7 @@ def adamw(
 
 def _rate(peak, warmup_steps, total_steps, schedule, final):
     """The learning rate as a number or schedule."""
-    if schedule not in ("cosine", "constant"):
-        raise ValueError(
-            "Argument `schedule` must be 'cosine' or 'constant'. "
-            f"Received: schedule={schedule!r}"
-        )
+    arguments.choice("schedule", schedule, ("cosine", "constant"))
     if schedule == "constant":
         for name, value in (
             ("total_steps", total_steps),
@@ -159,7 +158,9 @@ def _rate(peak, warmup_steps, total_steps, schedule, final):
                     f"Received: {name}={value}"
                 )
         return Warmup(warmup_steps, peak) if warmup_steps else peak
-    if total_steps is None or not total_steps > warmup_steps:
+    if total_steps is not None:
+        total_steps = _steps("total_steps", total_steps)
+    if total_steps is None or total_steps <= warmup_steps:
         raise ValueError(
             "With schedule='cosine', `total_steps` must be greater than "
             "`warmup_steps`; pass schedule='constant' for a run without a "
@@ -168,5 +169,12 @@ def _rate(peak, warmup_steps, total_steps, schedule, final):
         )
     if final is None:
         final = _FINAL_LEARNING_RATE
-    decay_steps = checked_steps("total_steps", total_steps) - warmup_steps
+    final = arguments.number("final_learning_rate", final, 0)
+    decay_steps = total_steps - warmup_steps
     return Warmup(warmup_steps, Cosine(peak, final, decay_steps))
+
+
+def _steps(name, value):
+    return arguments.count(
+        name, value, 0, meaning="a number of optimizer updates"
+    )

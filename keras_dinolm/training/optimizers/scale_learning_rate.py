@@ -2,7 +2,7 @@
 
 import math
 
-from keras_dinolm.training.optimizers.checks import checked_number
+from keras_dinolm import arguments
 
 
 def scale_learning_rate(
@@ -39,13 +39,13 @@ def scale_learning_rate(
         - [DINO](https://arxiv.org/abs/2104.14294)
         - [DINOv2](https://arxiv.org/abs/2304.07193)
     """
-    allowed = "at least 1: the documents of one optimizer update"
-    checked_number("batch_size", batch_size, allowed, 1, math.inf)
+    learning_rate = arguments.number("learning_rate", learning_rate, 0)
+    batch_size = arguments.count(
+        "batch_size",
+        batch_size,
+        meaning="the documents of one optimizer update",
+    )
+    arguments.choice("rule", rule, ("sqrt", "linear"))
     if rule == "linear":
         return learning_rate * batch_size / 256
-    if rule == "sqrt":
-        return learning_rate * math.sqrt(batch_size / 1024)
-    raise ValueError(
-        "Argument `rule` must be 'linear' (from a batch of 256) or 'sqrt' "
-        f"(from 1,024). Received: rule={rule!r}"
-    )
+    return learning_rate * math.sqrt(batch_size / 1024)
