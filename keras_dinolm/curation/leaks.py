@@ -3,7 +3,7 @@
 import collections
 import collections.abc
 import os
-import re
+import pathlib
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ import numpy as np
 from keras_dinolm.curation.passes import map_texts
 from keras_dinolm.curation.report import Report
 from keras_dinolm.data.corpora.documents import to_documents
+from keras_dinolm.data.corpora.files import ending_of
 from keras_dinolm.data.corpora.files import find_files
 from keras_dinolm.data.corpora.json_lines import read_jsonl
 from keras_dinolm.data.corpora.text_files import read_text
@@ -23,7 +24,7 @@ from keras_dinolm.text.sentences import split_sentences
 from keras_dinolm.typing import Path
 
 _TEXT = (".txt", ".md", ".rst", ".tsv", ".csv")
-_JSON = (".jsonl", ".ndjson")
+_JSON = (".jsonl", ".ndjson", ".json")
 
 
 def find_leaks(
@@ -179,11 +180,12 @@ def _read_tests(tests, text_key):
     if isinstance(tests, str | os.PathLike):
         tests = [tests]
     if not isinstance(tests, collections.abc.Mapping):
-        tests = {str(file): file for file in find_files(tests, _TEXT + _JSON)}
+        files = find_files(tests, _TEXT + _JSON).files
+        tests = {str(file): file for file in files}
     read = {}
     for name, source in tests.items():
         if isinstance(source, str | os.PathLike):
-            if re.search(r"\.(jsonl|ndjson)(\.gz)?$", str(source)):
+            if ending_of(pathlib.PurePath(source)) in _JSON:
                 source = read_jsonl(source, text_key)
             else:
                 source = read_text(source, split="line")

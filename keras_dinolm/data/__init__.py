@@ -4,10 +4,14 @@ Importing this imports no framework, so that worker processes and scripts that
 only prepare data start at once.
 """
 
+from keras_dinolm.data.corpora.any_files import read_files
 from keras_dinolm.data.corpora.corpus import Corpus
+from keras_dinolm.data.corpora.csv_files import read_csv
 from keras_dinolm.data.corpora.document import Document
 from keras_dinolm.data.corpora.installed_docs import installed_docs
 from keras_dinolm.data.corpora.json_lines import read_jsonl
+from keras_dinolm.data.corpora.parquet_files import read_parquet
+from keras_dinolm.data.corpora.tables import read_table
 from keras_dinolm.data.corpora.text_files import read_text
 from keras_dinolm.data.homogeneous_batches import HomogeneousBatches
 from keras_dinolm.data.near_duplicates import find_near_duplicates
@@ -27,7 +31,11 @@ __all__ = [
     "find_near_duplicates",
     "installed_docs",
     "ppmi_embeddings",
+    "read_csv",
+    "read_files",
     "read_jsonl",
+    "read_parquet",
+    "read_table",
     "read_text",
     "steps_per_epoch",
     "stream_dataset",

@@ -13,6 +13,8 @@ from keras_dinolm.data.arguments import check_max_alternates
 from keras_dinolm.data.arguments import check_views
 from keras_dinolm.data.arguments import shorten
 from keras_dinolm.data.corpora.document import Document
+from keras_dinolm.data.corpora.documents import check_corpus
+from keras_dinolm.data.corpora.documents import is_read_once
 from keras_dinolm.data.token_store import TokenStore
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ def stream_dataset(
     Args:
         texts: iterable of `str`, `Document`, or mappings with `"text"`. A
             list, or an object with `__iter__`, can be read again for the next
-            epoch. An iterator can be read once.
+            epoch. An iterator, or a corpus of a pipe, can be read once.
         views: `keras_dinolm.views.TextViews`. What each batch is made by.
         batch_size: int. Documents in a batch.
         tokenizer: `DinoLMTokenizer`.
@@ -84,6 +86,7 @@ def stream_dataset(
     ```
     """
     _check_texts(texts)
+    can_be_read_again = not is_read_once(texts)
     window = check_views(views)
     batch_size = check_integer("batch_size", batch_size, 1)
     if not hasattr(tokenizer, "encoder_config"):
@@ -97,11 +100,11 @@ def stream_dataset(
     start_step = check_integer("start_step", start_step, 0, MOST_STEP)
     if num_epochs is not None:
         num_epochs = check_integer("num_epochs", num_epochs, 1)
-        if num_epochs > 1 and iter(texts) is texts:
+        if num_epochs > 1 and not can_be_read_again:
             raise ValueError(
-                "`num_epochs` of an iterator must be 1 or `None`, because it "
-                "can be read once only. Pass a list, or an object whose "
-                "`__iter__` begins again. Received: "
+                "`num_epochs` of an iterator or a pipe must be 1 or `None`, "
+                "because it can be read once only. Pass a list, or an object "
+                "whose `__iter__` begins again. Received: "
                 f"num_epochs={num_epochs} and texts of type "
                 f"{type(texts).__name__}"
             )
@@ -130,10 +133,4 @@ def _check_texts(texts):
             "`texts` must be an iterable of texts. For a token store, use "
             f"`keras_dinolm.data.view_dataset`. Received: texts={texts!r}"
         )
-    single = isinstance(texts, str | bytes | Mapping | Document)
-    if single or not hasattr(texts, "__iter__"):
-        raise ValueError(
-            "`texts` must be an iterable of `str`, `Document` or mappings "
-            'with `"text"`. Use `[text]` for a single one. Received: '
-            f"texts={shorten(texts)} (of type {type(texts).__name__})"
-        )
+    check_corpus(texts, "texts")

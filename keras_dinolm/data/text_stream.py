@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_dinolm.data.corpora.document import Document
+from keras_dinolm.data.corpora.documents import is_read_once
 from keras_dinolm.data.corpora.documents import to_documents
 from keras_dinolm.text.encoder import Encoder
 
@@ -85,7 +86,7 @@ class TextStream:
         while self.num_epochs is None or epoch < self.num_epochs:
             generator = np.random.default_rng([self.seed, epoch])
             found = False
-            documents = to_documents(self.texts)
+            documents = to_documents(self.texts, "texts")
             while chunk := list(itertools.islice(documents, _CHUNK)):
                 rows = self._encoder([d.text for d in chunk])
                 for row, others in zip(rows, self._alternates(chunk)):
@@ -104,7 +105,9 @@ class TextStream:
                     raise ValueError(
                         "The corpus is empty: no document with a token in it."
                     )
-                return  # an iterator that could be read once only
+                return
+            if is_read_once(self.texts):
+                return
             epoch += 1
 
     def _starts(self, length, generator):

@@ -11,55 +11,12 @@ import numpy as np
 
 from keras_dinolm.data import Corpus
 from keras_dinolm.data import Document
-from keras_dinolm.data import read_jsonl
-from keras_dinolm.data import read_text
+from keras_dinolm.data import read_files
 from keras_dinolm.data.corpora.documents import to_documents
-from keras_dinolm.data.corpora.files import find_files
 from keras_dinolm.data.paths import write_atomically
 
-JSON_LINES = (".jsonl", ".ndjson")
-PLAIN_TEXT = (".txt", ".md", ".rst")
 # Held out: this many texts at most, which is enough to measure a search on.
 MOST_HELD_OUT = 1_000
-
-
-def read_files(
-    paths: str | os.PathLike | list[str | os.PathLike],
-    split: str = "paragraph",
-    text_key: str = "text",
-) -> Corpus | list[Document]:
-    """Reads files and folders of plain text or JSON lines, mixed.
-
-    Args:
-        paths: path or list of paths. Of a folder, all `*.txt`, `*.md`,
-            `*.rst`, `*.jsonl` and `*.ndjson` are read, and the same with
-            `.gz`.
-        split: `"file"`, `"paragraph"` or `"line"`: what is one text of a file
-            of plain text.
-        text_key: string. Where JSON lines have their text.
-
-    Returns:
-        A list of `Document`, or a re-iterable corpus.
-
-    Raises:
-        FileNotFoundError: if a path does not exist, or a folder has no such
-            file.
-    """
-    files = find_files(paths, (*JSON_LINES, *PLAIN_TEXT))
-    lines = [
-        file
-        for file in files
-        if file.name.removesuffix(".gz").endswith(JSON_LINES)
-    ]
-    plain = [file for file in files if file not in set(lines)]
-    corpora = []
-    if lines:
-        corpora.append(read_jsonl(lines, text_key=text_key))
-    if plain:
-        corpora.append(read_text(plain, split=split))
-    if len(corpora) == 1:
-        return corpora[0]
-    return [document for corpus in corpora for document in corpus]
 
 
 def read_texts(texts: Any) -> Corpus | list[Document]:
@@ -97,7 +54,7 @@ def read_texts(texts: Any) -> Corpus | list[Document]:
     if isinstance(texts, Corpus):
         return texts
     try:
-        return list(to_documents(texts))
+        return list(to_documents(texts, "texts"))
     except ValueError as error:
         raise TypeError(
             "Argument `texts` must hold strings, `Document` or mappings with "

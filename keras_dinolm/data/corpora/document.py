@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from keras_dinolm.data.arguments import shorten
+from keras_dinolm.arguments import shorten
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class Document:
             drawn as well (`ViewGroup(alternate_probability=...)`).
 
     Raises:
-        ValueError: if `alternates` is not a sequence of strings.
+        ValueError: if a text or name is not a string, or `alternates` is not
+            a sequence of strings.
     """
 
     text: str
@@ -31,6 +32,14 @@ class Document:
     alternates: Sequence[str] = ()
 
     def __post_init__(self):
+        for name in ("text", "id", "label", "module"):
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                raise ValueError(
+                    f"Argument `{name}` of a document must be a string. "
+                    f"Received: {name}={shorten(value)} (of type "
+                    f"{type(value).__name__})"
+                )
         if self.alternates == ():
             return
         if not is_list_of_strings(self.alternates):

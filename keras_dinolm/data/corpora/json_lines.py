@@ -1,18 +1,16 @@
-"""`read_jsonl`: a corpus of JSON lines."""
+"""`read_jsonl`: a corpus of JSON lines, or of JSON arrays."""
 
-import json
-
-from keras_dinolm.data.arguments import check_integer
 from keras_dinolm.data.corpora.corpus import Corpus
-from keras_dinolm.data.corpora.document import Document
-from keras_dinolm.data.corpora.document import is_list_of_strings
-from keras_dinolm.data.corpora.file_corpus import BINARY
+from keras_dinolm.data.corpora.fields import Fields
+from keras_dinolm.data.corpora.file_corpus import MAXIMUM_CHARACTERS
 from keras_dinolm.data.corpora.file_corpus import FileCorpus
-from keras_dinolm.data.corpora.file_corpus import decode
+from keras_dinolm.data.corpora.file_corpus import Limits
+from keras_dinolm.data.corpora.file_corpus import Reader
+from keras_dinolm.data.corpora.file_corpus import repaired
 from keras_dinolm.data.corpora.files import Paths
-from keras_dinolm.data.corpora.files import find_files
-from keras_dinolm.data.corpora.files import is_binary
-from keras_dinolm.data.corpora.files import open_file
+from keras_dinolm.data.corpora.json_values import json_values
+
+ENDINGS = (".jsonl", ".ndjson", ".json")
 
 
 def read_jsonl(
@@ -22,19 +20,32 @@ def read_jsonl(
     label_key: str | None = None,
     minimum_characters: int = 1,
     alternates_key: str | None = None,
+    maximum_characters: int = MAXIMUM_CHARACTERS,
+    encoding: str = "utf-8",
+    errors: str = "skip",
 ) -> Corpus:
-    """A corpus of JSON lines: one object per line.
+    """A corpus of JSON: one object per line, or an array of objects.
 
-    Each pass reads the files again, line by line, so they may be larger than
-    memory. A line that cannot be used (no JSON, no text, bytes that are
-    not UTF-8) stops nothing: it is counted, and one warning a pass names the
-    first such places.
+    Each pass opens each file once and reads it piece by piece, so it may be
+    larger than memory, or a pipe (`"/dev/stdin"`), which has one pass only.
+    Files compressed by gzip, bzip2, xz or zstd are known by their content.
+
+    What cannot be used stops nothing. It is counted by reason, and at the end
+    of the first pass one warning names the first places: lines that are not
+    JSON, objects whose text is missing, empty or no string, bytes that are
+    not in the encoding, files that are binary or damaged, and what was left
+    out of a folder. Objects over many lines and strings in the place of
+    objects are read as well.
 
     Args:
-        paths: path, or list of paths, of files or folders (searched for
-            `*.jsonl`, `*.jsonl.gz`, `*.ndjson`, `*.ndjson.gz`). Files that
-            end in `.gz` are decompressed on the way.
-        text_key: str. The key of the text. Defaults to `"text"`.
+        paths: path, or list of paths, of files, folders, or patterns such as
+            `"texts/**/*.json"`. Of a folder, all `*.jsonl`, `*.ndjson` and
+            `*.json` are read in the order of their names, in small or capital
+            letters, also compressed (`*.jsonl.gz`). Hidden files are left
+            out, links are followed, and nothing is read twice.
+        text_key: str. The key of the text. Dots lead into nested objects, as
+            in `"page.body"`, unless a key has the dots itself. Defaults to
+            `"text"`.
         id_key: str. The key of the document's name; by default, file name and
             line number.
         label_key: str. The key of the label. Defaults to none.
@@ -43,6 +54,13 @@ def read_jsonl(
         alternates_key: str. The key of other texts of the same meaning, a
             list of strings or a single one; a line may lack it. Defaults to
             none.
+        maximum_characters: int. Longer lines are left out and counted, so
+            that no line fills the memory. Defaults to 10 million.
+        encoding: str. The encoding of files without a byte order mark.
+            Defaults to `"utf-8"`.
+        errors: `"skip"` leaves out and counts lines with bytes that are not
+            in the encoding; `"replace"` keeps them, with U+FFFD in the place
+            of such bytes. Defaults to `"skip"`.
 
     Returns:
         A re-iterable corpus of `Document`.
@@ -50,6 +68,8 @@ def read_jsonl(
     Raises:
         FileNotFoundError: if a path does not exist, or a folder has no file of
             this kind.
+        ValueError: if an argument is out of range, or for a second pass over
+            a pipe.
 
     Example:
 
@@ -63,77 +83,26 @@ def read_jsonl(
     print(corpus)  # how many documents, and what was left out
     ```
     """
-    check_integer("minimum_characters", minimum_characters, 0)
-    files = find_files(paths, (".jsonl", ".ndjson"))
-    return _JsonLines(
-        files, text_key, id_key, label_key, minimum_characters, alternates_key
-    )
+    limits = Limits(minimum_characters, maximum_characters, encoding, errors)
+    fields = Fields(text_key, id_key, label_key, alternates_key)
+    return FileCorpus(paths, ENDINGS, limits, json_reader(fields, limits))
 
 
-class _JsonLines(FileCorpus):
-    def __init__(
-        self,
-        files,
-        text_key,
-        id_key,
-        label_key,
-        minimum_characters,
-        alternates_key,
-    ):
-        super().__init__(files, minimum_characters)
-        self.text_key = text_key
-        self.id_key = id_key
-        self.label_key = label_key
-        self.alternates_key = alternates_key
+def json_reader(fields: Fields, limits: Limits) -> Reader:
+    """Makes the function that reads one file; see `FileCorpus`."""
 
-    def _documents(self, path, report):
-        if is_binary(path):
-            report.add(BINARY, path)
-            return
-        with open_file(path) as file:
-            for number, line in enumerate(file, 1):
-                line = decode(line, path, number, report)
-                if not line.strip():
+    def read(path, report):
+        # A line ends with a line feed: a lone carriage return is white space.
+        with limits.open(path, newline="\n") as file:
+            for found in json_values(file, limits.maximum_characters):
+                place = f"{path}{found.place}"
+                if found.error:
+                    report.add(found.error, place)
                     continue
-                try:
-                    record = json.loads(line)
-                except (ValueError, RecursionError):
-                    report.add("lines that are not JSON", path, number)
+                if limits.accept(found.text, place, report) is None:
                     continue
-                document = self._document(record, path, number, report)
+                document = fields.document(found.value, place, report)
                 if document is not None:
-                    yield document, number
+                    yield repaired(document), place
 
-    def _document(self, record, path, number, report):
-        if not isinstance(record, dict):
-            report.add("lines that are not JSON objects", path, number)
-            return None
-        text = record.get(self.text_key)
-        if not isinstance(text, str):
-            reason = f"lines without a string under {self.text_key!r}"
-            report.add(reason, path, number)
-            return None
-        name, label = f"{path}:{number}", ""
-        if self.id_key is not None:
-            if self.id_key in record:
-                name = str(record[self.id_key])
-            else:
-                reason = f"lines without {self.id_key!r} (kept, named by line)"
-                report.add(reason, path, number)
-        if self.label_key is not None:
-            if self.label_key in record:
-                label = str(record[self.label_key])
-            else:
-                reason = f"lines without {self.label_key!r} (kept, label '')"
-                report.add(reason, path, number)
-        alternates = record.get(self.alternates_key) or ()
-        if isinstance(alternates, str):
-            alternates = (alternates,)
-        if not is_list_of_strings(alternates):
-            reason = (
-                f"lines whose {self.alternates_key!r} is no list of strings "
-                "(kept, without it)"
-            )
-            report.add(reason, path, number)
-            alternates = ()
-        return Document(text, name, label, alternates=tuple(alternates))
+    return read
