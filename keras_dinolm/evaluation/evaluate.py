@@ -1,13 +1,15 @@
 """All tasks on one encoder."""
 
-import json
-import pathlib
+import math
 import time
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from keras_dinolm import arguments
+from keras_dinolm import files
+from keras_dinolm.evaluation.task import SPLITS
 from keras_dinolm.evaluation.task import Task
 from keras_dinolm.evaluation.tasks import TASKS
 from keras_dinolm.evaluation.text_features import PROBE
@@ -57,7 +59,8 @@ def evaluate(
             `None` takes all.
         seed: Integer. Seed of this draw. Each encoder gets the same rows.
         results: Path of a JSON file. Scores are written there as soon as they
-            are known. Scores that the file holds are not measured again.
+            are known. Scores that the file holds are not measured again. A
+            damaged file is set aside, with a warning.
         verbose: Boolean. Whether to print a line for each task.
 
     Returns:
@@ -87,10 +90,13 @@ def evaluate(
     print(kd.evaluation.evaluate(letters, ".", tasks=[task]))
     ```
     """
-    # Imported late, since `data` imports keras-hub.
-    from keras_dinolm.data.paths import write_atomically
-
-    chosen = [_as_task(task) for task in (TASKS if tasks is None else tasks)]
+    arguments.choice("split", split, SPLITS)
+    chosen = _as_tasks(TASKS if tasks is None else tasks)
+    if max_train is not None:
+        max_train = arguments.integer("max_train", max_train, 1)
+    seed = arguments.integer("seed", seed, 0)
+    verbose = arguments.flag("verbose", verbose)
+    folder = arguments.path("folder", folder)
     features = TextFeatures(encoder)
     settings = {"split": split, "max_train": max_train, "seed": seed}
     known: dict[str, Any] = {
@@ -99,10 +105,9 @@ def evaluate(
         "scores": {},
     }
     if results is not None:
-        results = pathlib.Path(results)
+        results = arguments.path("results", results)
         known["encoder"] = features.texts([PROBE])[0][:8].tolist()
-        if results.exists():
-            known = _read(results, known)
+        known = _read(results, known)
     scores = known["scores"]
     for task in chosen:
         if task.name in scores:
@@ -118,25 +123,50 @@ def evaluate(
                 flush=True,
             )
         if results is not None:
-            with write_atomically(results) as file:
-                file.write(json.dumps(known, indent=1).encode())
+            files.write_json(results, known)
     return {task.name: scores[task.name] for task in chosen}
+
+
+def _as_tasks(tasks):
+    if isinstance(tasks, str | Task) or not isinstance(tasks, Iterable):
+        raise ValueError(
+            "Argument `tasks` must be a sequence of names among "
+            f"{', '.join(TASKS)}, or of `Task` objects; put a single one in "
+            f"brackets. Received: tasks={arguments.shorten(tasks)}"
+        )
+    chosen = [_as_task(task) for task in tasks]
+    names = [task.name for task in chosen]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            "Argument `tasks` must hold each name once, since scores are "
+            f"reported by name. Received twice: {', '.join(twice)}"
+        )
+    return chosen
 
 
 def _as_task(task):
     if isinstance(task, Task):
         return task
-    if task not in TASKS:
+    if not isinstance(task, str) or task not in TASKS:
         raise ValueError(
-            "`tasks` must be a sequence of names among "
-            f"{', '.join(TASKS)}, or of `Task` objects. Received: {task!r}."
+            "Argument `tasks` must be a sequence of names among "
+            f"{', '.join(TASKS)}, or of `Task` objects. Received: "
+            f"{arguments.shorten(task)}"
         )
     return TASKS[task]
 
 
 def _read(path, now):
     """What a results file holds, if it was measured as we would."""
-    then = json.loads(path.read_text(encoding="utf-8"))
+    then = files.read_json_or_set_aside(path)
+    if then is None:
+        return now
+    if not _is_record(then):
+        raise ValueError(
+            f"{path} (`results`) holds something else than scores that "
+            "`evaluate` wrote. Use another file, or remove it."
+        )
     if then["settings"] != now["settings"]:
         raise ValueError(
             f"`results` in {path} were measured otherwise: "
@@ -151,3 +181,24 @@ def _read(path, now):
             "another file."
         )
     return then
+
+
+def _is_record(value):
+    """Whether a value has the form of what `evaluate` writes."""
+    return (
+        isinstance(value, dict)
+        and set(value) == {"settings", "encoder", "scores"}
+        and isinstance(value["settings"], dict)
+        and isinstance(value["encoder"], list)
+        and isinstance(value["scores"], dict)
+        and all(map(_is_finite, value["encoder"]))
+        and all(map(_is_finite, value["scores"].values()))
+    )
+
+
+def _is_finite(value):
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) < math.inf
+    )

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_dinolm import arguments
+from keras_dinolm.data.corpora.documents import to_documents
 from keras_dinolm.evaluation.knn_accuracy import knn_accuracy
 from keras_dinolm.evaluation.retrieval_ndcg import retrieval_ndcg
 from keras_dinolm.evaluation.text_features import TextFeatures
@@ -25,9 +27,10 @@ class HeldOutDocuments:
     as the training, which public test sets are not.
 
     Args:
-        documents: Iterable of held-out documents with `text` and `label`, such
-            as `kd.data.installed_docs("held_out")`. A document is used if its
-            first sentence has 20 to 300 characters and the rest at least 100.
+        documents: Iterable of held-out documents (or of strings, which have no
+            label), such as `kd.data.installed_docs("held_out")`. A document
+            is used if its first sentence has 20 to 300 characters and the
+            rest at least 100.
         train: Iterable of labelled training documents to compare with, or
             `None` to measure search alone.
         num_queries: Integer. How many held-out documents to use, at most.
@@ -72,9 +75,11 @@ class HeldOutDocuments:
         num_labelled: int = 2_000,
         seed: int = 0,
     ):
-        rng = np.random.default_rng(seed)
+        num_queries = arguments.integer("num_queries", num_queries, 1)
+        num_labelled = arguments.integer("num_labelled", num_labelled, 1)
+        rng = np.random.default_rng(arguments.integer("seed", seed, 0))
         found = []
-        for document in documents:
+        for document in to_documents(documents, "documents"):
             pair = first_sentence(document.text)
             if pair:
                 found.append((*pair, document.label))
@@ -86,7 +91,7 @@ class HeldOutDocuments:
             )
         chosen = [found[i] for i in rng.permutation(len(found))[:num_queries]]
         self.queries, self.texts, self.labels = map(list, zip(*chosen))
-        train = [] if train is None else list(train)
+        train = [] if train is None else list(to_documents(train, "train"))
         kept = rng.permutation(len(train))[:num_labelled]
         self.train = [train[i] for i in kept]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.evaluation.text_features import PROBE
 from keras_dinolm.evaluation.text_features import TextFeatures
 from keras_dinolm.typing import Tensor
@@ -50,11 +51,11 @@ class MTEBEncoder:
         name: str = "keras_dinolm/encoder",
         revision: str | None = None,
     ) -> None:
-        if name.count("/") != 1:
-            raise ValueError(
-                "`name` must be of the form 'organization/model'. "
-                f"Received: name={name!r}."
-            )
+        organization, *model = arguments.string("name", name).split("/")
+        if not organization or len(model) != 1 or not model[0]:
+            arguments.refuse("name", name, "of the form 'organization/model'")
+        if revision is not None:
+            arguments.string("revision", revision)
         self.features = TextFeatures(encoder)
         self.name = name
         self.revision = revision

@@ -3,6 +3,8 @@
 import hashlib
 from typing import Any
 
+from keras_dinolm import arguments
+from keras_dinolm.evaluation.task import SPLITS
 from keras_dinolm.evaluation.task import Task
 from keras_dinolm.evaluation.tasks import TASKS
 from keras_dinolm.evaluation.tasks import ClassificationTask
@@ -54,11 +56,14 @@ def mteb_task(
         STSTask: _sts,
         RetrievalTask: _retrieval,
     }
+    arguments.choice("split", split, SPLITS)
+    arguments.string("language", language)
     if isinstance(task, str) or type(task) not in makers:
         raise ValueError(
             "`task` must be one of "
             f"{', '.join(cls.__name__ for cls in makers)}, or the name of a "
-            f"standard task of these kinds. Received: {task!r}."
+            "standard task of these kinds. Received: "
+            f"task={arguments.shorten(task)}"
         )
     data = task.load(folder, split)
     base, kind, main_score, dataset, settings = makers[type(task)](data, split)

@@ -3,12 +3,18 @@
 import collections
 import math
 import pathlib
+import re
 from typing import NamedTuple
 
+from keras_dinolm.arguments import shorten
 from keras_dinolm.evaluation.entity_f1 import check_tag
+from keras_dinolm.evaluation.text_files import check_label
 from keras_dinolm.evaluation.text_files import check_string
+from keras_dinolm.evaluation.text_files import find_file
 from keras_dinolm.evaluation.text_files import rows
 from keras_dinolm.typing import Path
+
+_NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]*(?:[eE][-+]?[0-9]+)?")
 
 
 class LabelledTexts(NamedTuple):
@@ -71,11 +77,13 @@ def read_labelled_texts(
 
     Args:
         path: Path of a `.tsv` file (a header line, fields separated by tabs,
-            no quoting) or of a `.jsonl` file (one object a line); either may
-            be compressed and end in `.gz`.
+            no quoting), of a `.csv` file (a header line, fields separated by
+            commas, perhaps quoted) or of a `.jsonl` file (one object a line).
+            It may be compressed by gzip, bzip2, xz or zstd.
         text: String. Column or key of the text. A list of words, as in slot
             filling files, is joined by spaces.
-        label: String. Column or key of the label.
+        label: String. Column or key of the label: a string, or an integer,
+            which becomes one.
 
     Returns:
         `LabelledTexts`.
@@ -100,7 +108,7 @@ def read_labelled_texts(
         if isinstance(value, list):
             value = " ".join(_words(place, text, value))
         texts.append(check_string(place, text, value))
-        labels.append(check_string(place, label, found))
+        labels.append(check_label(place, label, found))
     return LabelledTexts(texts, labels)
 
 
@@ -135,7 +143,7 @@ def read_text_pairs(
     ```
     """
     pairs = TextPairs([], [], [])
-    read = _score if target == "score" else check_string
+    read = _score if target == "score" else check_label
     for place, (known, s1, s2) in rows(path, (target, first, second)):
         pairs.first.append(check_string(place, first, s1))
         pairs.second.append(check_string(place, second, s2))
@@ -149,7 +157,7 @@ def read_tagged_words(
     """Sentences of words with a tag each, from one file of JSON lines.
 
     Args:
-        path: Path of a `.jsonl` file; it may be compressed and end in `.gz`.
+        path: Path of a `.jsonl` file; it may be compressed.
         words: String. Key of a list of words.
         tags: String. Key of a list of as many tags: `O`, `B-type`, `I-type`.
 
@@ -179,6 +187,11 @@ def read_tagged_words(
                 f"Received: {labels!r} for {len(sentence)} words."
             )
         for tag in labels:
+            if not isinstance(tag, str):
+                raise ValueError(
+                    f"{place}: a tag of {tags!r} must be a string. Received: "
+                    f"{tag!r}"
+                )
             check_tag(f"{place}: {tags}", tag)
         tagged.words.append(sentence)
         tagged.tags.append(labels)
@@ -226,12 +239,13 @@ def read_beir(folder: Path, split: str = "test") -> Searches:
     - [Thakur et al., 2021](https://arxiv.org/abs/2104.08663)
     """
     folder = pathlib.Path(folder)
-    documents = _texts_by_id(folder / "corpus.jsonl", with_title=True)
-    queries = _texts_by_id(folder / "queries.jsonl")
+    corpus = find_file(folder, "corpus", (".jsonl",))
+    documents = _texts_by_id(corpus, with_title=True)
+    queries = _texts_by_id(find_file(folder, "queries", (".jsonl",)))
     places = {name: index for index, name in enumerate(documents)}
     grades: dict[str, dict[int, float]] = collections.defaultdict(dict)
     columns = ("query-id", "corpus-id", "score")
-    path = folder / "qrels" / f"{split}.tsv"
+    path = find_file(folder / "qrels", split, (".tsv",))
     for place, (query, document, score) in rows(path, columns):
         for name, known, file in (
             (query, queries, "queries.jsonl"),
@@ -244,7 +258,12 @@ def read_beir(folder: Path, split: str = "test") -> Searches:
             raise ValueError(
                 f"{place}: 'score' must not be negative. Received: {score}"
             )
-        grades[query][places[document]] = grade
+        known_grade = grades[query].setdefault(places[document], grade)
+        if known_grade != grade:
+            raise ValueError(
+                f"{place}: {document!r} was judged for {query!r} before, as "
+                f"{known_grade:g}, and now as {grade:g}. Keep one of the lines."
+            )
     judged = [name for name in queries if any(grades[name].values())]
     if not judged:
         raise ValueError(f"{path} has no query with a score above 0.")
@@ -270,6 +289,11 @@ def _texts_by_id(path, with_title=False):
             raise ValueError(
                 f"{place}: 'text' must be a string. Received: {text!r}"
             )
+        if title is not None and not isinstance(title, str):
+            raise ValueError(
+                f"{place}: 'title' must be a string or null. Received: "
+                f"{title!r}"
+            )
         found[name] = f"{title} {text}" if with_title and title else text
     return found
 
@@ -290,11 +314,15 @@ def _words(place, name, words):
 
 def _score(place, name, value):
     try:
-        score = float(value)
-    except (TypeError, ValueError):
+        # Python reads "1_000" and `True` as numbers, too.
+        score = math.nan if isinstance(value, bool) else float(value)
+        if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+            score = math.nan
+    except (TypeError, ValueError, OverflowError):
         score = math.nan
     if not math.isfinite(score):
         raise ValueError(
-            f"{place}: {name!r} must be a finite number. Received: {value!r}"
+            f"{place}: {name!r} must be a finite number. Received: "
+            f"{shorten(value)}"
         )
     return score

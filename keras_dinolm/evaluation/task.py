@@ -1,5 +1,6 @@
 """A task: a measurement of frozen features on the files of one folder."""
 
+import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_dinolm.evaluation.arguments import check_integer
+from keras_dinolm import arguments
 from keras_dinolm.evaluation.text_features import TextFeatures
 from keras_dinolm.evaluation.text_files import find_split
 from keras_dinolm.typing import Path
@@ -38,8 +39,8 @@ class Task:
     """
 
     def __init__(self, name: str, path: str) -> None:
-        self.name = name
-        self.path = path
+        self.name = arguments.string("name", name)
+        self.path = os.fspath(arguments.path("path", path))
 
     def load(
         self,
@@ -65,14 +66,12 @@ class Task:
             ValueError: If a file is not as its reader wants it, or for
                 another `split`.
         """
-        if split not in SPLITS:
-            raise ValueError(
-                f"`split` must be one of {SPLITS}. Received: split={split!r}."
-            )
+        arguments.choice("split", split, SPLITS)
         if max_train is not None:
-            check_integer("max_train", max_train)
+            max_train = arguments.integer("max_train", max_train, 1)
+        seed = arguments.integer("seed", seed, 0)
         return self._load(
-            pathlib.Path(folder) / self.path,
+            arguments.path("folder", folder) / self.path,
             split,
             lambda rows: _subset(rows, max_train, seed),
         )

@@ -183,7 +183,8 @@ def _array_at_start(text, longest):
     if array.is_empty():
         return []
     first = array.value()
-    if first is None:
+    # One element could be a broken line that opens a bracket.
+    if first is None or not array.goes_on():
         text.push_back(array.buffer)
         return None
     return array.elements(first)
@@ -208,6 +209,9 @@ class _Array:
 
     def is_empty(self):
         return self._next() == "]"
+
+    def goes_on(self):
+        return self._next() in ("", ",", "]")
 
     def elements(self, first):
         """Yields the elements, of which the first was read."""

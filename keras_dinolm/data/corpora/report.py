@@ -52,10 +52,10 @@ class Report:
         """
         if set(self._places) <= self._quiet:
             return
-        files = "1 file" if self.num_files == 1 else f"{self.num_files:,} files"
+        documents = _counted(num_documents, "document")
         lines = [
-            f"Read {num_documents:,} documents from {files} of {name}. Some "
-            "of it was left out or repaired:"
+            f"Read {documents} from {_counted(self.num_files, 'file')} of "
+            f"{name}. Some of it was left out or repaired:"
         ]
         for reason, places in sorted(self._places.items()):
             more = self.dropped[reason] - len(places)
@@ -66,3 +66,7 @@ class Report:
             if reason in self._notes:
                 lines.append(f"    {self._notes[reason]}")
         warnings.warn("\n".join(lines), stacklevel=4)
+
+
+def _counted(number, word):
+    return f"{number:,} {word}" + ("" if number == 1 else "s")
