@@ -185,3 +185,51 @@ def test_wrong_arguments_are_named(folder, tmp_path):
         evaluate(Bag(), folder, max_train=0)
     with pytest.raises(FileNotFoundError, match="train.tsv.*train.jsonl"):
         evaluate(Bag(), tmp_path, tasks=["trec"])
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "tasks",
+    ["trec", TASKS["trec"], 3, [3], [None], ["trec", "trec"], [["trec"]]],
+)
+def test_tasks_are_a_list_of_different_names(folder, tasks):
+    with pytest.raises(ValueError, match="Argument `tasks`"):
+        evaluate(Bag(), folder, tasks=tasks)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "3",
+        '{"settings": {}}',
+        '{"settings": [], "encoder": [], "scores": {}}',
+        '{"settings": {}, "encoder": "abc", "scores": {}}',
+        '{"settings": {}, "encoder": [1, "a"], "scores": {}}',
+        '{"settings": {}, "encoder": [NaN], "scores": {}}',
+        '{"settings": {}, "encoder": [1.0], "scores": {"trec": null}}',
+        '{"settings": {}, "encoder": [1.0], "scores": {"trec": Infinity}}',
+        '{"settings": {}, "encoder": [1.0], "scores": [], "more": 1}',
+    ],
+)
+def test_results_of_something_else_are_refused_by_name(folder, tmp_path, text):
+    path = tmp_path / "scores.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"scores\.json.*remove it"):
+        evaluate(Bag(), folder, tasks=["trec"], results=path)
+    assert path.read_text() == text
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("data", [b'{"settings": {"sp', b"\xff\xfe", b"", b"["])
+def test_results_that_were_cut_off_are_set_aside(folder, tmp_path, data):
+    path = tmp_path / "scores.json"
+    path.write_bytes(data)
+    with pytest.warns(UserWarning, match=r"scores\.json"):
+        scores = evaluate(
+            Bag(), folder, tasks=["trec"], results=path, verbose=False
+        )
+    assert json.loads(path.read_text())["scores"] == scores
+    aside = [p for p in tmp_path.iterdir() if p != path and data]
+    assert not data or [p.read_bytes() for p in aside] == [data]
