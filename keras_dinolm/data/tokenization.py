@@ -275,7 +275,7 @@ def _write_if_other(path, value):
 
 def _other_corpus(directory, what):
     return ValueError(
-        f"{directory} holds tokens of another corpus: it differs at {what}. "
+        f"{directory} holds tokens of another corpus: {what}. "
         "Choose another directory, or remove this one to build it again."
     )
 
