@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import warnings
 from typing import TYPE_CHECKING
 
@@ -116,13 +117,12 @@ def tokenize(
         # What killed runs left, which hold the lock no more.
         files.sweep(directory)
         _compare_settings(directory, settings)
-        with temporary(directory / "shards", folder=True) as scratch:
+        with _scratch(directory) as scratch:
             shards = _write_shards(
                 directory, scratch, settings, tokenizer, documents, num_workers
             )
         check_contents(shards)
         _write_if_other(directory / HEADER, settings | {"shards": shards})
-        files.sweep(directory)
     return TokenStore.open(directory, tokenizer)
 
 
@@ -140,6 +140,20 @@ def _alone(directory):
             )
             stack.enter_context(files.lock(path, None, "token store"))
         yield
+
+
+@contextlib.contextmanager
+def _scratch(directory):
+    """A folder for files that are not complete, gone at the end.
+
+    Its last name is used once: a worker of a killed run, which still writes to
+    its own folder, finds it gone.
+    """
+    with temporary(directory / "shards", folder=True) as folder:
+        scratch = folder / secrets.token_hex(8)
+        scratch.mkdir()
+        yield scratch
+        files.remove(folder)
 
 
 def _compare_settings(directory, settings):

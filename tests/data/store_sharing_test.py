@@ -45,7 +45,9 @@ TOKENIZE = """
 import json, os, sys, time
 sys.path.insert(0, {root!r})
 import keras_dinolm as kd
-directory, config, fingerprint, texts, options = json.load(sys.stdin)
+directory, config, fingerprint, texts, options = json.loads(
+    sys.stdin.readline()
+)
 class Tokenizer:
     pad_token_id = 0
     encoder_config = lambda self: config
@@ -58,6 +60,7 @@ def slowly():
 tokenize = kd.data.tokenize
 os.chdir(options.get("cwd", "."))
 print("ready", flush=True)
+sys.stdin.readline()
 try:
     store = tokenize(
         slowly(), Tokenizer(), directory, num_workers=options["workers"],
@@ -69,9 +72,9 @@ except (ValueError, RuntimeError) as error:
 """.format(root=str(ROOT))
 
 
-def start(tokenizer, directory, texts, flags=(), **options):
+def start(tokenizer, directory, texts, hold=False, **options):
     process = subprocess.Popen(
-        [sys.executable, *flags, "-c", TOKENIZE],
+        [sys.executable, "-c", TOKENIZE],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -88,10 +91,19 @@ def start(tokenizer, directory, texts, flags=(), **options):
         ],
         process.stdin,
     )
-    process.stdin.close()
-    process.stdin = None
+    process.stdin.write("\n")
+    process.stdin.flush()
     assert process.stdout.readline() == "ready\n"
+    if not hold:
+        go(process)
     return process
+
+
+def go(*processes):
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.close()
+        process.stdin = None
 
 
 # === Two processes, one folder ===
@@ -100,9 +112,10 @@ def start(tokenizer, directory, texts, flags=(), **options):
 def test_two_corpora_in_one_folder_are_never_exchanged(tokenizer, tmp_path):
     texts = [corpus("w1"), corpus("w2")]
     running = [
-        start(tokenizer, tmp_path, some, seconds=0.005, workers=number)
+        start(tokenizer, tmp_path, some, True, seconds=0.01, workers=number)
         for number, some in enumerate(texts)
     ]
+    go(*running)
     said = [process.communicate(timeout=120) for process in running]
     right = [json.dumps([r for r in tokenizer.tokenize(t)]) for t in texts]
     outcomes = []
@@ -121,8 +134,9 @@ def test_two_corpora_in_one_folder_are_never_exchanged(tokenizer, tmp_path):
 def test_the_same_corpus_twice_at_once_is_made_once(tokenizer, tmp_path):
     texts = corpus("w1")
     running = [
-        start(tokenizer, tmp_path, texts, seconds=0.005) for _ in range(2)
+        start(tokenizer, tmp_path, texts, True, seconds=0.005) for _ in range(2)
     ]
+    go(*running)
     said = [process.communicate(timeout=120)[0] for process in running]
     assert said[0] == said[1] == json.dumps(tokenizer.tokenize(texts)) + "\n"
 
