@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.curation.clusters import Clusters
 from keras_dinolm.curation.report import Report
-from keras_dinolm.evaluation.arguments import check_integer
 
 
 def balanced_sample(clusters: Clusters, size: int, seed: int = 0) -> Report:
@@ -48,9 +48,15 @@ def balanced_sample(clusters: Clusters, size: int, seed: int = 0) -> Report:
 
     - [Vo et al., 2024](https://arxiv.org/abs/2405.15613), section 3.4
     """
+    arguments.instance(
+        "clusters",
+        clusters,
+        Clusters,
+        "`Clusters`, from `keras_dinolm.curation.hierarchical_kmeans`",
+    )
     total = len(clusters.parents[0])
-    check_integer("size", size)
-    check_integer("seed", seed, lowest=0)
+    size = arguments.integer("size", size, 1)
+    seed = arguments.integer("seed", seed, 0)
     if size > total:
         raise ValueError(
             "`size` must be at most the number of documents, "
@@ -58,7 +64,7 @@ def balanced_sample(clusters: Clusters, size: int, seed: int = 0) -> Report:
         )
     generator = np.random.default_rng(seed)
     top = clusters.num_levels - 1
-    shares = _divide(int(size), clusters.sizes(top), generator)
+    shares = _divide(size, clusters.sizes(top), generator)
     for level in range(top - 1, -1, -1):
         room = clusters.sizes(level)
         below = np.zeros(len(room), dtype="int64")

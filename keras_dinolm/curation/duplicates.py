@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.curation.report import Report
 from keras_dinolm.data.corpora.documents import read_texts
 from keras_dinolm.data.near_duplicates import find_near_duplicates
@@ -63,11 +64,14 @@ def find_duplicates(
     - [Broder, 1997](https://ieeexplore.ieee.org/document/666900)
     - [Lee et al., 2022](https://arxiv.org/abs/2107.06499), on what copies do
     """
-    if not _LEAST <= threshold <= 1:
-        raise ValueError(
-            f"`threshold` must be in [{_LEAST}, 1]: less similar pairs would "
-            f"be missed by chance. Received: threshold={threshold}"
-        )
+    threshold = arguments.number(
+        "threshold",
+        threshold,
+        _LEAST,
+        1,
+        meaning="less similar pairs would be missed by chance",
+    )
+    show_progress = arguments.flag("show_progress", show_progress)
     first: dict[bytes, int] = {}
     originals: dict[int, int] = {}
     distinct, places = [], []

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.curation.clusters import Clusters
 from keras_dinolm.curation.saved_clusters import SavedClusters
 from keras_dinolm.data.corpora.documents import progress
 from keras_dinolm.evaluation.arguments import as_features
-from keras_dinolm.evaluation.arguments import check_integer
 from keras_dinolm.evaluation.arguments import unit
 from keras_dinolm.typing import Path
 from keras_dinolm.typing import Tensor
@@ -85,9 +85,11 @@ def hierarchical_kmeans(
     """
     features = as_features("features", features)
     num_clusters = _check_clusters(num_clusters, len(features))
-    check_integer("num_resampling", num_resampling, lowest=0)
-    check_integer("max_iterations", max_iterations)
-    check_integer("seed", seed, lowest=0)
+    num_resampling = arguments.integer("num_resampling", num_resampling, 0)
+    max_iterations = arguments.integer("max_iterations", max_iterations, 1)
+    seed = arguments.integer("seed", seed, 0)
+    normalize = arguments.flag("normalize", normalize)
+    show_progress = arguments.flag("show_progress", show_progress)
     counts = _check_points(points_per_cluster, num_clusters)
     points = unit(features) if normalize else features
     points = np.ascontiguousarray(points, dtype=np.float32)
@@ -95,11 +97,34 @@ def hierarchical_kmeans(
         directory,
         points,
         num_clusters=num_clusters,
-        num_resampling=int(num_resampling),
+        num_resampling=num_resampling,
         points_per_cluster=counts,
-        max_iterations=int(max_iterations),
-        seed=int(seed),
+        max_iterations=max_iterations,
+        seed=seed,
     )
+    with saved.alone():
+        return _clusters(
+            points,
+            num_clusters,
+            num_resampling,
+            counts,
+            max_iterations,
+            seed,
+            saved,
+            show_progress,
+        )
+
+
+def _clusters(
+    points,
+    num_clusters,
+    num_resampling,
+    counts,
+    max_iterations,
+    seed,
+    saved,
+    show_progress,
+):
     plan = [
         (level, step)
         for level in range(len(num_clusters))
@@ -119,7 +144,7 @@ def hierarchical_kmeans(
             if count is None:
                 count = -(-len(points) // (2 * k))
             sample = points[_nearest(points, centroids, labels, count)]
-        found = saved.read(level, step)
+        found = saved.read(level, step, len(points), k)
         if found is None:
             state = np.random.SeedSequence([seed, level, step])
             found = _assign(points, _kmeans(sample, k, max_iterations, state))
@@ -165,32 +190,35 @@ def _nearest(points, centroids, labels, count):
 
 
 def _check_clusters(num_clusters, num_points):
-    numbers = np.atleast_1d(num_clusters).tolist()
-    for number in numbers:
-        check_integer("num_clusters", number)
+    numbers = _integers("num_clusters", num_clusters)
     falls = all(a > b for a, b in zip(numbers, numbers[1:]))
     if not numbers or not falls or numbers[0] > num_points:
         raise ValueError(
             "`num_clusters` must descend from level to level, from at most "
             f"the number of documents, {num_points}. "
-            f"Received: num_clusters={num_clusters}"
+            f"Received: num_clusters={arguments.shorten(num_clusters)}"
         )
-    return [int(number) for number in numbers]
+    return numbers
 
 
 def _check_points(points_per_cluster, num_clusters):
     if points_per_cluster is None:
         return [None] * len(num_clusters)
-    numbers = np.broadcast_to(
-        points_per_cluster,
-        np.shape(points_per_cluster) or len(num_clusters),
-    ).tolist()
-    for number in numbers:
-        check_integer("points_per_cluster", number)
+    numbers = _integers("points_per_cluster", points_per_cluster)
+    if np.ndim(points_per_cluster) == 0:
+        numbers *= len(num_clusters)
     if len(numbers) != len(num_clusters):
         raise ValueError(
             "`points_per_cluster` must be one integer, or one for each of the "
-            f"{len(num_clusters)} levels. "
-            f"Received: points_per_cluster={points_per_cluster}"
+            f"{len(num_clusters)} levels. Received: "
+            f"points_per_cluster={arguments.shorten(points_per_cluster)}"
         )
     return numbers
+
+
+def _integers(name, value):
+    """One integer, or a row of them, as a list of int."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    values = list(value) if isinstance(value, list | tuple) else [value]
+    return [arguments.integer(name, number, 1) for number in values]

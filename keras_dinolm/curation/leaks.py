@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.curation.passes import map_texts
 from keras_dinolm.curation.report import Report
 from keras_dinolm.data.corpora.documents import to_documents
@@ -89,12 +90,10 @@ def find_leaks(
 
     - [Brown et al., 2020](https://arxiv.org/abs/2005.14165), appendix C
     """
-    for name, value in ("n", n), ("minimum_words", minimum_words):
-        if int(value) != value or value < 1:
-            raise ValueError(
-                f"`{name}` must be an integer of at least 1. "
-                f"Received: {name}={value!r}"
-            )
+    n = arguments.integer("n", n, 1)
+    minimum_words = arguments.integer("minimum_words", minimum_words, 1)
+    text_key = arguments.string("text_key", text_key)
+    show_progress = arguments.flag("show_progress", show_progress)
     texts_of = _read_tests(tests, text_key)
     index = _Index(texts_of, n, minimum_words)
     settings = [f"n={n} minimum_words={minimum_words}"]
@@ -105,6 +104,7 @@ def find_leaks(
     total = 0
     for found in map_texts(
         index.find,
+        len(index.owners),
         corpus,
         settings,
         directory,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.curation.gopher import gopher_quality
 from keras_dinolm.curation.gopher import gopher_repetition
 from keras_dinolm.curation.parsed_text import ParsedText
@@ -43,6 +44,7 @@ def filter_quality(
     Raises:
         ValueError: if two rules have the same name, or the directory holds
             results of another corpus or of other rules.
+        InUseError: if another process works in the directory.
 
     Example:
 
@@ -66,6 +68,8 @@ def filter_quality(
     """
     if rules is None:
         rules = gopher_quality() + gopher_repetition()
+    rules = _check_rules(rules)
+    show_progress = arguments.flag("show_progress", show_progress)
     names = [rule.name for rule in rules]
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -82,7 +86,13 @@ def filter_quality(
     total = 0
     settings = [f"{rule.name} {rule.minimum} {rule.maximum}" for rule in rules]
     for row in map_texts(
-        failed, corpus, settings, directory, "Quality", show_progress
+        failed,
+        len(rules),
+        corpus,
+        settings,
+        directory,
+        "Quality",
+        show_progress,
     ):
         for index in row:
             found[names[index]].append(total)
@@ -93,3 +103,12 @@ def filter_quality(
         {name: np.array(rows, dtype="int64") for name, rows in found.items()},
         columns={"limit": {rule.name: rule.limit for rule in rules}},
     )
+
+
+def _check_rules(rules):
+    what = "a list of `keras_dinolm.curation.Rule`"
+    arguments.instance("rules", rules, list | tuple, what)
+    for rule in rules:
+        if not isinstance(rule, Rule):
+            arguments.refuse("rules", rules, what)
+    return list(rules)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.curation.report import Report
 from keras_dinolm.evaluation.arguments import as_features
-from keras_dinolm.evaluation.arguments import check_integer
 from keras_dinolm.evaluation.nearest import nearest
 from keras_dinolm.typing import Tensor
 
@@ -55,14 +55,14 @@ def retrieve_near(
     """
     features = as_features("features", features)
     seeds = as_features("seed_features", seed_features, features.shape[1])
-    check_integer("k", k)
-    check_integer("batch_size", batch_size)
+    k = arguments.integer("k", k, 1)
+    batch_size = arguments.integer("batch_size", batch_size, 1)
     if k > len(features):
         raise ValueError(
             "`k` must be at most the number of documents, "
             f"{len(features)}. Received: k={k}"
         )
-    batches = list(nearest(seeds, features, int(k), int(batch_size)))
+    batches = list(nearest(seeds, features, k, batch_size))
     cosines = np.concatenate([cosines for cosines, _ in batches])
     neighbors = np.concatenate([indices for _, indices in batches])
     times = np.bincount(neighbors.reshape(-1), minlength=len(features))

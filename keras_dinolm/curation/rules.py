@@ -4,6 +4,7 @@ import collections.abc
 import dataclasses
 from typing import Any
 
+from keras_dinolm import arguments
 from keras_dinolm.curation.parsed_text import ParsedText
 
 
@@ -17,6 +18,9 @@ class Rule:
             `paragraphs`) to a number.
         minimum: number. The least that is allowed, or `None`.
         maximum: number. The most that is allowed, or `None`.
+
+    Raises:
+        ValueError: if a limit is no finite number, or `measure` no function.
 
     Example:
 
@@ -35,6 +39,14 @@ class Rule:
     measure: collections.abc.Callable
     minimum: float | None = None
     maximum: float | None = None
+
+    def __post_init__(self):
+        arguments.string("name", self.name)
+        if not callable(self.measure):
+            arguments.refuse("measure", self.measure, "a function of a text")
+        for name in "minimum", "maximum":
+            if getattr(self, name) is not None:
+                arguments.number(name, getattr(self, name))
 
     def fails(self, parsed: ParsedText) -> bool:
         """Whether a text breaks the rule.
@@ -59,8 +71,11 @@ class Rule:
 
 def make_rules(*rows: tuple[str, Any, collections.abc.Callable]) -> list[Rule]:
     """A `Rule` for each row (name, limit, measure) that has a limit."""
-    return [
-        Rule(name, measure, **{name.partition("_")[0]: limit})
-        for name, limit, measure in rows
-        if limit is not None
-    ]
+    rules = []
+    for name, limit, measure in rows:
+        if limit is not None:
+            # The error names the argument that the user wrote.
+            limit = arguments.number(name, limit)
+            side = name.partition("_")[0]
+            rules.append(Rule(name, measure, **{side: limit}))
+    return rules

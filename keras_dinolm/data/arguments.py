@@ -4,9 +4,15 @@ import math
 import numbers
 import operator
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from typing import Any
 
 import numpy as np
+
+from keras_dinolm.data.store_header import checksum_of_flags
+
+if TYPE_CHECKING:
+    from keras_dinolm.data.token_store import TokenStore
 
 # Limits of the hash of `keras_dinolm.views`.
 MOST_SEED = 1 << 63
@@ -83,6 +89,38 @@ def check_views(views: Any) -> int:
         )
     # [CLS] takes one place.
     return int(length) - 1
+
+
+def check_special_tokens(views: Any, tokens: "TokenStore") -> None:
+    """Raises if `views` are for another tokenizer than that of a store.
+
+    Views know the ids of special tokens, and which tokens continue a word.
+    """
+    theirs = getattr(views, "special_tokens", None)
+    if theirs is None:
+        return
+    pairs = {
+        f"{name}_token_id": (token_id, getattr(theirs, f"{name}_token_id"))
+        for name, token_id in tokens.header["special_token_ids"].items()
+    }
+    table = theirs.continues
+    if table is not None:
+        size = tokens.header["vocabulary_size"]
+        pairs["vocabulary_size"] = (size, len(table))
+        if len(table) == size:
+            continues = checksum_of_flags(table)
+            pairs["tokens that continue a word"] = (
+                tokens.header["continues"],
+                continues,
+            )
+    for name, (there, here) in pairs.items():
+        if there != here:
+            raise ValueError(
+                "`views` must be made with the tokenizer of the token store. "
+                f"Received: {name} is {here} in `views` and {there} in "
+                f"{tokens.directory}. Make `TextViews` with that tokenizer, or "
+                "tokenize the corpus with this one, into another directory."
+            )
 
 
 def check_buckets(buckets: Any, longest: int) -> list[int]:

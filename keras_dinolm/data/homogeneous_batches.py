@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_dinolm.data.arguments import check_share
+from keras_dinolm import arguments
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,4 +57,5 @@ class HomogeneousBatches:
                 f"{labels.dtype}"
             )
         object.__setattr__(self, "labels", labels)
-        object.__setattr__(self, "share", check_share("share", self.share))
+        share = arguments.number("share", self.share, 0, 1)
+        object.__setattr__(self, "share", share)

@@ -17,6 +17,7 @@ import numpy as np
 
 from keras_dinolm.data.clusters import ClusterOrder
 from keras_dinolm.data.clusters import order_clusters
+from keras_dinolm.data.store_header import MOST
 from keras_dinolm.data.token_store import TokenStore
 from keras_dinolm.typing import Tensor
 from keras_dinolm.views.namespace import NUMPY
@@ -96,12 +97,12 @@ def make_layout(
     """
     tokens = [shard["tokens"] for shard in store.shards]
     if alternates:
-        others = [shard.get("alternate_tokens", 0) for shard in store.shards]
+        others = [shard["alternate_tokens"] for shard in store.shards]
         tokens = [sum(pair) for pair in zip(tokens, others)]
     num_blocks = min(len(tokens), -(-sum(tokens) // block_tokens))
     counts = np.array(
         [
-            _windows_per_bucket(store.shard(i)[1], buckets)
+            _windows_per_bucket(store.document_lengths(i), buckets)
             for i in range(len(tokens))
         ]
     )
@@ -110,7 +111,9 @@ def make_layout(
         shards = tuple(range(block, len(tokens), num_blocks))
         blocks.append(shards)
         left, total = 0, 0
-        for width, count in enumerate(counts[list(shards)].sum(0)):
+        here = counts[list(shards)].sum(0)
+        _check_block(sum(tokens[i] for i in shards), int(here.sum()), buckets)
+        for width, count in enumerate(here):
             left += count
             if width < len(buckets) - 1 or drop_remainder:
                 total += left // batch_size
@@ -129,6 +132,17 @@ def make_layout(
     )
 
 
+def _check_block(tokens, windows, buckets):
+    """The arithmetic inside of a block is that of int32."""
+    if tokens > MOST or windows * 2 * (len(buckets) + 1) > MOST:
+        raise ValueError(
+            f"A block of the token store has {tokens:,} tokens in {windows:,} "
+            f"windows of {len(buckets)} widths, which is more than 32 bits can "
+            "count. Lower `block_tokens`, use fewer `buckets`, or tokenize "
+            "again with smaller `shard_characters`."
+        )
+
+
 def with_clusters(
     layout: Layout, store: TokenStore, labels: np.ndarray, share: float
 ) -> tuple[Layout, int]:
@@ -145,7 +159,11 @@ def with_clusters(
     """
     windows = [
         count_windows(
-            np.concatenate([store.shard(i)[1] for i in shards]), layout.buckets
+            # Copies, because maps keep their files open.
+            np.concatenate(
+                [np.array(store.document_lengths(i)) for i in shards]
+            ),
+            layout.buckets,
         )
         for shards in layout.blocks
     ]

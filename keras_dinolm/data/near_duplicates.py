@@ -17,7 +17,7 @@ import zlib
 
 import numpy as np
 
-from keras_dinolm.data.arguments import check_share
+from keras_dinolm import arguments
 from keras_dinolm.data.corpora.documents import progress
 from keras_dinolm.text.ngrams import hash_ngrams
 from keras_dinolm.text.ngrams import split_words
@@ -39,7 +39,7 @@ def find_near_duplicates(
     duplicates, and the first of similar texts is the one that stays.
 
     Args:
-        texts: list of str.
+        texts: list of str, or a column of a table.
         threshold: float in (0, 1]. Jaccard similarity of the sets of word
             triples from which texts count as near duplicates. Defaults to
             `0.5`.
@@ -50,7 +50,8 @@ def find_near_duplicates(
         A list: the index of the earlier text, or `None` for texts to keep.
 
     Raises:
-        ValueError: if `threshold` is out of range.
+        ValueError: if `threshold` is out of range, or `texts` holds something
+            else.
 
     Example:
 
@@ -61,7 +62,9 @@ def find_near_duplicates(
     kd.data.find_near_duplicates(texts)  # [None, None, 0]
     ```
     """
-    check_share("threshold", threshold, zero=False)
+    threshold = arguments.number("threshold", threshold, high=1, above=0)
+    show_progress = arguments.flag("show_progress", show_progress)
+    texts = arguments.strings("texts", texts)
     sets = [_triples(text) for text in texts]
     bands = _band_hashes(sets)
     kept: dict[int, list[int]] = {}

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from keras_dinolm.data.arguments import check_integer
-from keras_dinolm.data.arguments import check_positive
-from keras_dinolm.data.arguments import shorten
+from keras_dinolm import arguments
+from keras_dinolm.data.store_header import MOST
 from keras_dinolm.data.token_store import TokenStore
 
 # Tokens that are counted at a time.
@@ -80,18 +79,20 @@ def ppmi_embeddings(
     # A large import that no other part of this room needs.
     from sklearn.utils.extmath import randomized_svd
 
-    if not isinstance(tokens, TokenStore):
-        raise ValueError(
-            "`tokens` must be a `TokenStore`, from "
-            "`keras_dinolm.data.tokenize`. Received: "
-            f"tokens={shorten(tokens)} (of type {type(tokens).__name__})"
-        )
-    check_integer("vocabulary_size", vocabulary_size, 1)
-    check_integer("dim", dim, 1)
-    check_integer("window", window, 1)
-    check_positive("stddev", stddev)
-    check_integer("max_tokens", max_tokens, 1)
-    check_integer("seed", seed, 0, 1 << 32)
+    arguments.instance(
+        "tokens",
+        tokens,
+        TokenStore,
+        "a `TokenStore`, from `keras_dinolm.data.tokenize`",
+    )
+    vocabulary_size = arguments.integer(
+        "vocabulary_size", vocabulary_size, 1, MOST
+    )
+    dim = arguments.integer("dim", dim, 1, MOST)
+    window = arguments.integer("window", window, 1, MOST)
+    stddev = arguments.number("stddev", stddev, above=0)
+    max_tokens = arguments.integer("max_tokens", max_tokens, 1)
+    seed = arguments.integer("seed", seed, 0, (1 << 32) - 1)
     counts = _count(tokens, vocabulary_size, window, max_tokens)
     if not counts.nnz:
         raise ValueError(

@@ -94,18 +94,23 @@ class StoreDataset(keras.utils.PyDataset):
         order = block_order(self.seed, epoch, len(self.layout.blocks))
         block = int(order[place])
         numbers = self.layout.blocks[block]
-        shards = [self.store.shard(i) for i in numbers]
-        ids = np.concatenate([ids for ids, _, _ in shards])
-        lengths = np.concatenate([lengths for _, lengths, _ in shards])
+        ids, lengths = _joined(self.store.shard, numbers, 2)
         plan = plan_block(lengths, self.seed, epoch, block, self.layout)
         if self.layout.alternates:
-            parts = zip(*(self.store.shard_alternates(i) for i in numbers))
-            plan |= index_alternates(*map(np.concatenate, parts), NUMPY)
+            parts = _joined(self.store.shard_alternates, numbers, 3)
+            plan |= index_alternates(*parts, NUMPY)
         return ids, plan
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         step = self.start_step + index
         return self.views(self.windows(step), seed=self.seed, step=step)
+
+
+def _joined(read, numbers, count):
+    """The first `count` arrays of several shards, one after the other."""
+    # Copies, because maps keep their files open.
+    parts = [[np.array(a) for a in read(i)[:count]] for i in numbers]
+    return [np.concatenate(arrays) for arrays in zip(*parts)]
 
 
 class FiniteStoreDataset(StoreDataset):

@@ -12,8 +12,7 @@ from keras_dinolm.data.layout import block_order
 from keras_dinolm.data.plan import cut_windows
 from keras_dinolm.data.plan import gather_windows
 from keras_dinolm.data.plan import plan_block
-from keras_dinolm.data.shard import alternates_paths
-from keras_dinolm.data.shard import shard_paths
+from keras_dinolm.data.store_check import shard_path
 from keras_dinolm.data.token_store import TokenStore
 from keras_dinolm.views.namespace import PipelineNamespace
 
@@ -132,24 +131,56 @@ def _load_block(store, layout, block):
     """Reads ids and document lengths of a block from its shards.
 
     With alternates, also their ids and lengths, and how many each document
-    has.
+    has. The sum of each file is compared with that in the header: opening the
+    store compared all, and this finds a file that was changed since.
     """
 
-    def read(find, place, dtype):
-        paths = [
-            [str(find(store.directory, i)[place].resolve()) for i in shards]
-            for shards in layout.blocks
-        ]
-        paths = tf.ragged.constant(paths, dtype=tf.string)[block]
-        contents = tf.map_fn(tf.io.read_file, paths)
+    def read(kind, dtype, total):
+        paths = tf.ragged.constant(
+            [
+                [str(shard_path(store.directory, i, kind)) for i in shards]
+                for shards in layout.blocks
+            ],
+            dtype=tf.string,
+        )[block]
+        totals = tf.ragged.constant(
+            [
+                [store.shards[i][total] for i in shards]
+                for shards in layout.blocks
+            ],
+            dtype=tf.int64,
+        )[block]
+
+        def load(path_and_total):
+            path, expected = path_and_total
+            content = tf.io.read_file(path)
+            numbers = tf.cast(tf.io.decode_raw(content, dtype), tf.int64)
+            check = tf.debugging.assert_equal(
+                tf.reduce_sum(numbers),
+                expected,
+                f"The token store {store.directory} was changed while it was "
+                f"open: a .{kind} file has another sum. Open it again.",
+            )
+            with tf.control_dependencies([check]):
+                return tf.identity(content)
+
+        contents = tf.map_fn(
+            load, (paths, totals), fn_output_signature=tf.string
+        )
         return tf.io.decode_raw(tf.strings.reduce_join(contents), dtype)
 
     # decode_raw knows no uint32; ids are far below 2**31.
     dtype = tf.uint16 if store.dtype == "uint16" else tf.int32
-    parts = [read(shard_paths, 0, dtype), read(shard_paths, 1, tf.int32)]
+    parts = [
+        read("ids", dtype, "id_sum"),
+        read("lengths", tf.int32, "tokens"),
+    ]
     if layout.alternates:
-        for place, kind in enumerate((dtype, tf.int32, tf.int32)):
-            parts.append(read(alternates_paths, place, kind))
+        parts += [
+            read("alternates", dtype, "alternate_id_sum"),
+            read("alternate_lengths", tf.int32, "alternate_tokens"),
+            read("alternate_counts", tf.int32, "alternates"),
+        ]
     return parts
 
 

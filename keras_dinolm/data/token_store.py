@@ -1,33 +1,58 @@
 """Token ids on disk, opened as memory maps."""
 
-import json
+import concurrent.futures
+import functools
+import os
 import pathlib
 from typing import TYPE_CHECKING
 from typing import Any
 
 import numpy as np
 
-from keras_dinolm.data.shard import alternates_paths
-from keras_dinolm.data.shard import shard_paths
+from keras_dinolm import arguments
+from keras_dinolm.data.store_check import check_file
+from keras_dinolm.data.store_check import damaged
+from keras_dinolm.data.store_check import open_file
+from keras_dinolm.data.store_check import shard_path
+from keras_dinolm.data.store_check import signature
+from keras_dinolm.data.store_check import type_of
+from keras_dinolm.data.store_header import ALL_KINDS
+from keras_dinolm.data.store_header import ALTERNATE_KINDS
+from keras_dinolm.data.store_header import HEADER
+from keras_dinolm.data.store_header import KINDS
+from keras_dinolm.data.store_header import SETTING_NAMES
+from keras_dinolm.data.store_header import SETTINGS
+from keras_dinolm.data.store_header import check_header
+from keras_dinolm.data.store_header import read_rendered
+from keras_dinolm.data.store_header import render
 from keras_dinolm.typing import Path
 
 if TYPE_CHECKING:
     from keras_dinolm.models import DinoLMTokenizer
 
-HEADER = "header.json"
-VERSION = 1
+# Each mapped file keeps a descriptor open, of which systems give few.
+_MOST_MAPPED = 48
+# A smaller store is read before threads have started.
+_WORTH_THREADS = 1 << 25
 
 
 class TokenStore:
     """A tokenized corpus on disk; made by `keras_dinolm.data.tokenize`.
 
     Nothing is loaded before it is used, so a store may be much larger than
-    memory. Documents keep the order and number of the corpus. Empty ones have
-    no tokens.
+    memory, and only a few of its files are open at a time. Documents keep the
+    order and number of the corpus. Empty ones have no tokens.
+
+    Use `TokenStore.open`, which reads the header and looks at the files. Each
+    file is compared with its checksum when it is first read, and again after
+    it was replaced or written to.
 
     Args:
         directory: path of the folder.
         header: dict. What `header.json` there holds.
+
+    Raises:
+        ValueError: if the header is not that of a token store.
 
     Attributes:
         directory: path of the folder.
@@ -57,33 +82,42 @@ class TokenStore:
     """
 
     def __init__(self, directory: Path, header: dict[str, Any]):
-        self.directory = pathlib.Path(directory)
-        self.header = header
+        directory = arguments.path("directory", directory)
+        # A relative path would end with the next change of directory.
+        self.directory = pathlib.Path(os.path.abspath(directory))
+        self.header = check_header(header, self.directory / HEADER)
         self.fingerprint = header["fingerprint"]
         self.dtype = header["dtype"]
         self.shards = header["shards"]
         counts = [shard["documents"] for shard in self.shards]
-        self._first = np.cumsum([0, *counts])
-        self.num_documents = int(self._first[-1])
-        self.num_tokens = sum(shard["tokens"] for shard in self.shards)
-        self.num_sentences = sum(shard["sentences"] for shard in self.shards)
-        self.num_empty = sum(shard["empty"] for shard in self.shards)
-        self.num_alternates = sum(
-            shard.get("alternates", 0) for shard in self.shards
-        )
-        self.num_alternate_tokens = sum(
-            shard.get("alternate_tokens", 0) for shard in self.shards
-        )
-        self.most_alternates = max(
-            (shard.get("most_alternates", 0) for shard in self.shards),
-            default=0,
-        )
-        self._maps: dict[int, tuple[np.ndarray, ...]] = {}
-        self._alternate_maps: dict[int, tuple[np.ndarray, ...]] = {}
+        self._first = np.cumsum([0, *counts], dtype="int64")
+        self.num_documents = self._total("documents")
+        self.num_tokens = self._total("tokens")
+        self.num_sentences = self._total("sentences")
+        self.num_empty = self._total("empty")
+        self.num_alternates = self._total("alternates")
+        self.num_alternate_tokens = self._total("alternate_tokens")
+        self.most_alternates = max(s["most_alternates"] for s in self.shards)
+        self._kinds = tuple(ALL_KINDS if self.num_alternates else KINDS)
+        # How each file was when its contents were right.
+        shape = (len(self.shards), len(self._kinds))
+        self._signatures = np.zeros(shape, dtype="int64")
+        self._prefix = str(self.directory / "shard")
+        self._map_once = functools.lru_cache(_MOST_MAPPED)(self._map)
+
+    def _total(self, name):
+        return sum(shard[name] for shard in self.shards)
+
+    def __reduce__(self):
+        # Maps stay in their process.
+        return TokenStore, (self.directory, self.header)
 
     @classmethod
     def open(
-        cls, directory: Path, tokenizer: "DinoLMTokenizer | None" = None
+        cls,
+        directory: Path,
+        tokenizer: "DinoLMTokenizer | None" = None,
+        verify: bool = True,
     ) -> "TokenStore":
         """Opens a finished store.
 
@@ -91,6 +125,10 @@ class TokenStore:
             directory: path of the folder.
             tokenizer: the tokenizer whose ids are expected, or `None` for
                 no check. Defaults to `None`.
+            verify: bool. Whether to read all files now and to compare their
+                checksums, at about 2 GB a second if the disk is as fast.
+                `False` compares sizes only, and leaves the rest until a file
+                is first read. Defaults to `True`.
 
         Returns:
             A `TokenStore`.
@@ -98,10 +136,11 @@ class TokenStore:
         Raises:
             FileNotFoundError: if there is no finished store, or a file of it
                 is missing or has the wrong size.
-            ValueError: if the store was built with another tokenizer, or
-                with another version of this library's format.
+            ValueError: if a file is damaged, or the store was built with
+                another tokenizer or another version of this library's format.
         """
-        directory = pathlib.Path(directory)
+        directory = arguments.path("directory", directory)
+        verify = arguments.flag("verify", verify)
         path = directory / HEADER
         if not path.exists():
             begun = any(directory.glob("shard-*"))
@@ -111,25 +150,67 @@ class TokenStore:
                 + ". Build it with `keras_dinolm.data.tokenize(corpus, "
                 f"tokenizer, {str(directory)!r})`."
             )
-        try:
-            header = json.loads(path.read_text())
-            version = header["version"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path} is not the header of a token store ({error}). Remove "
-                "the folder and build it again."
-            ) from error
-        if version != VERSION:
-            raise ValueError(
-                f"The token store {directory} has format {version}, this "
-                f"version of keras_dinolm reads format {VERSION}. Remove the "
-                "folder and build it again."
-            )
-        store = cls(directory, header)
-        store._check_files()
+        store = cls(directory, read_rendered(path))
+        # First of all what is wrong with the call, not with the files.
         if tokenizer is not None:
             store.check_tokenizer(tokenizer)
+        store._check(contents=verify)
         return store
+
+    def verify(self) -> None:
+        """Reads all files again, and compares them with the header.
+
+        Raises:
+            FileNotFoundError: if a file is missing or has the wrong size.
+            ValueError: if a file is damaged.
+        """
+        self._signatures[:] = 0
+        self._check(contents=True)
+
+    def _check(self, contents):
+        places = [
+            (index, kind)
+            for index in range(len(self.shards))
+            for kind in self._kinds
+        ]
+
+        def check(place):
+            with self._open(*place, check=contents):
+                pass
+
+        # Sizes first, which takes no time.
+        for place in places:
+            with self._open(*place, check=False):
+                pass
+        if not contents:
+            return
+        size = np.dtype(self.dtype).itemsize
+        if (self.num_tokens + self.num_alternate_tokens) * size < (
+            _WORTH_THREADS
+        ):
+            for place in places:
+                check(place)
+            self._check_rendered()
+            return
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            try:
+                for _ in pool.map(check, places):
+                    pass
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        self._check_rendered()
+
+    def _check_rendered(self):
+        """Compares the files from which an interrupted run continues."""
+        settings = {name: self.header[name] for name in SETTING_NAMES}
+        expected = {self.directory / SETTINGS: settings}
+        for index, shard in enumerate(self.shards):
+            expected[shard_path(self.directory, index, "json")] = shard
+        for path, value in expected.items():
+            # Nothing is read from them here, so they may be missing.
+            if path.is_file() and path.read_bytes() != render(value):
+                damaged(self.directory, path, "differs from the header")
 
     def check_tokenizer(self, tokenizer: "DinoLMTokenizer") -> None:
         """Raises `ValueError` if the ids are not those of `tokenizer`.
@@ -147,46 +228,14 @@ class TokenStore:
                 "remove this one)."
             )
 
-    def _check_files(self):
-        size = np.dtype(self.dtype).itemsize
-        for index, shard in enumerate(self.shards):
-            expected = (
-                shard["tokens"] * size,
-                shard["documents"] * 4,
-                shard["sentences"] * 4,
-            )
-            paths = shard_paths(self.directory, index)[:3]
-            if self.num_alternates:
-                paths += alternates_paths(self.directory, index)
-                expected += (
-                    shard.get("alternate_tokens", 0) * size,
-                    shard.get("alternates", 0) * 4,
-                    shard["documents"] * 4,
-                )
-            for path, length in zip(paths, expected, strict=True):
-                actual = path.stat().st_size if path.exists() else None
-                if actual != length:
-                    state = (
-                        "is missing"
-                        if actual is None
-                        else (f"has {actual:,} bytes instead of {length:,}")
-                    )
-                    raise FileNotFoundError(
-                        f"The token store {self.directory} is damaged: "
-                        f"{path.name} {state}. Remove the folder and build it "
-                        "again with `keras_dinolm.data.tokenize`."
-                    )
-
     def shard(self, index: int) -> tuple[np.ndarray, ...]:
         """Memory maps of a shard: ids, lengths, sentence starts.
 
         Args:
             index: int. The number of the shard.
         """
-        if index not in self._maps:
-            paths = shard_paths(self.directory, index)[:3]
-            self._maps[index] = self._map(paths)
-        return self._maps[index]
+        index = self._check_shard_number(index)
+        return tuple(self._mapped(index, kind) for kind in KINDS)
 
     def shard_alternates(self, index: int) -> tuple[np.ndarray, ...]:
         """Memory maps of a shard's alternates, of a store that has some.
@@ -198,26 +247,61 @@ class TokenStore:
             Ids of all alternates in the order of the documents; length of
             each alternate; how many each document has.
         """
-        if index not in self._alternate_maps:
-            paths = alternates_paths(self.directory, index)
-            self._alternate_maps[index] = self._map(paths)
-        return self._alternate_maps[index]
+        index = self._check_shard_number(index)
+        if not self.num_alternates:
+            raise ValueError(
+                f"The token store {self.directory} has no alternates. Tokenize "
+                "documents with `alternates`, in another directory."
+            )
+        return tuple(self._mapped(index, kind) for kind in ALTERNATE_KINDS)
 
-    def _map(self, paths):
-        types = (f"<u{np.dtype(self.dtype).itemsize}", "<i4", "<i4")
-        return tuple(
+    def document_lengths(self, index: int) -> np.ndarray:
+        """Number of tokens of each document of a shard: int32, a memory map.
+
+        Args:
+            index: int. The number of the shard.
+        """
+        return self._mapped(self._check_shard_number(index), "lengths")
+
+    def _check_shard_number(self, index):
+        return arguments.integer("index", index, 0, len(self.shards) - 1)
+
+    def _open(self, index, kind, check=True):
+        """Opens a file, and reads all of it if it is new or has changed."""
+        place = self.directory, index, kind, self.header, self.shards[index]
+        file = open_file(*place)
+        try:
+            column = self._kinds.index(kind)
+            if check and self._signatures[index, column] != signature(file):
+                check_file(file, *place)
+                self._signatures[index, column] = signature(file)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _mapped(self, index, kind):
+        """The numbers of a file, compared again if it has changed."""
+        try:
+            now = signature(f"{self._prefix}-{index:05d}.{kind}")
+        except FileNotFoundError:
+            now = 0  # the next line says so
+        return self._map_once(index, kind, now)
+
+    def _map(self, index, kind, _):
+        with self._open(index, kind) as file:
+            dtype = type_of(kind, self.dtype)
             # An empty file cannot be mapped.
-            np.memmap(path, dtype, "r")
-            if path.stat().st_size
-            else np.zeros(0, dtype)
-            for path, dtype in zip(paths, types, strict=True)
-        )
+            if not os.fstat(file.fileno()).st_size:
+                return np.zeros(0, dtype)
+            return np.memmap(file, dtype, "r")
 
     def __len__(self) -> int:
         return self.num_documents
 
     def _find(self, index):
         """Number of a document's shard, and its place there."""
+        index = arguments.integer("index", index)
         if not -len(self) <= index < len(self):
             raise IndexError(
                 f"Document {index} of a store of {len(self):,} documents"
@@ -232,8 +316,8 @@ class TokenStore:
 
     def __getitem__(self, index: int) -> np.ndarray:
         number, place = self._find(index)
-        ids, lengths, _ = self.shard(number)
-        start, stop = self._bounds(lengths, place)
+        start, stop = self._bounds(self._mapped(number, "lengths"), place)
+        ids = self._mapped(number, "ids")
         return np.array(ids[start:stop], dtype="int32")
 
     def sentence_starts(self, index: int) -> np.ndarray:
@@ -243,8 +327,8 @@ class TokenStore:
             index: int. The number of the document.
         """
         number, place = self._find(index)
-        _, lengths, sentences = self.shard(number)
-        start, stop = self._bounds(lengths, place)
+        start, stop = self._bounds(self._mapped(number, "lengths"), place)
+        sentences = self._mapped(number, "sentences")
         low, high = np.searchsorted(sentences, [start, stop])
         return np.array(sentences[low:high] - start, dtype="int32")
 
@@ -264,8 +348,13 @@ class TokenStore:
 
     def lengths(self) -> np.ndarray:
         """Number of tokens of each document: int32 [num_documents]."""
-        arrays = [self.shard(i)[1] for i in range(len(self.shards))]
-        return np.concatenate([np.zeros(0, "int32"), *arrays])
+        # Copies, because maps keep their files open.
+        return np.concatenate(
+            [
+                np.array(self._mapped(index, "lengths"))
+                for index in range(len(self.shards))
+            ]
+        )
 
     def __repr__(self) -> str:
         return (

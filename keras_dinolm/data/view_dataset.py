@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from typing import Any
 
+from keras_dinolm import arguments
 from keras_dinolm.data.arguments import MOST_SEED
 from keras_dinolm.data.arguments import MOST_STEP
 from keras_dinolm.data.arguments import check_buckets
-from keras_dinolm.data.arguments import check_flag
-from keras_dinolm.data.arguments import check_integer
 from keras_dinolm.data.arguments import check_max_alternates
+from keras_dinolm.data.arguments import check_special_tokens
 from keras_dinolm.data.arguments import check_views
 from keras_dinolm.data.arguments import draws_alternates
-from keras_dinolm.data.arguments import shorten
 from keras_dinolm.data.homogeneous_batches import HomogeneousBatches
 from keras_dinolm.data.token_store import TokenStore
 
@@ -98,8 +97,9 @@ def view_dataset(
 
     Raises:
         ValueError: if there are fewer windows than `batch_size`, an argument
-            is out of range or does not apply, `tokens` is no store, or
-            `views` draw from alternates and no document of the store has any.
+            is out of range or does not apply, `tokens` is no store,
+            `views` are for another tokenizer than that of the store, or they
+            draw from alternates and no document of the store has any.
         ImportError: if `use_tf_data=True` and TensorFlow is not installed.
 
     Example:
@@ -138,17 +138,17 @@ def view_dataset(
         block_tokens,
         max_alternates,
     )
-    seed = check_integer("seed", seed, 0, MOST_SEED)
-    start_step = check_integer("start_step", start_step, 0, MOST_STEP)
+    seed = arguments.integer("seed", seed, 0, MOST_SEED - 1)
+    start_step = arguments.integer("start_step", start_step, 0, MOST_STEP - 1)
     if use_tf_data is not None:
-        use_tf_data = check_flag("use_tf_data", use_tf_data)
+        use_tf_data = arguments.flag("use_tf_data", use_tf_data)
     if tokenizer is not None:
         tokens.check_tokenizer(tokenizer)
     if homogeneous is not None:
         layout = _with_clusters(layout, tokens, homogeneous)
     num_steps = None
     if num_epochs is not None:
-        num_epochs = check_integer("num_epochs", num_epochs, 1)
+        num_epochs = arguments.integer("num_epochs", num_epochs, 1)
         num_steps = num_epochs * layout.steps_per_epoch - start_step
         if num_steps <= 0:
             raise ValueError(
@@ -227,13 +227,17 @@ def _layout(
             "`keras_dinolm.data.tokenize` or `TokenStore.open`. For texts that "
             "cannot be tokenized beforehand, use "
             "`keras_dinolm.data.stream_dataset`. Received: "
-            f"tokens={shorten(tokens)} (of type {type(tokens).__name__})"
+            f"tokens={arguments.shorten(tokens)} "
+            f"(of type {type(tokens).__name__})"
         )
     longest = check_views(views)
-    batch_size = check_integer("batch_size", batch_size, 1)
-    drop_remainder = check_flag("drop_remainder", drop_remainder)
+    check_special_tokens(views, tokens)
+    batch_size = arguments.integer("batch_size", batch_size, 1, MOST_STEP - 1)
+    drop_remainder = arguments.flag("drop_remainder", drop_remainder)
     buckets = check_buckets(buckets, longest)
-    block_tokens = check_integer("block_tokens", block_tokens, 1)
+    block_tokens = arguments.integer(
+        "block_tokens", block_tokens, 1, MOST_STEP - 1
+    )
     max_alternates = check_max_alternates(max_alternates, views)
     if draws_alternates(views) and not tokens.most_alternates:
         raise ValueError(
@@ -273,7 +277,7 @@ def _with_clusters(layout, tokens, homogeneous):
         raise ValueError(
             "`homogeneous` must be a `keras_dinolm.data.HomogeneousBatches("
             "labels, share)`, or `None` for mixed batches. Received: "
-            f"homogeneous={shorten(homogeneous)} "
+            f"homogeneous={arguments.shorten(homogeneous)} "
             f"(of type {type(homogeneous).__name__})"
         )
     labels, share = homogeneous.labels, homogeneous.share

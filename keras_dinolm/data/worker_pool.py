@@ -1,34 +1,45 @@
 """Writing shards in several processes at once."""
 
-import os
+import contextlib
 import pathlib
 import pickle
 import queue
 import subprocess
-import sys
 import threading
 from typing import Any
 
+from keras_dinolm.data.shard import move_shard
 from keras_dinolm.data.shard import write_shard
+from keras_dinolm.data.worker import command
 from keras_dinolm.text.encoder import Encoder
 
 # A smaller first shard takes less time than starting a process.
 _WORTH_A_PROCESS = 2_000_000
+# Seconds until a process whose pipes are closed is dead.
+_PATIENCE = 10
 
 
 class WorkerPool:
     """Writes shards in worker processes, or here if there are none.
 
-    Each worker has a thread that hands it one shard at a time. The queue is
-    short, so reading the corpus waits for the workers.
+    Each worker has a thread that hands it one shard at a time, and moves what
+    it wrote to its place. The queue is short, so reading the corpus waits for
+    the workers.
 
     Args:
+        directory: path of the store.
         settings: dict of the arguments of `write_shard` that all shards
             share, with the configuration of an `Encoder` as `"encoder"`.
         num_workers: int. `0` does the work in this process.
     """
 
-    def __init__(self, settings: dict[str, Any], num_workers: int):
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        settings: dict[str, Any],
+        num_workers: int,
+    ):
+        self.directory = directory
         self.settings = settings
         self.num_workers = num_workers
         self.jobs: queue.Queue = queue.Queue(maxsize=1)
@@ -43,9 +54,12 @@ class WorkerPool:
 
     def __exit__(self, kind, error, trace):
         if kind is not None:
-            for process in self.processes:
-                process.kill()
-        self._join()
+            self._kill()
+        try:
+            self._join()
+        except BaseException:  # Ctrl-C again
+            self._kill()
+            raise
 
     def submit(self, job: dict[str, Any]) -> None:
         """Has a shard written; waits while all workers are busy."""
@@ -58,7 +72,7 @@ class WorkerPool:
             if self.encoder is None:
                 self.encoder = Encoder(**self.settings["encoder"])
             settings = {**self.settings, "encoder": self.encoder}
-            self.headers[job["index"]] = write_shard(**settings, **job)
+            self._keep(job["index"], write_shard(**settings, **job))
             return
         if len(self.threads) < self.num_workers:
             self._start()
@@ -75,19 +89,21 @@ class WorkerPool:
         self._raise()
         return self.headers
 
+    def _keep(self, index, header):
+        move_shard(self.settings["scratch"], self.directory, index)
+        self.headers[index] = header
+
     def _start(self):
-        root = str(pathlib.Path(__file__).resolve().parents[2])
-        paths = [root, os.environ.get("PYTHONPATH", "")]
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-        }
-        process = subprocess.Popen(
-            [sys.executable, "-m", "keras_dinolm.data.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-        )
+        try:
+            process = subprocess.Popen(
+                command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+        except OSError as error:
+            raise RuntimeError(
+                f"A tokenizer process could not be started ({error}). "
+                "Finished shards are kept: call `tokenize` again with fewer "
+                "`num_workers`; `0` needs no process."
+            ) from error
         thread = threading.Thread(
             target=self._serve, args=(process,), daemon=True
         )
@@ -97,31 +113,40 @@ class WorkerPool:
 
     def _serve(self, process):
         try:
-            pickle.dump(self.settings, process.stdin)
+            self._ask(process, self.settings, answers=False)
             while (job := self.jobs.get()) is not None:
-                pickle.dump(job, process.stdin)
-                process.stdin.flush()
-                answer = pickle.load(process.stdout)
+                answer = self._ask(process, job)
                 if isinstance(answer, Exception):
                     raise answer
-                self.headers[job["index"]] = answer
-        except (EOFError, OSError, pickle.UnpicklingError) as error:
-            self.errors.append(
-                RuntimeError(
-                    "A tokenizer process died (killed, or out of memory?): "
-                    f"exit status {process.poll()}. Finished shards are "
-                    "kept: call `tokenize` again to go on, perhaps with fewer "
-                    f"`num_workers`. ({type(error).__name__}: {error})"
-                )
-            )
+                self._keep(job["index"], answer)
         except Exception as error:
             self.errors.append(error)
         finally:
-            try:
+            with contextlib.suppress(OSError):
                 process.stdin.close()
-            except OSError:
-                pass
             process.wait()
+
+    def _ask(self, process, job, answers=True):
+        """Sends a job to a worker; returns its answer."""
+        try:
+            pickle.dump(job, process.stdin)
+            process.stdin.flush()
+            return pickle.load(process.stdout) if answers else None
+        except (EOFError, OSError, pickle.UnpicklingError) as error:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_PATIENCE)
+            raise RuntimeError(
+                "A tokenizer process died (killed, or out of memory?): "
+                f"exit status {process.poll()}. Finished shards are kept: "
+                "call `tokenize` again to continue, perhaps with fewer "
+                "`num_workers` or a smaller `shard_characters` (in another "
+                "directory). "
+                f"({type(error).__name__}: {error})"
+            ) from error
+
+    def _kill(self):
+        for process in self.processes:
+            process.kill()
 
     def _join(self):
         while any(thread.is_alive() for thread in self.threads):

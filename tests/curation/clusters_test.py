@@ -1,6 +1,8 @@
 """Clusters, balanced samples and neighbours, against brute force."""
 
 import importlib
+import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -274,3 +276,144 @@ def test_a_seed_in_the_corpus_finds_itself_and_scale_is_nothing():
     assert report.kept.tolist() == [4]
     with pytest.raises(ValueError, match="10.*k=11"):
         kd.curation.retrieve_near(features, features, k=11)
+
+
+# === Saved clusters ===
+
+OPTIONS = {"num_clusters": [9, 3], "num_resampling": 1}
+
+
+def damage_zip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def savez(**changes):
+    def change(path):
+        with np.load(path) as arrays:
+            whole = dict(arrays)
+        np.savez(path, **{**whole, **changes})
+
+    return change
+
+
+def bomb(path):
+    """A few kilobytes that unpack to 400 MB."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in "centroids", "labels", "made_with":
+            archive.writestr(f"{name}.npy", bytes(4 << 20))
+
+
+def shape(path):
+    """A header that asks for terabytes."""
+    header = "{'descr': '<f8', 'fortran_order': False, 'shape': (10**12,)}"
+    header = header.replace("10**12", str(10**12)).ljust(117) + "\n"
+    forged = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+    with np.load(path) as arrays:
+        whole = dict(arrays)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("centroids.npy", forged + header.encode())
+        for name in "labels", "made_with":
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array(file, whole[name])
+
+
+DAMAGES = {
+    "flipped": damage_zip,
+    "torn": lambda path: path.write_bytes(path.read_bytes()[:99]),
+    "empty": lambda path: path.write_bytes(b""),
+    "bomb": bomb,
+    "shape": shape,
+    "nan": savez(centroids=np.full((9, 16), np.nan, "float32")),
+    "width": savez(centroids=np.zeros((3, 5), "float32")),
+    "labels": savez(labels=np.full(60, 99)),
+    "negative": savez(labels=np.full(60, -1)),
+    "fewer": savez(labels=np.zeros(3, "int64")),
+    "float": savez(labels=np.zeros(60)),
+    "pickle": savez(centroids=np.array([print], dtype=object)),
+    "more": savez(more=np.zeros(3)),
+    "made": savez(made_with=np.zeros(16, "uint8")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_kept_aside_and_made_again(damage, tmp_path):
+    features, _ = blobs([30, 20, 10], np.random.default_rng(4))
+    expected = kd.curation.hierarchical_kmeans(features, **OPTIONS)
+    kd.curation.hierarchical_kmeans(features, **OPTIONS, directory=tmp_path)
+    path = tmp_path / "level-0-step-01.npz"
+    DAMAGES[damage](path)
+    damaged = path.read_bytes()
+    with pytest.warns(UserWarning, match="level-0-step-01.npz' is damaged"):
+        clusters = kd.curation.hierarchical_kmeans(
+            features, **OPTIONS, directory=tmp_path
+        )
+    for one, other in zip(clusters.parents, expected.parents):
+        np.testing.assert_array_equal(one, other)
+    aside = path.with_name(path.name + ".damaged")
+    assert aside.read_bytes() == damaged
+
+
+def test_clusters_of_other_features_are_not_taken(tmp_path):
+    features, _ = blobs([30, 20, 10], np.random.default_rng(4))
+    for name, points in ("a", features), ("b", features[::-1]):
+        kd.curation.hierarchical_kmeans(
+            points, **OPTIONS, directory=tmp_path / name
+        )
+    name = "level-0-step-00.npz"
+    shutil.copy(tmp_path / "b" / name, tmp_path / "a" / name)
+    with pytest.warns(UserWarning, match="made with other settings"):
+        kd.curation.hierarchical_kmeans(
+            features, **OPTIONS, directory=tmp_path / "a"
+        )
+
+
+def test_files_of_the_user_stay(tmp_path):
+    (tmp_path / "settings.json").write_text("mine")
+    with pytest.raises(FileExistsError, match="settings.json"):
+        kd.curation.hierarchical_kmeans(np.eye(9), [9, 3], directory=tmp_path)
+    assert (tmp_path / "settings.json").read_text() == "mine"
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("num_clusters", NAN),
+        ("num_clusters", "5"),
+        ("num_clusters", [5.5]),
+        ("num_clusters", True),
+        ("num_resampling", NAN),
+        ("num_resampling", 1.5),
+        ("points_per_cluster", "3"),
+        ("points_per_cluster", [NAN]),
+        ("normalize", "yes"),
+        ("max_iterations", float("inf")),
+        ("seed", "0"),
+        ("seed", True),
+        ("directory", 3),
+        ("show_progress", 1),
+    ],
+)
+def test_wrong_kinds_of_arguments_are_named(name, value):
+    options = {"num_clusters": [3], name: value}
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        kd.curation.hierarchical_kmeans(np.eye(9), **options)
+
+
+@pytest.mark.parametrize("value", [NAN, "3", True, 2.0, -1, None])
+def test_wrong_counts_are_named(value):
+    clusters = kd.curation.hierarchical_kmeans(np.eye(9), [3])
+    with pytest.raises(ValueError, match="`size` must be"):
+        kd.curation.balanced_sample(clusters, value)
+    with pytest.raises(ValueError, match="`seed` must be"):
+        kd.curation.balanced_sample(clusters, 3, seed=value or "0")
+    with pytest.raises(ValueError, match="`k` must be"):
+        kd.curation.retrieve_near(np.eye(9), np.eye(9), k=value)
+    with pytest.raises(ValueError, match="`clusters` must be"):
+        kd.curation.balanced_sample(value, 3)
+    with pytest.raises(ValueError, match="`n` must be"):
+        kd.curation.find_leaks([], {"a": ["b"]}, n=value)

@@ -1,5 +1,7 @@
 """Rules of quality at their limits, counted by hand, and a resumed pass."""
 
+import json
+
 import pytest
 
 import keras_dinolm as kd
@@ -254,3 +256,105 @@ def test_a_stopped_pass_goes_on_where_it_was(tmp_path, monkeypatch):
         report([*texts[:5], "new", *texts[6:]])
     with pytest.raises(ValueError, match="part-00004.*other texts"):
         report(texts[:16])
+
+
+# === Files of a pass ===
+
+TEXTS = [f"text {i} " * (i % 3) for i in range(10)]
+
+
+def run(directory, texts=TEXTS, minimum=3):
+    rules = kd.curation.gopher_quality(minimum_words=minimum)
+    return kd.curation.filter_quality(texts, rules, directory, **QUIET)
+
+
+@pytest.fixture
+def finished(tmp_path, monkeypatch):
+    monkeypatch.setattr(passes, "CHUNK", 4)
+    run(tmp_path)
+    return tmp_path
+
+
+def sign(part):
+    part.pop("checksum", None)
+    part["checksum"] = passes._checksum(part)
+    return json.dumps(part)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda part: "{",
+        lambda part: "[" * 10**5,
+        lambda part: "3",
+        lambda part: json.dumps({"results": part["results"]}),
+        lambda part: json.dumps(part | {"results": [[0]] * 4}),
+        lambda part: sign(part | {"results": [["0"]] * 4}),
+        lambda part: sign(part | {"results": [[99]] * 4}),
+        lambda part: sign(part | {"results": [[-1]] * 4}),
+        lambda part: sign(part | {"results": "none"}),
+    ],
+)
+def test_a_damaged_part_is_kept_aside_and_made_again(finished, damage):
+    expected = run(None)
+    path = finished / "part-00001.json"
+    whole = path.read_text()
+    damaged = damage(json.loads(whole))
+    path.write_text(damaged)
+    with pytest.warns(UserWarning, match="part-00001.json' is damaged"):
+        report = run(finished)
+    assert report.counts == expected.counts
+    assert report.kept.tolist() == expected.kept.tolist()
+    assert path.read_text() == whole
+    aside = finished / "part-00001.json.damaged"
+    assert aside.read_text() == damaged
+
+
+def test_a_flipped_bit_changes_no_result(finished):
+    expected = run(None)
+    path = finished / "part-00001.json"
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        data = bytearray(whole)
+        data[place] ^= 1 << place % 8
+        path.write_bytes(data)
+        with pytest.warns(UserWarning, match="is damaged"):
+            report = run(finished)
+        assert report.kept.tolist() == expected.kept.tolist()
+        for aside in finished.glob("*.damaged*"):
+            aside.unlink()
+
+
+def test_files_of_the_user_stay(tmp_path):
+    (tmp_path / "part-00000.json").write_text("mine")
+    with pytest.raises(FileExistsError, match="part-00000.json"):
+        run(tmp_path)
+    assert (tmp_path / "part-00000.json").read_text() == "mine"
+
+
+def test_two_passes_do_not_share_a_folder(tmp_path):
+    def texts():
+        yield "a text"
+        with pytest.raises(kd.files.InUseError, match="this very process"):
+            run(tmp_path, ["another text"])
+
+    assert run(tmp_path, texts()).total == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: kd.curation.gopher_quality(minimum_words=float("nan")), "nan"),
+        (lambda: kd.curation.gopher_quality(maximum_words="9"), "'9'"),
+        (lambda: kd.curation.c4_quality(minimum_sentences=True), "=True"),
+        (lambda: kd.curation.Rule("a", len, float("inf")), "`minimum`.*inf"),
+        (lambda: kd.curation.Rule("a", 3), "`measure`.*measure=3"),
+        (lambda: kd.curation.Rule("", len), "`name`"),
+        (lambda: kd.curation.filter_quality([], 3), "`rules`.*rules=3"),
+        (lambda: kd.curation.filter_quality([], ["a"]), "`rules`.*'a'"),
+        (lambda: kd.curation.filter_quality([], directory=3), "`directory`"),
+    ],
+)
+def test_wrong_arguments_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -43,5 +43,5 @@ def test_short_and_empty_texts_are_compared_whole():
 
 @pytest.mark.parametrize("threshold", [0, 1.5, float("nan"), "0.5"])
 def test_a_wrong_threshold_is_an_error(threshold):
-    with pytest.raises(ValueError, match="`threshold` must be .* 1]"):
+    with pytest.raises(ValueError, match="`threshold` must be .* above 0"):
         find_near_duplicates([], threshold)
