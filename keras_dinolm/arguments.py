@@ -238,6 +238,37 @@ def strings(name: str, value: Any) -> list[str]:
     return list(texts(name, value))
 
 
+def field(config: Any, name: str, owner: type) -> Any:
+    """Returns an entry of a configuration, or raises a `ValueError`.
+
+    Args:
+        config: what `from_config` of a class was given.
+        name: string. The entry.
+        owner: the class, for the message.
+
+    Returns:
+        The entry.
+
+    Raises:
+        ValueError: if the configuration is no dict, or lacks the entry.
+
+    Example:
+
+    ```python
+    from keras_dinolm import arguments
+
+    assert arguments.field({"dim": 3}, "dim", dict) == 3
+    ```
+    """
+    if not isinstance(config, Mapping) or name not in config:
+        raise ValueError(
+            f"The configuration of a `{owner.__name__}` lacks `{name}`. It "
+            "comes from another version, or was changed. "
+            f"Received: {shorten(config)}"
+        )
+    return config[name]
+
+
 def refuse(name: str, value: Any, what: str, meaning: str = "") -> NoReturn:
     """Raises the `ValueError` of an argument.
 

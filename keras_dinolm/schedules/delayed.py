@@ -70,5 +70,7 @@ class Delayed(Schedule):
             The schedule.
         """
         config = dict(config)
-        config["then"] = keras.saving.deserialize_keras_object(config["then"])
+        config["then"] = keras.saving.deserialize_keras_object(
+            arguments.field(config, "then", cls)
+        )
         return cls(**config)

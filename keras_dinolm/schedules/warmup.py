@@ -73,5 +73,7 @@ class Warmup(Schedule):
             The schedule.
         """
         config = dict(config)
-        config["then"] = keras.saving.deserialize_keras_object(config["then"])
+        config["then"] = keras.saving.deserialize_keras_object(
+            arguments.field(config, "then", cls)
+        )
         return cls(**config)

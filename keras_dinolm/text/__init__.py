@@ -1,1 +1,3 @@
 """Unicode, words, sentences and n-grams: what data and tokenizers share."""
+
+__all__: list[str] = []

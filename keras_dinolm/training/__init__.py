@@ -1,8 +1,13 @@
 """The training step of each backend, phases, guards and optimizers."""
 
-from keras_dinolm.training.skipped_step_guard import (
-    SkippedStepGuard as SkippedStepGuard,
-)
-from keras_dinolm.training.step import COMPILE_BY_DEFAULT as COMPILE_BY_DEFAULT
-from keras_dinolm.training.step import read_variable as read_variable
-from keras_dinolm.training.step import train_step as train_step
+from keras_dinolm.training.skipped_step_guard import SkippedStepGuard
+from keras_dinolm.training.step import COMPILE_BY_DEFAULT
+from keras_dinolm.training.step import read_variable
+from keras_dinolm.training.step import train_step
+
+__all__ = [
+    "COMPILE_BY_DEFAULT",
+    "SkippedStepGuard",
+    "read_variable",
+    "train_step",
+]

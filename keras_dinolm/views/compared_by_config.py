@@ -1,6 +1,11 @@
-"""Equality of objects that hold arrays."""
+"""Objects that hold arrays: their equality, and arrays in configurations."""
 
 import json
+from typing import Any
+
+import numpy as np
+
+from keras_dinolm import arguments
 
 
 class ComparedByConfig:
@@ -20,3 +25,23 @@ class ComparedByConfig:
 
     def __hash__(self) -> int:
         return hash(json.dumps(self.get_config(), sort_keys=True))
+
+
+def from_hex(name: str, value: Any, dtype: str) -> np.ndarray:
+    """The array whose bytes a configuration holds in hexadecimal digits.
+
+    Args:
+        name: string. The field, for the message.
+        value: string.
+        dtype: string.
+
+    Returns:
+        Array `[N]`.
+
+    Raises:
+        ValueError: if there are no such digits, or no whole numbers of them.
+    """
+    try:
+        return np.frombuffer(bytes.fromhex(value), dtype)
+    except (TypeError, ValueError):
+        arguments.refuse(name, value, f"bytes of {dtype} in hexadecimal digits")

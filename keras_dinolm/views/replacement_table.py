@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_dinolm import arguments
 from keras_dinolm.views.compared_by_config import ComparedByConfig
+from keras_dinolm.views.compared_by_config import from_hex
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -144,10 +145,10 @@ class ReplacementTable(ComparedByConfig):
             `ReplacementTable`.
         """
         ends, choices = (
-            np.frombuffer(bytes.fromhex(config[name]), "<i4").astype("int32")
+            from_hex(name, arguments.field(config, name, cls), "<i4")
             for name in ("ends", "choices")
         )
-        return cls(ends, choices, config["counts"])
+        return cls(**{**config, "ends": ends, "choices": choices})
 
 
 def _checked_items(replacements):

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_dinolm import arguments
 from keras_dinolm.views.compared_by_config import ComparedByConfig
+from keras_dinolm.views.compared_by_config import from_hex
 
 _TABLES = ("continues", "punctuation", "sentence_ends")
 _SENTENCE_ENDS = frozenset(".!?\u2026\u3002\uff01\uff1f\u0964")
@@ -146,9 +147,12 @@ class SpecialTokens(ComparedByConfig):
         size = config.pop("vocabulary_size", None)
         for name in _TABLES:
             if name in config:
-                packed = np.frombuffer(
-                    bytes.fromhex(config[name]), dtype=np.uint8
-                )
+                packed = from_hex(name, config[name], "u1")
+                size = arguments.count("vocabulary_size", size)
+                if not 0 <= 8 * len(packed) - size < 8:
+                    arguments.refuse(
+                        "vocabulary_size", size, f"the tokens of `{name}`"
+                    )
                 config[name] = np.unpackbits(packed, count=size) != 0
         return cls(**config)
 

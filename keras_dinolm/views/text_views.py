@@ -6,12 +6,14 @@ from typing import Any
 
 import keras
 
+from keras_dinolm import arguments
 from keras_dinolm.typing import Tensor
 from keras_dinolm.views.checks import check_tables
 from keras_dinolm.views.checks import checked_accumulation
 from keras_dinolm.views.checks import checked_groups
 from keras_dinolm.views.checks import checked_sequence_length
 from keras_dinolm.views.checks import warn_of_no_masks
+from keras_dinolm.views.compared_by_config import ComparedByConfig
 from keras_dinolm.views.make_arrays import make_arrays
 from keras_dinolm.views.mask_room import group_shapes
 from keras_dinolm.views.mask_room import mask_slots
@@ -26,7 +28,7 @@ from keras_dinolm.views.windows import read_windows
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
-class TextViews:
+class TextViews(ComparedByConfig):
     """The recipe of views: makes batches from windows of tokens.
 
     Views are to self-distillation what labels are to classification: the
@@ -292,8 +294,11 @@ class TextViews:
         """
         deserialize = keras.saving.deserialize_keras_object
         restored = {
-            name: deserialize(config[name])
+            name: deserialize(arguments.field(config, name, cls))
             for name in ("tokenizer", "synonyms", "typos")
         }
-        groups = [deserialize(group) for group in config["groups"]]
+        groups = arguments.instance(
+            "groups", arguments.field(config, "groups", cls), list, "a list"
+        )
+        groups = [deserialize(group) for group in groups]
         return cls(**{**config, **restored, "groups": groups})

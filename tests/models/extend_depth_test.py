@@ -110,5 +110,5 @@ def test_says_what_it_cannot_do(backbone, arguments, message):
 
 
 def test_only_our_backbone():
-    with pytest.raises(ValueError, match="class Dense"):
+    with pytest.raises(ValueError, match="backbone=<Dense"):
         extend_depth(keras.layers.Dense(1), 3)

@@ -5,7 +5,9 @@ from typing import Any
 import keras
 import keras_hub
 
+from keras_dinolm import arguments
 from keras_dinolm.models.distillation.checks import check_encoder
+from keras_dinolm.models.distillation.deserialized import deserialized_list
 from keras_dinolm.models.distillation.distillation import Distillation
 from keras_dinolm.models.distillation.lesson import Lesson
 from keras_dinolm.models.distillation.tower import Tower
@@ -220,6 +222,6 @@ class DinoLM(Distillation):
         config = dict(config)
         deserialize = keras.saving.deserialize_keras_object
         for name in ("backbone", "teacher", "momentum"):
-            config[name] = deserialize(config[name])
-        config["objectives"] = [deserialize(o) for o in config["objectives"]]
+            config[name] = deserialize(arguments.field(config, name, cls))
+        config["objectives"] = deserialized_list(config, "objectives", cls)
         return cls(**config)

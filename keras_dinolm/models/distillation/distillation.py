@@ -413,13 +413,14 @@ class Distillation(ReadsViews, PhasedModel):
             )
 
     def guards(self) -> list[keras.callbacks.Callback]:
-        """Callbacks that stop a `fit` whose gradients are not finite."""
-        return [
+        """Callbacks that stop a `fit` before or when numbers go wrong."""
+        skipped = [
             SkippedStepGuard(
                 self.max_skipped_steps, f"{self.prefix(learner)}skipped_steps"
             )
             for learner in self.learners()
         ]
+        return [*skipped, *(learner.guard() for learner in self.learners())]
 
     def prepare_fit(self, x: Any) -> None:
         super().prepare_fit(x)

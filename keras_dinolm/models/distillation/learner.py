@@ -1,6 +1,7 @@
 """A learner: a student's encoder, its lessons, and its own optimizer."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
@@ -11,7 +12,15 @@ from keras_dinolm.models.distillation.feature_statistics import (
 from keras_dinolm.models.distillation.lesson import Lesson
 from keras_dinolm.models.distillation.named_layers import NamedLayers
 from keras_dinolm.models.distillation.tower import Tower
+from keras_dinolm.training.schedule_guard import ScheduleGuard
 from keras_dinolm.typing import Tensor
+
+
+def inner_optimizer(
+    optimizer: keras.optimizers.Optimizer,
+) -> keras.optimizers.Optimizer:
+    """The optimizer that updates weights, without one that scales the loss."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 class Learner(keras.layers.Layer):
@@ -66,6 +75,38 @@ class Learner(keras.layers.Layer):
         # Inside a compiled step it would be too late to create its state.
         if not optimizer.built:
             optimizer.build(self.trainable_variables)
+
+    def schedules(self) -> list[tuple[str, Any, dict[str, float]]]:
+        """What moves with the optimizer updates.
+
+        Returns:
+            List of `(argument, schedule, limits)`, limits as for
+            `keras_dinolm.arguments.number`.
+        """
+        optimizer = inner_optimizer(self.optimizer)
+        found = [
+            ("learning_rate", optimizer._learning_rate, {"low": 0.0}),
+            ("weight_decay", getattr(optimizer, "decay", None), {"low": 0.0}),
+        ]
+        multipliers = getattr(optimizer, "multipliers", {})
+        for pattern, value in multipliers.items():
+            found.append((f"multipliers[{pattern!r}]", value, {"low": 0.0}))
+        for lesson in self.lessons.values():
+            limits = {"low": 0.0, "high": 1.0}
+            found.append(("momentum", lesson.momentum, limits))
+            for objective in lesson.objectives.values():
+                for name, (value, limits) in objective.schedules().items():
+                    found.append((f"{objective.name}.{name}", value, limits))
+        return [entry for entry in found if callable(entry[1])]
+
+    def guard(self) -> ScheduleGuard:
+        """A callback that looks at the schedules before each epoch."""
+        optimizer = inner_optimizer(self.optimizer)
+        return ScheduleGuard(
+            self.schedules(),
+            lambda: int(ops.convert_to_numpy(self.updates)),
+            optimizer.gradient_accumulation_steps or 1,
+        )
 
     def learned(self) -> Tower:
         """The network that training is for: a teacher that moves, if any."""

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_dinolm.models.distillation.learner import Learner
+from keras_dinolm.models.distillation.learner import inner_optimizer
 
 
 def one_for_each(
@@ -72,9 +73,8 @@ def check_accumulation(learners: list[Learner], dataset: Any) -> None:
     if not getattr(views, "follows_schedule", False):
         return
     for learner in learners:
-        optimizer = learner.optimizer
         # One that scales the loss leaves the accumulation to this one.
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        optimizer = inner_optimizer(learner.optimizer)
         steps = optimizer.gradient_accumulation_steps or 1
         if views.gradient_accumulation_steps != steps:
             raise ValueError(

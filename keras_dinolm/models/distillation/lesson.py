@@ -17,6 +17,7 @@ from keras_dinolm.models.distillation.checks import check_reads
 from keras_dinolm.models.distillation.checks import check_result
 from keras_dinolm.models.distillation.checks import check_shares_prototypes
 from keras_dinolm.models.distillation.checks import check_teacher
+from keras_dinolm.models.distillation.deserialized import deserialized_list
 from keras_dinolm.models.distillation.named_layers import NamedLayers
 from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.models.encoder.lora import enable_lora
@@ -402,9 +403,10 @@ class Lesson(keras.layers.Layer):
             A `Lesson`.
         """
         config = dict(config)
-        deserialize = keras.saving.deserialize_keras_object
-        config["objectives"] = [deserialize(o) for o in config["objectives"]]
-        config["momentum"] = deserialize(config["momentum"])
+        config["objectives"] = deserialized_list(config, "objectives", cls)
+        config["momentum"] = keras.saving.deserialize_keras_object(
+            arguments.field(config, "momentum", cls)
+        )
         return cls(**config)
 
 

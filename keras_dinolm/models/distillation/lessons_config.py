@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_dinolm import arguments
+from keras_dinolm.models.distillation.deserialized import deserialized_list
 from keras_dinolm.models.distillation.lesson import Lesson
 
 
@@ -47,18 +49,26 @@ def lessons_from_config(config: dict) -> list[Lesson]:
     Returns:
         List of `Lesson`.
     """
-    deserialize = keras.saving.deserialize_keras_object
-    encoders = [deserialize(encoder) for encoder in config.pop("encoders")]
-    teachers = [deserialize(teacher) for teacher in config.pop("teachers")]
+    encoders = deserialized_list(config, "encoders", Lesson)
+    teachers = deserialized_list(config, "teachers", Lesson)
+    lessons = arguments.field(config, "lessons", Lesson)
+    del config["encoders"], config["teachers"]
+    arguments.instance("lessons", lessons, list, "a list")
     return [
         Lesson.from_config(
             {
-                **lesson,
-                "student": encoders[lesson["student"]],
+                **arguments.instance("lessons", lesson, dict, "a list of dict"),
+                "student": _chosen(lesson, "student", encoders),
                 "teacher": None
-                if lesson["teacher"] is None
-                else teachers[lesson["teacher"]],
+                if arguments.field(lesson, "teacher", Lesson) is None
+                else _chosen(lesson, "teacher", teachers),
             }
         )
-        for lesson in config["lessons"]
+        for lesson in lessons
     ]
+
+
+def _chosen(lesson, name, networks):
+    """The network that a lesson names by its index."""
+    index = arguments.field(lesson, name, Lesson)
+    return networks[arguments.integer(name, index, 0, len(networks) - 1)]

@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm.layers import ProjectionHead
 from keras_dinolm.layers import Prototypes
 from keras_dinolm.models.encoder.lora import merged_values
+from keras_dinolm.models.encoder.text_encoder import TextEncoder
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -32,11 +34,17 @@ class Tower(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.encoder = encoder
-        self.heads = tuple(heads)
-        self.num_prototypes = num_prototypes
-        self.head_hidden_dim = head_hidden_dim
-        self.bottleneck_dim = bottleneck_dim
+        self.encoder = arguments.instance(
+            "encoder", encoder, TextEncoder, "a `TextEncoder`"
+        )
+        self.heads = tuple(arguments.strings("heads", heads))
+        self.num_prototypes = arguments.count(
+            "num_prototypes", num_prototypes, 2
+        )
+        self.head_hidden_dim = arguments.count(
+            "head_hidden_dim", head_hidden_dim
+        )
+        self.bottleneck_dim = arguments.count("bottleneck_dim", bottleneck_dim)
         # As attributes, which Keras saves by name.
         for head in self.heads:
             projection = ProjectionHead(
@@ -190,6 +198,6 @@ class Tower(keras.layers.Layer):
     def from_config(cls, config):
         config = dict(config)
         config["encoder"] = keras.saving.deserialize_keras_object(
-            config["encoder"]
+            arguments.field(config, "encoder", cls)
         )
         return cls(**config)

@@ -139,6 +139,12 @@ class DinoLMBackbone(keras_hub.models.Backbone):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
+        unknown = sorted(set(kwargs) - {"name", "trainable"})
+        if unknown:
+            raise ValueError(
+                f"`{type(self).__name__}` has no argument {unknown}. Received: "
+                f"{', '.join(f'{name}={kwargs[name]!r}' for name in unknown)}"
+            )
         vocabulary_size = arguments.count("vocabulary_size", vocabulary_size)
         num_layers = arguments.integer("num_layers", num_layers, 0, MOST_LAYERS)
         num_heads = arguments.count("num_heads", num_heads)

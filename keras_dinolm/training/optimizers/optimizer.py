@@ -229,10 +229,11 @@ class AdamW(keras.optimizers.Adam):
     ) -> "AdamW":
         config = dict(config)
         config["weight_decay"] = keras.saving.deserialize_keras_object(
-            config["weight_decay"]
+            arguments.field(config, "weight_decay", cls)
         )
-        config["multipliers"] = {
-            pattern: keras.saving.deserialize_keras_object(value)
-            for pattern, value in (config.get("multipliers") or {}).items()
-        }
+        if isinstance(config.get("multipliers"), Mapping):
+            config["multipliers"] = {
+                pattern: keras.saving.deserialize_keras_object(value)
+                for pattern, value in config["multipliers"].items()
+            }
         return super().from_config(config, custom_objects)
