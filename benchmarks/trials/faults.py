@@ -119,7 +119,7 @@ def two_at_once(trials: Trials, rng: random.Random) -> list[str]:
     base = trials._base()
     second, expected = work.run, trials.whole.value
     if work.other is not None and rng.random() < 0.7:
-        second, expected = work.other, trials.other()
+        second, expected = work.other, trials.other
         base = trials._base()
     wait = rng.choice([0.0, rng.uniform(0, trials.whole.seconds)])
     planted = snapshot.plant(base / "work", "out", rng)

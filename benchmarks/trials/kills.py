@@ -80,7 +80,7 @@ class Trials:
                 raise RuntimeError(f"{self.work.name}: {ended}")
         return base
 
-    @functools.cache
+    @functools.cached_property
     def other(self) -> dict:
         """What the other work returns alone."""
         base = self._base()

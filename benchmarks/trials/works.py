@@ -8,7 +8,6 @@ what counts is how often they are killed.
 import dataclasses
 import hashlib
 import pathlib
-import sys
 from collections.abc import Callable
 from typing import Any
 

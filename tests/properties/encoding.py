@@ -10,11 +10,10 @@ import keras_dinolm as kd
 from tests.properties.tokenizers import tokenizer
 
 LENGTH, DIM = 16, 8
+_words = st.sampled_from(["fox", "the", ".", "foxes", "狐", "1"])
 _texts = st.one_of(
-    st.text(max_size=8),
-    st.lists(st.sampled_from(["fox", "the", ".", "foxes", "狐", "1"]), max_size=12)
-    .map(" ".join),
-)  # fmt: skip
+    st.text(max_size=8), st.lists(_words, max_size=12).map(" ".join)
+)
 cases = st.fixed_dictionaries(
     {
         "texts": st.lists(_texts, max_size=9),
