@@ -210,7 +210,11 @@ def run_case(args):
             seconds.append(time.perf_counter() - begin)
     gradients = [keras.ops.convert_to_numpy(g) for g in gradients]
     if args.save:
-        np.savez(args.save, value, *gradients)
+        # Imported here, since the master imports no backend.
+        from keras_dinolm import files
+
+        with files.write_file(args.save) as file:
+            np.savez(file, value, *gradients)
     result = {
         "seconds": min(seconds),
         "bytes": memory.rise,

@@ -54,7 +54,9 @@ CODE = re.compile(r"``([^`\n]+)``|`([^`\n]+)`")
 def main():
     args = parse_arguments()
     output = pathlib.Path(args.output)
-    output.mkdir(parents=True, exist_ok=True)
+    kd.files.claim_folder(
+        output, "Gram anchoring", ["vocabulary.txt", "tokens", "seed*"]
+    )
     train = kd.data.installed_docs("train", show_progress=False)
     held_out = kd.data.installed_docs("held_out", show_progress=False)
     tokenizer = load_tokenizer(args, train, output / "vocabulary.txt")
@@ -92,9 +94,7 @@ def load_tokenizer(args, train, path):
     """Trained once, since the same command continues a run."""
     if not path.exists():
         tokenizer = kd.data.train_tokenizer(train, args.vocabulary_size)
-        whole = path.with_suffix(".tmp")
-        whole.write_text("\n".join(tokenizer.get_vocabulary()), "utf-8")
-        whole.rename(path)
+        kd.files.write_text(path, "\n".join(tokenizer.get_vocabulary()))
     return kd.models.DinoLMTokenizer(str(path))
 
 
@@ -108,9 +108,10 @@ def run(args, folder, seed, tokens, tokenizer, tasks):
     advance(args, common, 0.0, 0, half, seed, tokens, tokenizer, tasks)
     for arm in arms:
         if not (folder / arm).exists():
-            # Renamed when complete, so that a kill leaves no half copy.
-            shutil.copytree(common, folder / "copy", dirs_exist_ok=True)
-            (folder / "copy").rename(folder / arm)
+            with kd.files.replace_folder(
+                folder / arm, lambda _: "a run"
+            ) as new:
+                shutil.copytree(common, new, dirs_exist_ok=True)
         weight = args.gram_weight if arm == "with" else 0.0
         advance(
             args, folder / arm, weight, half, args.steps, seed, tokens,
@@ -121,7 +122,7 @@ def run(args, folder, seed, tokens, tokenizer, tasks):
 def advance(args, folder, weight, begin, end, seed, tokens, tokenizer, tasks):
     """Trains from one step to another and measures on the way."""
     path = folder / "measured.json"
-    measured = json.loads(path.read_text()) if path.exists() else {}
+    measured = kd.files.read_json_or_set_aside(path) or {}
     todo = [
         step
         for step in range(begin + args.every, end + 1, args.every)
@@ -165,8 +166,7 @@ def advance(args, folder, weight, begin, end, seed, tokens, tokenizer, tasks):
         row |= measure(model.teacher.encoder.backbone, tokenizer, tasks)
         print(f"{folder} {step}: " + json.dumps(row), flush=True)
         measured[str(step)] = row
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(measured, indent=1))
+        kd.files.write_json(path, measured)
 
 
 def make_views(args, tokenizer):
@@ -329,9 +329,8 @@ def print_table(args, output):
     for seed in args.seeds:
         for arm in ("common", "without", "with"):
             path = output / f"seed{seed}" / arm / "measured.json"
-            if not path.exists():
-                continue
-            for step, row in json.loads(path.read_text()).items():
+            measured = kd.files.read_json_or_set_aside(path) or {}
+            for step, row in measured.items():
                 if arm == "common" or int(step) > args.steps // 2:
                     cells[int(step), arm].append(row)
     print(f"\n{'step':>6}  {'Gram':8}" + "".join(f"{c:>14}" for c in COLUMNS))

@@ -35,14 +35,11 @@ import json
 import os
 import pathlib
 import platform
-import shutil
 import signal
 import statistics
 import subprocess
 import sys
 import time
-
-import filelock
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # the fastest on a CPU
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -54,6 +51,9 @@ for folder in (HERE, HERE.parent):
 
 # Arguments that are not passed on to workers.
 MASTER = {"worker", "calibrate", "jobs", "publish"}
+
+# What a contest writes into the folder of `--output`.
+WRITTEN = ("table-*.md", "quality.png", "corpus-*", "*-*-*/result.json")
 
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -68,16 +68,15 @@ def main(arguments=None):
     if args.worker:
         bind(args)
         return calibrate(args) if args.worker == "calibrate" else work(args)
+    from keras_dinolm import files
+
     output = pathlib.Path(args.output)
-    output.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(output / ".lock", timeout=0):
+        files.claim_folder(output, "contest", WRITTEN)
+        with files.lock(output / ".lock", timeout=0, what="folder of a contest"):
             return contest(args)
-    except filelock.Timeout:
-        raise SystemExit(
-            f"Another contest runs in {output}. Wait for it, stop it, or give "
-            "this one an --output of its own."
-        ) from None
+    except (FileExistsError, files.InUseError) as error:
+        raise SystemExit(f"Argument --output: {error}") from None
 
 
 def contest(args):
@@ -187,11 +186,16 @@ def calibration_path(args):
 
 
 def is_calibrated(args, names):
-    path = calibration_path(args)
-    if not path.exists():
-        return False
-    known = json.loads(path.read_text())["seconds_per_step"]
+    known = calibration(args)["seconds_per_step"]
     return all(part.cost() in known for part in parts(names).values())
+
+
+def calibration(args):
+    """What was measured before; a damaged file is measured again."""
+    from keras_dinolm import files
+
+    known = files.read_json_or_set_aside(calibration_path(args))
+    return known or {"seconds_per_step": {}, "methods": {}}
 
 
 def parts(names):
@@ -206,21 +210,19 @@ def calibrate(args):
     from contest.clock import seconds_per_step
     from contest.run import Workshop
 
+    from keras_dinolm import files
+
     methods = parts(m for m in args.methods if m in contest_methods())
     workshop = Workshop(args)
     counting = counting_seconds(workshop)
     seconds = seconds_per_step(workshop, list(methods.values()))
-    path = calibration_path(args)
-    known = {"seconds_per_step": {}, "methods": {}}
-    if path.exists():
-        known = json.loads(path.read_text())
+    known = calibration(args)
     known["counting_seconds"] = counting
     known["seconds_per_step"] |= seconds
     for name, method in methods.items():
         names = known["methods"].setdefault(method.cost(), [])
         known["methods"][method.cost()] = sorted({*names, name})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**known, **origin()}, indent=1))
+    files.write_json(calibration_path(args), {**known, **origin()})
     for name, method in methods.items():
         print(f"{name:>24} {1000 * seconds[method.cost()]:7.1f} ms a step")
 
@@ -302,14 +304,13 @@ def work(args):
     from contest.run import Workshop
     from contest.run import run
 
+    from keras_dinolm import files
+
     method, seed = args.worker.split(":")
     folder = run_folder(args, method, seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    calibration = None
-    if method in contest_methods():
-        calibration = json.loads(calibration_path(args).read_text())
-    found = run(Workshop(args), method, int(seed), calibration, folder)
-    (folder / "result.json").write_text(json.dumps(found))
+    measured = calibration(args) if method in contest_methods() else None
+    found = run(Workshop(args), method, int(seed), measured, folder)
+    files.write_json(folder / "result.json", found)
 
 
 def run_folder(args, method, seed):
@@ -321,8 +322,10 @@ def run_folder(args, method, seed):
 
 def collect(args, method, seed):
     """A finished run becomes a line of the results."""
+    from keras_dinolm import files
+
     path = run_folder(args, method, seed) / "result.json"
-    found = json.loads(path.read_text())
+    found = files.read_json(path, "result", "Remove it to run again.")
     line = {
         "method": method,
         "seed": seed,
@@ -330,23 +333,18 @@ def collect(args, method, seed):
         **found,
         **origin(),
     }
-    path = pathlib.Path(args.results)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    files.append_json_line(args.results, line)
     mean = statistics.mean(found["scores"].values())
     print(f"{method}, seed {seed}: {100 * mean:.1f}", flush=True)
 
 
 def finished(args):
     """The lines of the results that belong to this contest."""
-    path = pathlib.Path(args.results)
-    if not path.exists():
-        return []
-    lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    from keras_dinolm import files
+
     return [
         line
-        for line in lines
+        for line in files.read_json_lines(args.results)
         if line["method"] in args.methods
         and line["seed"] in args.seeds
         and line["setting"] == setting(args, line["method"])
@@ -393,13 +391,15 @@ def report(args):
     from contest.report import publish
     from contest.report import table
 
+    from keras_dinolm import files
+
     lines = finished(args)
     if not lines:
         return
     text = table(lines, titles())
     print(f"\n{text}")
     output = pathlib.Path(args.output)
-    (output / f"table-{args.split}.md").write_text(text + "\n")
+    files.write_text(output / f"table-{args.split}.md", text + "\n")
     curves = [line for line in lines if line.get("curve")]
     if curves:
         plot(curves, titles(), output / "quality.png")
@@ -409,7 +409,8 @@ def report(args):
         publish(text, HERE / "RESULTS.md", f"{name}-{args.split}")
         if curves:
             image = HERE / "contest" / f"{name}.png"
-            shutil.copy(output / "quality.png", image)
+            with files.write_file(image) as file:
+                file.write((output / "quality.png").read_bytes())
 
 
 if __name__ == "__main__":

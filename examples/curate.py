@@ -50,6 +50,9 @@ parser.add_argument("--corpus", nargs="+", help="text or JSONL files")
 parser.add_argument("--preset", help="of the encoder for features")
 parser.add_argument("--output", default="runs/curate")
 args = parser.parse_args()
+kd.files.claim_folder(
+    args.output, "curation", ["curated.jsonl", "clusters.npy"]
+)
 rng = np.random.default_rng(0)
 
 
@@ -145,9 +148,9 @@ print(f"\n{clusters}")
 report = kd.curation.balanced_sample(clusters, len(texts) // 2)
 print(f"\n{report}")
 
-os.makedirs(args.output, exist_ok=True)
-np.save(f"{args.output}/clusters.npy", clusters.labels()[report.kept])
-with open(f"{args.output}/curated.jsonl", "w", encoding="utf-8") as file:
+with kd.files.write_file(f"{args.output}/clusters.npy") as file:
+    np.save(file, clusters.labels()[report.kept])
+with kd.files.write_file(f"{args.output}/curated.jsonl", "w") as file:
     for text in report.select(texts):
         print(json.dumps({"text": text}), file=file)
 print(f"\nWrote {len(report.kept):,} documents to {args.output}.")

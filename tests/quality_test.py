@@ -24,6 +24,7 @@ from contest import static  # noqa: E402
 from contest import tfidf  # noqa: E402
 from contest.word_vectors import WordVectors  # noqa: E402
 
+import keras_dinolm as kd  # noqa: E402
 from keras_dinolm.recipes.phase import with_pooled_layers  # noqa: E402
 
 ANIMALS = ["cat", "dog", "bird", "horse"]
@@ -336,8 +337,57 @@ def test_the_budget_pays_for_everything():
 
 def test_one_contest_a_folder(data, tmp_path):
     with filelock.FileLock(tmp_path / ".lock"):
-        with pytest.raises(SystemExit, match="Another contest runs in"):
+        with pytest.raises(SystemExit, match="contest '.*' is in use by"):
             quality.main(["--data", str(data), "--output", str(tmp_path)])
+
+
+def test_a_contest_leaves_a_folder_of_others_alone(data, tmp_path):
+    (tmp_path / "quality.png").write_text("mine")
+    with pytest.raises(SystemExit, match="quality.png"):
+        quality.main(["--data", str(data), "--output", str(tmp_path)])
+    assert [path.name for path in tmp_path.iterdir()] == ["quality.png"]
+
+
+def test_what_a_kill_left_half_written_stops_no_contest(data, tmp_path):
+    results = tmp_path / "results.jsonl"
+    flags = ["--data", data, "--results", results, "--methods", "bm25"]
+    args = quality.parse_arguments([str(flag) for flag in flags])
+    whole = {
+        "method": "bm25",
+        "seed": 0,
+        "setting": quality.setting(args, "bm25"),
+    }
+    results.write_text(json.dumps(whole) + '\n{"method": "bm2')
+    with pytest.warns(UserWarning, match="torn"):
+        assert quality.finished(args) == [whole]
+    # The next result takes the place of the torn one.
+    args.output = tmp_path
+    found = {"scores": {"stsb": 0.5}}
+    folder = quality.run_folder(args, "bm25", 1)
+    kd.files.write_json(folder / "result.json", found)
+    with pytest.warns(UserWarning, match="torn"):
+        quality.collect(args, "bm25", 1)
+    assert [line["seed"] for line in quality.finished(args)] == [0, 1]
+
+    path = quality.calibration_path(args)
+    path.write_text('{"seconds_per_step": {"a": 1.')
+    with pytest.warns(UserWarning, match="damaged"):
+        assert not quality.is_calibrated(args, ["bag"])
+    assert path.with_name(path.name + ".damaged").read_text().endswith("1.")
+
+
+def test_half_a_curve_is_probed_again(workshop, tmp_path):
+    cost = methods.METHODS["bag"].cost()
+    calibration = {"seconds_per_step": {cost: 0.01}, "counting_seconds": 0}
+    folder = tmp_path / "bag"
+    first = run.run(workshop, "bag", 0, calibration, folder)
+    (folder / "curve.json").write_text('[{"step": ')
+    with pytest.warns(UserWarning, match="damaged"):
+        again = run.run(workshop, "bag", 0, calibration, folder)
+    # The checkpoint is at the end: earlier probes are lost, and the rest is
+    # as it was.
+    assert again["scores"] == first["scores"]
+    assert again["curve"][-1] == first["curve"][-1]
 
 
 @pytest.mark.slow

@@ -3,6 +3,8 @@
 import math
 import statistics
 
+from keras_dinolm import files
+
 TASKS = {
     "topic": "topic",
     "trec": "TREC",
@@ -99,7 +101,7 @@ def publish(text, path, mark):
             f"{path} must have a line `{begin}` and, below, a line `{end}`. "
             "Add them where the table belongs."
         )
-    path.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+    files.write_text(path, f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def plot(lines, titles, path):
@@ -127,5 +129,6 @@ def plot(lines, titles, path):
         xscale="log",
     )
     figure.legend(loc="outside lower center", frameon=False)
-    figure.savefig(path, dpi=110)
+    with files.write_file(path) as file:
+        figure.savefig(file, format="png", dpi=110)
     plt.close(figure)

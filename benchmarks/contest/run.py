@@ -51,7 +51,6 @@ class Workshop:
         self.folder = pathlib.Path(args.output) / (
             f"corpus-{corpus_digest(args.data)}-{args.vocabulary_size}"
         )
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.corpus = read_corpus(args.data)
         path = self.folder / "vocabulary.txt"
         if path.exists():
@@ -62,8 +61,7 @@ class Workshop:
                 self.corpus, args.vocabulary_size, show_progress=False
             )
             text = "\n".join(self.tokenizer.get_vocabulary())
-            path.with_suffix(".tmp").write_text(text, encoding="utf-8")
-            path.with_suffix(".tmp").replace(path)
+            kd.files.write_text(path, text)
         self.tokens = kd.data.tokenize(
             self.corpus,
             self.tokenizer,
@@ -205,7 +203,7 @@ def _train_and_probe(workshop, method, seed, model, steps, folder, seconds):
     """
     args = workshop.args
     path = folder / "curve.json"
-    curve = json.loads(path.read_text()) if path.exists() else []
+    curve = kd.files.read_json_or_set_aside(path) or []
     for milestone in MILESTONES:
         done = steps * milestone // 16
         is_probed = done in [point["step"] for point in curve]
@@ -221,5 +219,5 @@ def _train_and_probe(workshop, method, seed, model, steps, folder, seconds):
             continue
         probe = workshop.probe(encoder, folder / f"probe-{milestone}.json")
         curve.append({"step": done, "seconds": seconds(done), "probe": probe})
-        path.write_text(json.dumps(curve))
+        kd.files.write_json(path, curve)
     return encoder, curve
