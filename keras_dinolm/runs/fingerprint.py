@@ -148,7 +148,9 @@ def differences(then: dict, now: dict) -> list[str]:
     for path in dict.fromkeys([*then, *now]):
         # A missing value differs from one that is `None`, and NaN is itself.
         pair = [json.dumps(d[path]) if path in d else "-" for d in (then, now)]
-        if pair[0] != pair[1]:
+        # Of an empty dict, what it lacks is listed.
+        filled = any(p.startswith(f"{path}.") for p in (*then, *now))
+        if pair[0] != pair[1] and not filled:
             before, after = map(_cut, pair)
             lines.append(f"{path}: {before} then, {after} now")
     return lines
