@@ -73,7 +73,9 @@ def main(arguments=None):
     output = pathlib.Path(args.output)
     try:
         files.claim_folder(output, "contest", WRITTEN)
-        with files.lock(output / ".lock", timeout=0, what="folder of a contest"):
+        with files.lock(
+            output / ".lock", timeout=0, what="folder of a contest"
+        ):
             return contest(args)
     except (FileExistsError, files.InUseError) as error:
         raise SystemExit(f"Argument --output: {error}") from None

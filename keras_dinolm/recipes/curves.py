@@ -3,7 +3,7 @@
 import math
 import pathlib
 
-from keras_dinolm.data.paths import write_atomically
+from keras_dinolm import files
 from keras_dinolm.recipes.phase_history import PhaseHistory
 
 # What the picture shows beside the losses, and how to read it.
@@ -61,7 +61,7 @@ def write_curves(
             fontsize=10,
             color="gray",
         )
-    with write_atomically(path) as file:
+    with files.write_file(path) as file:
         figure.savefig(file, format="png", dpi=120)
 
 

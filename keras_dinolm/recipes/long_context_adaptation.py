@@ -6,7 +6,7 @@ import math
 import keras
 from keras import ops
 
-from keras_dinolm.layers.validation import check_positive
+from keras_dinolm import arguments
 from keras_dinolm.models.distillation.dino_lm import DinoLM
 from keras_dinolm.models.encoder.extend_context import extend_context
 from keras_dinolm.objectives import GramAnchoring
@@ -108,11 +108,11 @@ class LongContextAdaptation:
         gram_weight: float | Schedule = 2.0,
         momentum: float | Schedule | None = None,
     ):
-        if check_positive("factor", factor) < 2:
-            raise ValueError(
-                "Argument `factor` must be at least 2: how many times as long "
-                f"the windows become. Received: factor={factor}"
-            )
+        factor = arguments.count(
+            "factor", factor, 2, meaning="how many times as long windows become"
+        )
+        arguments.instance("model", model, DinoLM, "a `DinoLM`")
+        arguments.instance("views", views, TextViews, "a `TextViews`")
         if views.roles != model.roles:
             raise ValueError(
                 "`views` must be those that the model was trained on. "

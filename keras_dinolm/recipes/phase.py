@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Literal
 
+from keras_dinolm import arguments
 from keras_dinolm.data import TokenStore
 from keras_dinolm.models import DinoLM
 from keras_dinolm.models import DinoLMBackbone
@@ -44,8 +45,8 @@ class Phase:
             `DinoLMBackbone`. `None` keeps those that it was trained with.
 
     Raises:
-        ValueError: for a batch size, share or step limit that is not
-            positive, or an unknown network.
+        ValueError: for arguments out of range, such as a batch size or a
+            share that is not positive, or an unknown network.
 
     Example:
 
@@ -72,18 +73,24 @@ class Phase:
     pooled_layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "share", "max_steps"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(
-                    f"Argument `{name}` of the phase {self.name!r} must be "
-                    f"positive. Received: {name}={value}"
-                )
-        if self.keep not in ("learned", "student"):
-            raise ValueError(
-                f"Argument `keep` of the phase {self.name!r} must be "
-                f"'learned' or 'student'. Received: keep={self.keep!r}"
+        name = arguments.string("name", self.name)
+        if name.startswith(".") or set(name) & set("/\\\0"):
+            arguments.refuse(
+                "name", name, "a name that a folder can have as well"
             )
+        where = f"of the phase {name!r}"
+        arguments.instance("views", self.views, TextViews, "a `TextViews`")
+        arguments.integer("batch_size", self.batch_size, 1, meaning=where)
+        arguments.number("share", self.share, above=0, meaning=where)
+        if self.max_steps is not None:
+            arguments.integer("max_steps", self.max_steps, 1, meaning=where)
+        arguments.choice("keep", self.keep, ("learned", "student"))
+        for field in ("backbone", "model"):
+            if not callable(getattr(self, field)):
+                arguments.refuse(field, getattr(self, field), "a callable")
+        if self.pooled_layers is not None:
+            for index, layer in enumerate(self.pooled_layers):
+                arguments.integer(f"pooled_layers[{index}]", layer)
 
     def kept(self, model: DinoLM) -> DinoLMBackbone:
         """The backbone that the phase leaves.

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_dinolm import arguments
 from keras_dinolm.models import SIZES
 from keras_dinolm.models import DinoLMTextEmbedder
 from keras_dinolm.models import DinoLMTokenizer
@@ -112,17 +113,39 @@ def pretrain(
     embedder.encode(["two", "texts"]).shape  # (2, 128)
     ```
     """
-    _check_arguments(
-        minutes, steps, size, seed, vocabulary_size, sequence_length, held_out
-    )
+    if (minutes is None) == (steps is None):
+        raise ValueError(
+            "Give either `minutes` (a time on this machine) or `steps` (the "
+            "same result on any machine). "
+            f"Received: minutes={minutes}, steps={steps}"
+        )
+    if minutes is not None:
+        minutes = arguments.number("minutes", minutes, above=0)
+    if steps is not None:
+        steps = arguments.integer("steps", steps, 1)
+    size = arguments.choice("size", size, SIZES)
+    # Of 32 bits, which is what NumPy and the backends take.
+    seed = arguments.integer("seed", seed, 0, 2**31 - 1)
+    vocabulary_size = arguments.integer("vocabulary_size", vocabulary_size, 8)
+    sequence_length = arguments.integer("sequence_length", sequence_length, 4)
+    share = None
+    if isinstance(held_out, numbers.Number):
+        share = arguments.number(
+            "held_out",
+            held_out,
+            0,
+            below=1,
+            meaning="a share of the texts, or texts",
+        )
+    verbose = arguments.choice("verbose", verbose, ("auto", 0, 1, 2))
     chosen = registry.get(recipe)
     chosen.check_options(options)
     check_is_ours(directory)
     if verbose:
         print("Reading the texts ...", flush=True)
     documents = texts_module.read_texts(texts)
-    if isinstance(held_out, int | float):
-        train, measured = texts_module.split_held_out(documents, held_out)
+    if share is not None:
+        train, measured = texts_module.split_held_out(documents, share)
     else:
         train = documents
         measured = list(texts_module.read_texts(held_out))
@@ -151,56 +174,13 @@ def pretrain(
     }
     with RunFolder(directory, asked) as folder:
         run = PretrainingRun(folder, chosen, options, train, measured, verbose)
-        if not folder.state.get("finished"):
+        preset = folder.directory / "preset"
+        # A preset that was removed is written again from the checkpoints.
+        if not folder.state.get("finished") or not preset.exists():
             run.train()
         elif verbose:
             print(f"The run in {directory} is finished.", flush=True)
-        return DinoLMTextEmbedder.from_preset(folder.directory / "preset")
-
-
-def _check_arguments(
-    minutes, steps, size, seed, vocabulary_size, sequence_length, held_out
-):
-    if (minutes is None) == (steps is None):
-        raise ValueError(
-            "Give either `minutes` (a time on this machine) or `steps` (the "
-            "same result on any machine). "
-            f"Received: minutes={minutes}, steps={steps}"
-        )
-    if minutes is not None and not (
-        isinstance(minutes, numbers.Real) and 0 < minutes < float("inf")
-    ):
-        raise ValueError(
-            "Argument `minutes` must be a positive number. "
-            f"Received: minutes={minutes!r}"
-        )
-    for name, value, least in (
-        ("steps", steps, 1),
-        ("seed", seed, 0),
-        ("vocabulary_size", vocabulary_size, 8),
-        ("sequence_length", sequence_length, 4),
-    ):
-        if value is None and name == "steps":
-            continue
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int)
-            or value < least
-        ):
-            raise ValueError(
-                f"Argument `{name}` must be an integer, at least {least}. "
-                f"Received: {name}={value!r}"
-            )
-    if size not in SIZES:
-        raise ValueError(
-            f"Argument `size` must be one of {', '.join(SIZES)}. "
-            f"Received: size={size!r}"
-        )
-    if isinstance(held_out, numbers.Real) and not 0 <= held_out < 1:
-        raise ValueError(
-            "Argument `held_out` must be a share in [0, 1), or texts. "
-            f"Received: held_out={held_out}"
-        )
+        return DinoLMTextEmbedder.from_preset(preset)
 
 
 def _try_recipe(recipe, size, sequence_length, options, steps):
@@ -228,7 +208,7 @@ def _plain(name: str, value: Any) -> Any:
         value = str(pathlib.Path(value))
     try:
         return json.loads(json.dumps(value))
-    except TypeError:
+    except (TypeError, ValueError):
         raise ValueError(
             f"The option `{name}` must be a number, string, path, list or "
             "dict, so that a resumed run can be compared with it. Received: "

@@ -1,18 +1,17 @@
 """A run from texts to an encoder: tokenizer, plan, phases, report."""
 
 import dataclasses
-import json
 import warnings
 from typing import Any
 
 import keras
 
+from keras_dinolm import files
 from keras_dinolm import runs
 from keras_dinolm.callbacks import CollapseMonitor
 from keras_dinolm.data import TokenStore
 from keras_dinolm.data import tokenize
 from keras_dinolm.data import train_tokenizer
-from keras_dinolm.data.paths import write_atomically
 from keras_dinolm.models import DinoLMTextEmbedder
 from keras_dinolm.models import DinoLMTokenizer
 from keras_dinolm.models import TextEncoder
@@ -26,6 +25,7 @@ from keras_dinolm.recipes.live_bar import clock
 from keras_dinolm.recipes.phase import Phase
 from keras_dinolm.recipes.phase_history import PhaseHistory
 from keras_dinolm.recipes.report import write_report
+from keras_dinolm.runs.resume import FirstWeightsWarning
 
 # Between two checkpoints, at most.
 SAVE_EVERY = 200
@@ -89,8 +89,12 @@ class PretrainingRun:
 
     def _tokenizer(self) -> DinoLMTokenizer:
         path = self.directory / "tokenizer.json"
-        if path.exists():
-            return DinoLMTokenizer(**json.loads(path.read_text("utf-8")))
+        config = files.read_json_or_set_aside(path)
+        if config is not None:
+            try:
+                return DinoLMTokenizer(**config)
+            except (TypeError, ValueError) as error:
+                files.set_aside(path, error)
         if self.recipe.tokenizer is not None:
             tokenizer = self.recipe.tokenizer(**self.options)
         else:
@@ -99,8 +103,7 @@ class PretrainingRun:
                 self.asked["vocabulary_size"],
                 show_progress=bool(self.verbose),
             )
-        with write_atomically(path) as file:
-            file.write(json.dumps(tokenizer.encoder_config()).encode())
+        files.write_json(path, tokenizer.encoder_config(), indent=None)
         return tokenizer
 
     def _tokens(self, tokenizer: DinoLMTokenizer) -> TokenStore:
@@ -149,7 +152,13 @@ class PretrainingRun:
         self, phases: list[Phase], tokens: TokenStore
     ) -> tuple[list[int], list[float] | None]:
         """Steps of each phase, and seconds of a step where measured."""
-        stored: dict | None = self.folder.state.get("plan")
+        stored: Any = self.folder.state.get("plan")
+        if stored is not None and not _is_plan(stored, len(phases)):
+            raise ValueError(
+                f"The plan in '{self.folder.path}' is not one of "
+                f"{len(phases)} phases. Remove `plan` from its `state`, so "
+                f"that it is made again. Received: plan={stored!r}"
+            )
         if stored is None:
             stored = {"seconds": None}
             if self.asked["minutes"] is None:
@@ -193,6 +202,8 @@ class PretrainingRun:
         monitor = CollapseMonitor(patience, check_every=patience // 5)
         steps_per_epoch = plan.steps_per_epoch(steps[index])
         with bar.phase(index) as progress:
+            # What was not counted is in the checkpoint.
+            warnings.simplefilter("ignore", FirstWeightsWarning)
             history = runs.fit(
                 model,
                 lambda step: plan.make_dataset(
@@ -259,3 +270,21 @@ class PretrainingRun:
     def _say(self, text: str) -> None:
         if self.verbose:
             print(text, flush=True)
+
+
+def _is_plan(stored, num_phases):
+    """Whether it has steps, and seconds or none, for each phase."""
+    if not isinstance(stored, dict) or set(stored) != {"steps", "seconds"}:
+        return False
+    steps, seconds = stored["steps"], stored["seconds"]
+    return (
+        isinstance(steps, list)
+        and all(type(count) is int and count > 0 for count in steps)
+        and len(steps) == num_phases
+        and (
+            seconds is None
+            or isinstance(seconds, list)
+            and all(type(time) in (int, float) and time > 0 for time in seconds)
+            and len(seconds) == num_phases
+        )
+    )

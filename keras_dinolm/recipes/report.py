@@ -4,7 +4,7 @@ import datetime
 import math
 import pathlib
 
-from keras_dinolm.data.paths import write_atomically
+from keras_dinolm import files
 from keras_dinolm.recipes.live_bar import clock
 from keras_dinolm.recipes.phase_history import PhaseHistory
 from keras_dinolm.version import __version__
@@ -79,8 +79,7 @@ def write_report(
         _next(path),
     ]
     text = "\n\n".join(section for section in sections if section) + "\n"
-    with write_atomically(path) as file:
-        file.write(text.encode())
+    files.write_text(path, text)
 
 
 def _head(path, asked, corpus, histories):

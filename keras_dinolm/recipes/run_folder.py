@@ -1,16 +1,21 @@
 """The folder of one `pretrain` run: what was asked for, and how far it is."""
 
+import contextlib
 import json
 import os
 import pathlib
 from typing import Any
 
-import filelock
-
-from keras_dinolm.data.paths import write_atomically
+from keras_dinolm import arguments
+from keras_dinolm import files
+from keras_dinolm.runs import fingerprint
 
 FORMAT = 1
-_LOCK = ".lock"
+# What the marker of the folder says.
+KIND = "run of pretrain"
+# The same as run.json, should that be damaged.
+BACKUP = "run.backup.json"
+_FIELDS = {"format": int, "asked": dict, "state": dict}
 
 
 class RunFolder:
@@ -25,48 +30,64 @@ class RunFolder:
         asked: dict of JSON values. A run is resumed only by the same ones.
 
     Raises:
-        ValueError: on entering, if the folder holds another run, or files
-            that are no run's.
-        RuntimeError: on entering, if another process uses the folder.
+        ValueError: on entering, if the folder holds another run, files that
+            are no run's, or a run whose description is lost.
+        RuntimeError: on entering, if another process uses the folder (a
+            `keras_dinolm.files.InUseError`).
     """
 
     def __init__(self, directory: str | os.PathLike, asked: dict[str, Any]):
-        self.directory = pathlib.Path(directory)
+        self.directory = arguments.path("directory", directory)
         # As JSON will give it back: lists for tuples.
         self.asked = json.loads(json.dumps(asked))
         self.state: dict[str, Any] = {}
-        self._lock = filelock.FileLock(self.directory / _LOCK)
+        self._lock = contextlib.ExitStack()
 
     def __enter__(self) -> "RunFolder":
         check_is_ours(self.directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(blocking=False)
-        except filelock.Timeout:
-            raise RuntimeError(
-                f"{self.directory} is in use by another process that trains "
-                "there. Wait for it, or use another folder."
-            ) from None
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(
+                files.lock(self.directory / ".lock", 0, "folder of the run")
+            )
+            files.claim_folder(self.directory, KIND, ())
             self._begin()
-        except BaseException:
-            self._lock.release()
-            raise
+            self._lock = stack.pop_all()
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        self._lock.release()
+        self._lock.close()
 
     def _begin(self) -> None:
-        if self.path.exists():
-            stored = read_run(self.directory)
+        stored = self._stored()
+        if stored is not None:
             if (self.directory / "tokens").exists():
                 _check_is_same(self.directory, stored["asked"], self.asked)
                 self.state = stored["state"]
-                return
-            # Nothing was made yet: a mistake may be mended in place.
-            (self.directory / "tokenizer.json").unlink(missing_ok=True)
+            else:
+                # Nothing was made yet: a mistake may be mended in place.
+                (self.directory / "tokenizer.json").unlink(missing_ok=True)
         self.save()
+
+    def _stored(self):
+        """What was asked for before; `None` for a new folder."""
+        both = (self.path, self.directory / BACKUP)
+        if not any(path.exists() for path in both):
+            return None
+        for path in both:
+            found = files.read_json_or_set_aside(path)
+            if _is_run(found):
+                return found
+            if found is not None and type(found) is dict:
+                _check_format(path, found)
+            if found is not None:
+                files.set_aside(path, "it is not of a run")
+        raise ValueError(
+            f"'{self.directory}' holds a run of which nothing says what was "
+            f"asked for: both {self.path.name} and {BACKUP} are damaged. They "
+            "were renamed, and nothing was removed. Use another folder for a "
+            "new run."
+        )
 
     @property
     def path(self) -> pathlib.Path:
@@ -81,8 +102,8 @@ class RunFolder:
         """
         self.state.update(state)
         content = {"format": FORMAT, "asked": self.asked, "state": self.state}
-        with write_atomically(self.path) as file:
-            file.write(json.dumps(content, indent=1).encode())
+        files.write_json(self.path, content)
+        files.write_json(self.directory / BACKUP, content)
 
 
 def read_run(directory: str | os.PathLike) -> dict[str, Any]:
@@ -98,27 +119,41 @@ def read_run(directory: str | os.PathLike) -> dict[str, Any]:
         FileNotFoundError: if there is no run.
         ValueError: if the file cannot be read, or has another format.
     """
-    path = pathlib.Path(directory) / "run.json"
+    path = arguments.path("directory", directory) / "run.json"
     if not path.is_file():
         raise FileNotFoundError(
             f"There is no run in '{directory}' (no run.json). Train one with "
             "`python -m keras_dinolm pretrain FOLDER_OF_TEXTS "
             f"{directory} --minutes 10`."
         )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found = content["format"]
-    except (ValueError, KeyError, TypeError) as error:
+    content = files.read_json(
+        path, "run", "Repeat the command of the run, which mends it."
+    )
+    if not _is_run(content):
+        if isinstance(content, dict):
+            _check_format(path, content)
         raise ValueError(
-            f"{path} cannot be read ({type(error).__name__}: {error}). Use "
-            "another folder for a new run."
-        ) from None
-    if found != FORMAT:
+            f"{path} is not of a run: it needs the fields "
+            f"{', '.join(_FIELDS)}. Use another folder for a new run."
+        )
+    return content
+
+
+def _is_run(content):
+    return (
+        isinstance(content, dict)
+        and all(isinstance(content.get(k), t) for k, t in _FIELDS.items())
+        and content["format"] == FORMAT
+    )
+
+
+def _check_format(path, content):
+    found = content.get("format")
+    if type(found) is int and found != FORMAT:
         raise ValueError(
             f"{path} has format {found}; this version of keras_dinolm reads "
             f"format {FORMAT}. Use another folder for a new run."
         )
-    return content
 
 
 def check_is_ours(directory: str | os.PathLike) -> None:
@@ -130,14 +165,14 @@ def check_is_ours(directory: str | os.PathLike) -> None:
     Raises:
         ValueError: if it is a file, or holds files but no run.
     """
-    directory = pathlib.Path(directory)
+    directory = arguments.path("directory", directory)
     if not directory.exists():
         return
     if not directory.is_dir():
         raise ValueError(
             f"Argument `directory` must be a folder. '{directory}' is a file."
         )
-    if (directory / "run.json").exists():
+    if any((directory / name).exists() for name in ("run.json", BACKUP)):
         return
     others = sorted(
         p.name for p in directory.iterdir() if not p.name.startswith(".")
@@ -151,23 +186,15 @@ def check_is_ours(directory: str | os.PathLike) -> None:
 
 
 def _check_is_same(directory, then, now):
-    names = dict.fromkeys([*then, *now])
-    changed = [
-        f"{name}: not the same as then"
-        if name in ("texts", "held_out")  # digests
-        else f"{name}: {then.get(name)!r} then, {now.get(name)!r} now"
-        for name in names
-        if then.get(name) != now.get(name)
-    ]
-    if changed:
-        backend = (
-            f" (the environment variable KERAS_BACKEND={then['backend']})"
-            if then.get("backend") != now.get("backend")
-            else ""
-        )
-        raise ValueError(
-            f"'{directory}' holds a run that was started differently. "
-            + "; ".join(changed)
-            + f". Pass the same values{backend} to resume it, or use another "
-            "folder to start a new run."
-        )
+    backend = (
+        f" (the environment variable KERAS_BACKEND={then['backend']})"
+        if then.get("backend") != now.get("backend")
+        else ""
+    )
+    fingerprint.check_is_same(
+        f"'{directory}' holds a run",
+        then,
+        now,
+        f"Pass the same values{backend} to resume it, or use another folder to "
+        "start a new run.",
+    )

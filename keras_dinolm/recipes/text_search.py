@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from keras_dinolm import arguments
+from keras_dinolm import files
 from keras_dinolm.data import Document
-from keras_dinolm.data.paths import write_atomically
 from keras_dinolm.models import DinoLMTextEmbedder
 
 
@@ -30,7 +31,7 @@ class TextSearch:
 
     Raises:
         FileNotFoundError: if there is no preset.
-        ValueError: if there is no document.
+        ValueError: if there is no document, or for arguments out of range.
 
     Example:
 
@@ -57,6 +58,14 @@ class TextSearch:
         verbose: int = 0,
     ):
         self.documents = list(documents)
+        for index, document in enumerate(self.documents):
+            arguments.instance(
+                f"documents[{index}]", document, Document, "a `Document`"
+            )
+        sequence_length = arguments.integer(
+            "sequence_length", sequence_length, 2
+        )
+        arguments.choice("verbose", verbose, (0, 1, 2, False, True))
         if not self.documents:
             raise ValueError(
                 "There is no text to search in. Files are UTF-8 text, or JSON "
@@ -69,11 +78,12 @@ class TextSearch:
         self.found = False
         if folder is not None:
             name = _digest(preset, texts, sequence_length)
-            path = pathlib.Path(folder, f"{name}.npy")
-            self.found = path.exists()
-        if self.found:
-            self.features = np.load(path)
-            return
+            path = arguments.path("folder", folder) / f"{name}.npy"
+            features = _kept(path, len(texts), self.embedder)
+            if features is not None:
+                self.found = True
+                self.features = features
+                return
         if verbose:
             kept = "" if folder is None else ", which are kept"
             print(
@@ -84,7 +94,7 @@ class TextSearch:
             self.embedder.encode(texts, normalize_embeddings=True)
         )
         if folder is not None:
-            with write_atomically(path) as file:
+            with files.write_file(path, size=self.features.nbytes) as file:
                 np.save(file, self.features)
 
     def __call__(self, query: str, top: int = 5) -> list:
@@ -97,10 +107,33 @@ class TextSearch:
         Returns:
             A list of pairs, cosine and `Document`, the nearest first.
         """
+        query = arguments.string("query", query)
+        top = arguments.integer("top", top, 1)
         feature = self.embedder.encode(query, normalize_embeddings=True)
         cosines = self.features @ feature
         best = np.argsort(-cosines, kind="stable")[:top]
         return [(float(cosines[i]), self.documents[i]) for i in best]
+
+
+def _kept(path, count, embedder):
+    """The features that an earlier search kept, or `None`.
+
+    The size of a file is compared with what it should hold before it is read.
+    """
+    if not path.is_file():
+        return None
+    shape = (count, embedder.backbone.hidden_dim)
+    try:
+        mapped = np.load(path, mmap_mode="r")
+        if mapped.shape != shape or mapped.dtype != np.float32:
+            raise ValueError(f"{mapped.dtype} {mapped.shape}, not {shape}")
+        features = np.array(mapped)
+        if not np.isfinite(features).all():
+            raise ValueError("features that are not finite")
+    except (EOFError, OSError, OverflowError, ValueError) as error:
+        files.set_aside(path, error)
+        return None
+    return features
 
 
 def _digest(preset, texts, sequence_length):

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from keras_dinolm import files
 from keras_dinolm.data import Corpus
 from keras_dinolm.data import Document
 from keras_dinolm.data import read_files
 from keras_dinolm.data.corpora.documents import to_documents
-from keras_dinolm.data.paths import write_atomically
 
 # Held out: this many texts at most, which is enough to measure a search on.
 MOST_HELD_OUT = 1_000
@@ -113,10 +113,10 @@ def write_documents(path: pathlib.Path, documents: list[Document]) -> None:
         path: path of the file.
         documents: list of `Document`.
     """
-    with write_atomically(path) as file:
+    with files.write_file(path, "w") as file:
         for d in documents:
             record = {"text": d.text, "id": d.id, "label": d.label}
-            file.write(json.dumps(record).encode() + b"\n")
+            file.write(json.dumps(record) + "\n")
 
 
 def read_documents_of(path: pathlib.Path) -> list[Document]:
@@ -127,9 +127,22 @@ def read_documents_of(path: pathlib.Path) -> list[Document]:
 
     Returns:
         A list of `Document`.
+
+    Raises:
+        ValueError: naming the file and the line of what is no document.
     """
-    with open(path, encoding="utf-8") as file:
-        return [Document(**json.loads(line)) for line in file]
+    documents = []
+    for index, record in enumerate(files.read_json_lines(path), 1):
+        if not isinstance(record, dict) or not (
+            isinstance(record.get("text"), str)
+            and set(record) == {"text", "id", "label"}
+        ):
+            raise ValueError(
+                f"'{path}', record {index}: no held-out text. Repeat the "
+                "command of the run, which writes the file again."
+            )
+        documents.append(Document(**record))
+    return documents
 
 
 def _exists(path: str) -> bool:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 import keras
 
+from keras_dinolm import arguments
 from keras_dinolm.callbacks import CollapseMonitor
 from keras_dinolm.runs import ablation_checks as checks
 from keras_dinolm.runs import ablation_recipe
 from keras_dinolm.runs import ablation_report
+from keras_dinolm.runs import fingerprint
 from keras_dinolm.runs.ablation_folder import AblationFolder
 from keras_dinolm.runs.ablation_run import build
 from keras_dinolm.runs.ablation_run import train_once
@@ -140,22 +142,29 @@ class Ablation:
         keep_checkpoints: bool = False,
         verbose: int = 1,
     ):
-        checks.check_steps(steps, steps_per_epoch)
-        checks.check_seeds(seeds)
-        checks.check_names(changes)
-        self.recipe = recipe
-        self.changes = dict(changes)
-        self.measure = measure
+        self.recipe = checks.checked_callable("recipe", recipe)
+        self.changes = checks.checked_changes(changes)
+        self.measure = checks.checked_callable("measure", measure)
         self.folder = AblationFolder(directory)
-        self.steps = steps
-        self.steps_per_epoch = steps_per_epoch
-        self.config = dict(config or {})
-        self.seeds = list(seeds)
-        self.make_callbacks = make_callbacks or self._monitor
+        self.steps = arguments.integer("steps", steps, 1)
+        self.steps_per_epoch = arguments.integer(
+            "steps_per_epoch", steps_per_epoch, 1
+        )
+        self.config = checks.checked_config(config)
+        self.seeds = checks.checked_seeds(seeds)
+        self.make_callbacks = self._monitor
+        if make_callbacks is not None:
+            self.make_callbacks = checks.checked_callable(
+                "make_callbacks", make_callbacks
+            )
         self.save_every = save_every
-        self.curves = list(curves)
-        self.keep_checkpoints = keep_checkpoints
-        self.verbose = verbose
+        if save_every is not None:
+            self.save_every = arguments.integer("save_every", save_every, 1)
+        self.curves = arguments.strings("curves", curves)
+        self.keep_checkpoints = arguments.flag(
+            "keep_checkpoints", keep_checkpoints
+        )
+        self.verbose = arguments.choice("verbose", verbose, (0, 1, False, True))
         # `(recipe, config)` of each row of the table.
         self._recipes = {
             name: ablation_recipe.apply_change(
@@ -198,8 +207,8 @@ class Ablation:
 
         Returns:
             List of dicts with `change`, `seed`, `steps` (batches done),
-            `failures` (names), `measured` and `history`. What is not finite
-            is `None`.
+            `failures` (names), `measured`, `history`, and `recipe`, a
+            checksum. What is not finite is `None`.
         """
         stored = self.folder.results()
         runs = [(c, s) for c in self.changes for s in self.seeds]
@@ -229,7 +238,12 @@ class Ablation:
             steps_per_epoch=self.steps_per_epoch,
             save_every=self.save_every,
         )
-        return {"change": change, "seed": seed, **result}
+        return {
+            "change": change,
+            "seed": seed,
+            **result,
+            "recipe": self._checksums[change],
+        }
 
     def _finish(self, result):
         """Stores a result, and with it the table of all of them."""
@@ -265,6 +279,11 @@ class Ablation:
             )
         gc.collect()  # all these models
         self.folder.check_recipe(settings, descriptions)
+        # Each result says which recipe it is of.
+        self._checksums = {
+            change: fingerprint.checksum({"settings": settings, "change": one})
+            for change, one in descriptions.items()
+        }
 
     def _monitor(self):
         patience = max(min(self.steps // 4, 300), 1)

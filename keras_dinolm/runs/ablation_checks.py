@@ -1,47 +1,51 @@
 """Checks of the arguments of `Ablation`."""
 
-import numbers
-from collections.abc import Iterable
+from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 
+from keras_dinolm import arguments
 from keras_dinolm.runs.ablation_folder import slug
 
 
-def check_steps(steps: int, steps_per_epoch: int) -> None:
-    """Raises an error unless both are integers from 1 on."""
-    for name, value in (
-        ("steps", steps),
-        ("steps_per_epoch", steps_per_epoch),
-    ):
-        if (
-            not isinstance(value, numbers.Integral)
-            or isinstance(value, bool)
-            or value < 1
-        ):
-            raise ValueError(
-                f"Argument `{name}` must be an integer, at least 1. "
-                f"Received: {name}={value!r}"
-            )
+def checked_callable(name: str, value: Any) -> Callable:
+    """Returns a callable, or raises a `ValueError`."""
+    if not callable(value):
+        arguments.refuse(name, value, "a callable")
+    return value
 
 
-def check_seeds(seeds: Sequence[int]) -> None:
-    """Raises an error unless they are different integers from 0 on."""
+def checked_config(config: Any) -> dict:
+    """Returns a configuration as a dict; `None` is an empty one."""
+    if config is None:
+        return {}
+    return dict(arguments.instance("config", config, Mapping, "a dict"))
+
+
+def checked_seeds(seeds: Sequence[int]) -> list[int]:
+    """Returns seeds, which must be different integers from 0 on."""
+    if isinstance(seeds, str | Mapping) or not hasattr(seeds, "__iter__"):
+        arguments.refuse("seeds", seeds, "a list of integers")
     seeds = list(seeds)
-    whole = all(isinstance(seed, int) and seed >= 0 for seed in seeds)
-    if not seeds or not whole or len(set(seeds)) < len(seeds):
-        raise ValueError(
-            "Argument `seeds` must be different integers, at least one, none "
-            f"below 0. Received: seeds={seeds}"
-        )
+    checked = [
+        arguments.integer(f"seeds[{i}]", seed, 0, 2**32 - 1)
+        for i, seed in enumerate(seeds)
+    ]
+    if not checked or len(set(checked)) < len(checked):
+        arguments.refuse("seeds", seeds, "different integers, at least one")
+    return checked
 
 
-def check_names(changes: Iterable[str]) -> None:
-    """Raises an error unless each name gives a folder of its own."""
+def checked_changes(changes: Any) -> dict:
+    """Returns changes, each with a name that gives a folder of its own."""
+    arguments.instance("changes", changes, Mapping, "a dict of name to change")
     names = list(changes)
-    folders = [slug(name) for name in names]
+    folders = [slug(name) if isinstance(name, str) else "" for name in names]
     if not names or not all(folders) or len(set(folders)) < len(folders):
         raise ValueError(
             "Argument `changes` must have at least one entry, and names that "
             "differ in their letters and digits, since each names a folder. "
             f"Received: {names}"
         )
+    return dict(changes)

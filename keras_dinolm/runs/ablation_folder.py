@@ -1,31 +1,46 @@
 """The folder of an ablation: what it was started with, runs, results."""
 
 import contextlib
-import json
 import pathlib
 import re
-import shutil
 from collections.abc import Callable
 from collections.abc import Iterator
 
-from keras_dinolm.data.paths import write_atomically
-from keras_dinolm.runs.ablation_recipe import differences
-from keras_dinolm.runs.checkpoint_folder import CheckpointFolder
+from keras_dinolm import arguments
+from keras_dinolm import files
+from keras_dinolm.files.temporary import temporary
+from keras_dinolm.runs import fingerprint
+from keras_dinolm.runs.state_file import CheckpointError
 from keras_dinolm.typing import Path
+
+# What the marker of the folder says.
+KIND = "ablation"
+FILES = ("results.jsonl", "table.md", "ablation.png", "recipe.json", "runs")
+# What a line of the results has.
+_FIELDS = {
+    "change": str,
+    "seed": int,
+    "steps": int,
+    "failures": list,
+    "measured": dict,
+    "history": dict,
+    "recipe": str,
+}
 
 
 class AblationFolder:
     """Reads and writes the files of one ablation.
 
     Each file is replaced as a whole, so that a kill leaves the old or the new
-    one.
+    one. A file that is damaged all the same is set aside, and what it held is
+    made again.
 
     Args:
         directory: string or path.
     """
 
     def __init__(self, directory: Path):
-        self.directory = pathlib.Path(directory)
+        self.directory = arguments.path("directory", directory)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -33,28 +48,42 @@ class AblationFolder:
 
         Raises:
             CheckpointError: if one is in.
+            FileExistsError: if files that are not of an ablation are there.
         """
-        folder = CheckpointFolder(self.directory)
-        folder.lock()
-        try:
+        files.claim_folder(self.directory, KIND, FILES)
+        lock = files.lock(self.directory / ".lock", 0, "folder of the ablation")
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(lock)
+            except files.InUseError as error:
+                raise CheckpointError(str(error)) from None
             yield
-        finally:
-            folder.unlock()
 
     def results(self) -> dict[tuple[str, int], dict]:
-        """The result of each finished run, by change and seed."""
+        """The result of each finished run, by change and seed.
+
+        Raises:
+            ValueError: naming the file and the line of what is no result.
+        """
         path = self.directory / "results.jsonl"
-        if not path.exists():
-            return {}
-        lines = path.read_text(encoding="utf-8").splitlines()
-        results = map(json.loads, lines)
-        return {(r["change"], r["seed"]): r for r in results}
+        results = {}
+        for index, result in enumerate(files.read_json_lines(path), 1):
+            if not isinstance(result, dict) or not all(
+                isinstance(result.get(field), kind)
+                for field, kind in _FIELDS.items()
+            ):
+                raise ValueError(
+                    f"'{path}', record {index}: no result of an ablation. It "
+                    f"needs the fields {', '.join(_FIELDS)}. Remove the line, "
+                    "so that its run is repeated. Received: "
+                    f"{arguments.shorten(result)}"
+                )
+            results[result["change"], result["seed"]] = result
+        return results
 
     def add_result(self, result: dict) -> None:
         """Stores the result of a run after those that are there."""
-        results = [*self.results().values(), result]
-        text = "".join(json.dumps(r) + "\n" for r in results)
-        self.write_text("results.jsonl", text)
+        files.append_json_line(self.directory / "results.jsonl", result)
 
     def of_run(self, change: str, seed: int) -> pathlib.Path:
         """The folder of a run's checkpoints."""
@@ -62,7 +91,10 @@ class AblationFolder:
 
     def remove_run(self, change: str, seed: int) -> None:
         """Removes a run's checkpoints."""
-        shutil.rmtree(self.of_run(change, seed), ignore_errors=True)
+        path = self.of_run(change, seed)
+        if path.is_dir():
+            with temporary(path, folder=True) as doomed:
+                path.rename(doomed / path.name)
 
     def check_recipe(
         self, settings: dict, descriptions: dict[str, dict]
@@ -77,32 +109,51 @@ class AblationFolder:
             ValueError: naming each difference.
         """
         path = self.directory / "recipe.json"
-        then = {"settings": settings, "changes": {}}
-        if path.exists():
-            then = json.loads(path.read_text(encoding="utf-8"))
-        lines = differences(then["settings"], settings)
+        then = files.read_json_or_set_aside(path)
+        if not _is_recipe(then):
+            if then is not None:
+                files.set_aside(path, "it is not of an ablation")
+            then = {"settings": settings, "changes": {}}
+        now = {"settings": settings, "changes": descriptions}
         for change, description in descriptions.items():
-            before = then["changes"].setdefault(change, description)
-            lines += [
-                f"{change}: {line}" for line in differences(before, description)
-            ]
-        if lines:
-            shown = "\n".join(f"  {line}" for line in lines[:20])
-            raise ValueError(
-                f"{self.directory} was started with another recipe "
-                f"({len(lines)} differences):\n{shown}\nUse that recipe to "
-                "continue here, or give another `directory`."
-            )
-        self.write_text("recipe.json", json.dumps(then, indent=1))
+            then["changes"].setdefault(change, description)
+        compared = {
+            "settings": then["settings"],
+            "changes": {c: then["changes"][c] for c in descriptions},
+        }
+        fix = "Use that recipe to continue here, or give another `directory`."
+        fingerprint.check_is_same(
+            f"'{self.directory}' holds an ablation", compared, now, fix
+        )
+        for (change, seed), result in self.results().items():
+            # All that is left to compare with where recipe.json was lost.
+            known = descriptions.get(change)
+            if known and result["recipe"] != fingerprint.checksum(
+                {"settings": settings, "change": known}
+            ):
+                raise ValueError(
+                    f"'{self.directory / 'results.jsonl'}' has a result of "
+                    f"{change!r}, seed {seed}, by another recipe. {fix}"
+                )
+        files.write_json(path, then)
 
     def write_text(self, name: str, text: str) -> None:
         """Replaces a file by a text."""
-        self.write(name, lambda file: file.write(text.encode("utf-8")))
+        files.write_text(self.directory / name, text)
 
     def write(self, name: str, write: Callable) -> None:
         """Replaces a file by what a function writes to an open one."""
-        with write_atomically(self.directory / name) as file:
+        with files.write_file(self.directory / name) as file:
             write(file)
+
+
+def _is_recipe(content):
+    return (
+        isinstance(content, dict)
+        and isinstance(content.get("settings"), dict)
+        and isinstance(content.get("changes"), dict)
+        and all(isinstance(c, dict) for c in content["changes"].values())
+    )
 
 
 def slug(name: str) -> str:

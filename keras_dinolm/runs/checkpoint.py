@@ -1,18 +1,28 @@
 """Saves a training run so that nothing of it is lost."""
 
 import collections
+import contextlib
 import dataclasses
+import math
 import pathlib
 import sys
 
 import keras
+import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.runs import model_state
 from keras_dinolm.runs import random_state
 from keras_dinolm.runs.checkpoint_folder import CheckpointFolder
+from keras_dinolm.runs.state_file import HEADER
 from keras_dinolm.runs.state_file import CheckpointError
 from keras_dinolm.typing import Path
 from keras_dinolm.version import __version__
+
+# What a callback may raise if a state is not one of its own.
+_BAD_STATE = (AttributeError, LookupError, TypeError, ValueError)
+# Bytes of a checkpoint's metrics and random states, at most.
+_MOST_OTHERS = 256 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +67,8 @@ class Checkpoint(keras.callbacks.Callback):
         CheckpointError: from `fit`, if another run uses the folder.
         OSError: from `fit`, if the disk is full; the last good checkpoint is
             untouched.
+        FloatingPointError: from `fit`, if weights or optimizer are no longer
+            finite; no checkpoint is written then.
 
     Example:
 
@@ -88,14 +100,16 @@ class Checkpoint(keras.callbacks.Callback):
         mode: str = "min",
     ) -> None:
         super().__init__()
-        if save_every is not None and (
-            not isinstance(save_every, int) or save_every < 1
-        ):
-            raise ValueError(
-                "Argument `save_every` must be a number of batches, at least "
-                "1, or None to save at the end of each epoch. "
-                f"Received: save_every={save_every}"
+        if save_every is not None:
+            save_every = arguments.integer(
+                "save_every",
+                save_every,
+                1,
+                meaning="batches between two checkpoints, or `None` for the "
+                "end of each epoch",
             )
+        if monitor is not None:
+            monitor = arguments.string("monitor", monitor)
         self.folder = CheckpointFolder(directory, keep=keep, mode=mode)
         self.save_every = save_every
         self.monitor = monitor
@@ -103,6 +117,7 @@ class Checkpoint(keras.callbacks.Callback):
         # What a resumed run must have in common with this one, and what it
         # needs to go on; `keras_dinolm.runs.fit` fills them.
         self.settings = {}
+        self.first_weights: str | None = None
         self.history = None
         # Callbacks with `get_run_state` and `set_run_state`.
         self.stateful = []
@@ -124,7 +139,7 @@ class Checkpoint(keras.callbacks.Callback):
 
         Raises:
             CheckpointError: if the checkpoint is broken, does not fit the
-                model, or comes from another backend.
+                model, holds NaN, or comes from another backend.
         """
         restored = self.load(model, step)
         return None if restored is None else restored.position
@@ -144,32 +159,41 @@ class Checkpoint(keras.callbacks.Callback):
         steps = self.folder.steps()
         if step is None and not steps:
             return None
-        step = steps[-1] if step is None else step
-        header, stored = self.folder.read(step)
-        backend = keras.backend.backend()
-        if header["backend"] != backend:
-            raise CheckpointError(
-                f"{self.folder.path(step)} was written with the "
-                f"{header['backend']} backend; a run resumes only with its "
-                f"own. Set KERAS_BACKEND={header['backend']}, or use another "
-                f"folder. Received: KERAS_BACKEND={backend}"
-            )
+        if step is None:
+            step = steps[-1]
+        step = arguments.integer("step", step, 0)
+        path = self.folder.path(step)
         groups = model_state.groups(model)
-        if len(groups["metrics"]) < len(stored["metrics"]):
-            # Those of `compile` are made by the first `fit`.
-            groups.pop("metrics")
-        try:
-            pairs = [
-                pair
-                for group, variables in groups.items()
-                for pair in model_state.pair(variables, stored[group], group)
-            ]
-        except CheckpointError as error:
+
+        def check(header):
+            """Compares before anything is read that may be too large."""
+            check_header(path, header)
+            _check_optimizer(path, header, model)
+            entries = _entries(header)
+            if len(groups["metrics"]) < len(entries["metrics"]):
+                # Those of `compile` are made by the first `fit`.
+                groups.pop("metrics")
+            for group, variables in groups.items():
+                with _named_errors(path):
+                    model_state.pair(variables, entries[group], group)
+
+        header, stored = self.folder.read(step, check)
+        pairs = {
+            group: model_state.pair(variables, stored[group], group)
+            for group, variables in groups.items()
+        }
+        bad = model_state.not_finite([*pairs["model"], *pairs["optimizer"]])
+        if bad:
             raise CheckpointError(
-                f"{self.folder.path(step)}: {error}"
-            ) from None
-        model_state.assign(pairs)
+                f"{path} is of a run that had diverged: {_listed(bad)} are not "
+                "finite. Move it away to go on from an earlier one."
+            )
+        with _named_errors(path):
+            random_state.check(stored["random"])
+        for group in pairs.values():
+            model_state.assign(group)
         random_state.write(stored["random"])
+        self.first_weights = header.get("first_weights")
         self.position = Position(**header["position"])
         self._saved_step = self.position.step
         return Restored(self.position, header, stored["metrics"])
@@ -207,8 +231,22 @@ class Checkpoint(keras.callbacks.Callback):
         """
         stored = restored.header.get("callbacks", {})
         for name, callback in _named(self.stateful):
-            if name in stored:
+            if name not in stored:
+                continue
+            try:
                 callback.set_run_state(stored[name])
+            except (
+                AttributeError,
+                LookupError,
+                TypeError,
+                ValueError,
+            ) as error:
+                path = self.folder.path(restored.position.step)
+                raise CheckpointError(
+                    f"{path / HEADER} holds a state of {name} that it does "
+                    f"not take ({type(error).__name__}: {error}). Pass the "
+                    "callbacks of the run that wrote it, or use another folder."
+                ) from error
 
     def close(self) -> None:
         """Gives the folder back after a `fit` that ended in an error."""
@@ -286,18 +324,23 @@ class Checkpoint(keras.callbacks.Callback):
         """
         if self._saved_step == self.position.step:
             return
+        variables = model_state.groups(self.model)
         groups = {
-            group: model_state.arrays(variables)
-            for group, variables in model_state.groups(self.model).items()
+            group: model_state.arrays(members)
+            for group, members in variables.items()
         }
         if self._metrics is not None:
             groups["metrics"] = self._metrics
         groups["random"] = random_state.read()
+        for group in ("model", "optimizer"):
+            self._check_finite(variables[group])
         header = {
             "library": __version__,
             "keras": keras.__version__,
             "backend": keras.backend.backend(),
             "model": type(self.model).__name__,
+            "optimizer": _optimizer_classes(self.model.optimizer),
+            "first_weights": self.first_weights,
             "dtype_policy": self.model.dtype_policy.name,
             "position": dataclasses.asdict(self.position),
             "settings": self.settings,
@@ -307,8 +350,29 @@ class Checkpoint(keras.callbacks.Callback):
                 for name, callback in _named(self.stateful)
             },
         }
-        self.folder.save(self.position.step, groups, header, value)
+        size = sum(map(model_state.size, variables.values()))
+        self.folder.save(self.position.step, groups, header, value, size)
         self._saved_step = self.position.step
+
+    def _check_finite(self, variables):
+        """Stops a run before it replaces good checkpoints by bad ones."""
+        bad = model_state.not_finite(
+            (variable, keras.ops.convert_to_numpy(variable.value))
+            for variable in variables
+        )
+        if bad:
+            steps = self.folder.steps()
+            kept = (
+                f"The last good checkpoint is {self.folder.path(steps[-1])}."
+                if steps
+                else "No checkpoint was saved before."
+            )
+            raise FloatingPointError(
+                f"The run has diverged: at step {self.position.step}, "
+                f"{_listed(bad)} are not finite, so no checkpoint was saved. "
+                f"{kept} Lower the learning rate or clip gradients "
+                "(`global_clipnorm`)."
+            )
 
     def _move_to(self, batches):
         begin = self._begin
@@ -347,6 +411,19 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 @dataclasses.dataclass(frozen=True)
+class Described:
+    """What is known of an array before it is read.
+
+    Attributes:
+        shape: tuple of ints.
+        dtype: string.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Restored:
     """What `Checkpoint.load` read.
 
@@ -360,6 +437,109 @@ class Restored:
     position: Position
     header: dict
     metrics: list
+
+
+@contextlib.contextmanager
+def _named_errors(path):
+    """Adds the checkpoint's path to an error."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
+def check_header(path, header):
+    """Raises unless the header holds what a run needs to go on."""
+    for field, kind, what in (
+        ("backend", str, "a string"),
+        ("settings", dict, "a dict"),
+        ("callbacks", dict, "a dict"),
+    ):
+        if not isinstance(header.get(field), kind):
+            _refuse(path, header, field, what)
+    if set(header["groups"]) != {"model", "optimizer", "metrics", "random"}:
+        _refuse(path, header, "groups", "the groups of a run")
+    if not _is_history(header.get("history")):
+        _refuse(path, header, "history", "a list of epochs and as many logs")
+    # What is compared with no variable must not be large.
+    size = sum(
+        math.prod(entry["shape"]) * np.dtype(entry["dtype"]).itemsize
+        for group in ("metrics", "random")
+        for entry in header["groups"][group]
+    )
+    if size > _MOST_OTHERS:
+        _refuse(path, header, "groups", "small metrics and random states")
+    backend = keras.backend.backend()
+    if header["backend"] != backend:
+        raise CheckpointError(
+            f"{path} was written with the {header['backend']} backend; a run "
+            "resumes only with its own. Set "
+            f"KERAS_BACKEND={header['backend']}, or use another folder. "
+            f"Received: KERAS_BACKEND={backend}"
+        )
+
+
+def _refuse(path, header, field, what):
+    raise CheckpointError(
+        f"{path / HEADER} is damaged or hostile: `{field}` must be {what}. "
+        f"Received: {field}={arguments.shorten(header.get(field))}. Move the "
+        "checkpoint away to go on from an earlier one."
+    )
+
+
+def _is_history(history):
+    if history is None:
+        return True
+    if not isinstance(history, dict) or set(history) != {"epoch", "logs"}:
+        return False
+    epochs, logs = history["epoch"], history["logs"]
+    return (
+        isinstance(epochs, list)
+        and all(type(epoch) is int for epoch in epochs)
+        and isinstance(logs, dict)
+        and all(
+            isinstance(values, list)
+            and all(type(value) in (int, float) for value in values)
+            for values in logs.values()
+        )
+    )
+
+
+def _check_optimizer(path, header, model):
+    """Slots of two classes may have the same names and mean other things."""
+    then, now = header.get("optimizer"), _optimizer_classes(model.optimizer)
+    if then != now:
+        raise CheckpointError(
+            f"{path} was written with another optimizer: "
+            f"{arguments.shorten(then)} then, {now} now. Compile the model "
+            "with the same one, or use another folder."
+        )
+
+
+def _optimizer_classes(optimizer):
+    """The class of an optimizer, and those of the optimizers within."""
+    several = getattr(optimizer, "optimizers", None)
+    if callable(several):
+        return {name: _optimizer_classes(o) for name, o in several().items()}
+    inner = getattr(optimizer, "inner_optimizer", None)
+    name = type(optimizer).__name__
+    return name if inner is None else {name: _optimizer_classes(inner)}
+
+
+def _entries(header):
+    """The arrays of each group as the header describes them."""
+    return {
+        group: [
+            (e["name"], Described(tuple(e["shape"]), e["dtype"]))
+            for e in entries
+        ]
+        for group, entries in header["groups"].items()
+    }
+
+
+def _listed(names):
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def _named(callbacks):

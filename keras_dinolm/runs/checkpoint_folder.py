@@ -1,23 +1,21 @@
 """A folder of checkpoints that one run writes, and from which it resumes."""
 
+import contextlib
 import errno
-import json
 import os
-import pathlib
 import re
 import shutil
-import socket
 
-import filelock
-
+from keras_dinolm import arguments
+from keras_dinolm import files
+from keras_dinolm.files.temporary import temporary
 from keras_dinolm.runs import state_file
 from keras_dinolm.runs.state_file import CheckpointError
 
-_WRITING = ".writing-"
-_DELETING = ".deleting-"
+# What the marker of the folder says.
+KIND = "run of keras_dinolm.runs"
 _LOCK = ".lock"
-_OWNER = ".run.json"
-_NAME = re.compile(r"step-(\d{10,})")
+_NAME = re.compile(r"step-(\d{10,18})", re.ASCII)
 
 
 class CheckpointFolder:
@@ -38,22 +36,15 @@ class CheckpointFolder:
     """
 
     def __init__(self, directory, keep=3, mode="min"):
-        if not isinstance(keep, int) or keep < 1:
-            raise ValueError(
-                "Argument `keep` must be an integer of at least 1: the number "
-                f"of checkpoints to keep. Received: keep={keep}"
-            )
-        if mode not in ("min", "max"):
-            raise ValueError(
-                "Argument `mode` must be 'min' or 'max'. "
-                f"Received: mode={mode!r}"
-            )
-        self.directory = pathlib.Path(directory)
-        self.keep = keep
-        self.mode = mode
+        self.directory = arguments.path("directory", directory)
+        self.keep = arguments.integer(
+            "keep", keep, 1, meaning="how many checkpoints to keep"
+        )
+        self.mode = arguments.choice("mode", mode, ("min", "max"))
         # Steps that are kept besides: those a monitor may return to.
         self.spared = set()
-        self._lock = None
+        self._locks = contextlib.ExitStack()
+        self._times_locked = 0
         # The values by which checkpoints of this folder are ranked, by step.
         self._values = {}
 
@@ -66,51 +57,44 @@ class CheckpointFolder:
 
         Raises:
             CheckpointError: if another run has it.
+            FileExistsError: if the folder is for something else.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        if self._lock is None:
-            self._lock = filelock.FileLock(self.directory / _LOCK)
-        held = self.locked
-        try:
-            self._lock.acquire(blocking=False)
-        except filelock.Timeout:
-            raise CheckpointError(self._in_use()) from None
-        if held:
-            return
-        owner = {"pid": os.getpid(), "host": socket.gethostname()}
-        (self.directory / _OWNER).write_text(json.dumps(owner))
-        for path in self.directory.iterdir():
-            # What a killed run left unfinished.
-            if path.name.startswith((_WRITING, _DELETING)):
-                shutil.rmtree(path, ignore_errors=True)
+        if not self.locked:
+            if self.directory.exists() and not self.directory.is_dir():
+                raise NotADirectoryError(
+                    errno.ENOTDIR,
+                    "Checkpoints need a folder, and a file is here. Choose "
+                    "another `directory`",
+                    str(self.directory),
+                )
+            self.directory.mkdir(parents=True, exist_ok=True)
+            try:
+                self._locks.enter_context(
+                    files.lock(self.directory / _LOCK, 0, "folder of the run")
+                )
+            except files.InUseError as error:
+                raise CheckpointError(
+                    f"{error} If it is this process, call `close()` on the "
+                    "earlier `Checkpoint`."
+                ) from None
+            try:
+                # Checkpoints have names of their own, which overwrite nothing.
+                files.claim_folder(self.directory, KIND, ())
+            except BaseException:
+                self._locks.close()
+                raise
+        self._times_locked += 1
 
     @property
     def locked(self):
         """Whether this object holds the folder."""
-        return self._lock is not None and self._lock.is_locked
+        return self._times_locked > 0
 
     def unlock(self):
         """Gives the folder back."""
-        if self._lock is not None:
-            self._lock.release()
-
-    def _in_use(self):
-        try:
-            owner = json.loads((self.directory / _OWNER).read_text())
-        except (OSError, ValueError):
-            owner = {}
-        pid = owner.get("pid")
-        if pid == os.getpid():
-            return (
-                f"The folder {self.directory} is held by this very process: "
-                "an earlier `fit` that ended in an error, or a second "
-                "`Checkpoint`. Call `close()` on the earlier `Checkpoint`."
-            )
-        return (
-            f"The folder {self.directory} is in use by another run, process "
-            f"{pid or 'unknown'} on {owner.get('host', 'this machine')}. Wait "
-            "for it, stop it, or give this run a folder of its own."
-        )
+        self._times_locked = max(self._times_locked - 1, 0)
+        if not self.locked:
+            self._locks.close()
 
     # === What is there ===
 
@@ -118,8 +102,9 @@ class CheckpointFolder:
         """The steps of all checkpoints, ascending."""
         if not self.directory.is_dir():
             return []
-        found = (_NAME.fullmatch(p.name) for p in self.directory.iterdir())
-        return sorted(int(match.group(1)) for match in found if match)
+        found = (_NAME.fullmatch(name) for name in os.listdir(self.directory))
+        steps = {int(match.group(1)) for match in found if match}
+        return sorted(step for step in steps if self.path(step).is_dir())
 
     def newest(self, until):
         """The newest step that is not after `until`, or `None`."""
@@ -150,12 +135,14 @@ class CheckpointFolder:
                 header = state_file.read_header(self.path(step))
             except CheckpointError:
                 return None
-            self._values[step] = header.get("value")
+            value = header.get("value")
+            is_number = type(value) in (int, float) and value == value
+            self._values[step] = value if is_number else None
         return self._values[step]
 
     # === Writing ===
 
-    def save(self, step, groups, header, value=None):
+    def save(self, step, groups, header, value=None, size=None):
         """Writes the checkpoint of a step, then drops those too many.
 
         Args:
@@ -163,6 +150,7 @@ class CheckpointFolder:
             groups: see `state_file.write`.
             header: see `state_file.write`.
             value: optional float by which the checkpoint is ranked.
+            size: optional int, the bytes of all arrays.
 
         Returns:
             The path of the checkpoint.
@@ -172,50 +160,56 @@ class CheckpointFolder:
                 What was there before is untouched.
         """
         path = self.path(step)
-        if path.exists():
+        if path.is_dir():
             return path
-        temporary = path.with_name(_WRITING + path.name)
+        before = None
         try:
-            temporary.mkdir(parents=True)
-            state_file.write(temporary, groups, {**header, "value": value})
-            os.rename(temporary, path)
-            state_file.folder_to_disk(self.directory)
+            before = self.steps()
+            with files.replace_folder(path, _never, size) as new:
+                state_file.write(new, groups, {**header, "value": value})
         except OSError as error:
-            raise OSError(error.errno, self._not_written(error)) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            raise OSError(
+                error.errno, self._not_written(error, before)
+            ) from error
         self._values[step] = value
         self._prune()
         return path
 
-    def _not_written(self, error):
-        steps = self.steps()
-        last = self.path(steps[-1]) if steps else None
+    def _not_written(self, error, steps):
+        if steps is None:
+            kept = "What was saved before is untouched."
+        elif steps:
+            last = self.path(steps[-1])
+            kept = f"The last good checkpoint, {last}, is untouched."
+        else:
+            kept = "Nothing is saved yet."
         if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
             free = shutil.disk_usage(self.directory).free
             cause = f"the disk is full ({free / 2**20:.0f} MiB free). Make room"
+        elif error.errno in (errno.EMFILE, errno.ENFILE):
+            cause = "too many files are open. Raise the limit (`ulimit -n`)"
+        elif error.errno == errno.EEXIST:
+            cause = f"{error}. Move it away"
         else:
             cause = f"{error.strerror or error}. Make the folder writable"
-        kept = f"The last good checkpoint, {last}, is" if last else "Nothing is"
         return (
             f"No checkpoint was written to {self.directory}: {cause} and run "
-            f"the same command again. {kept} "
-            f"{'untouched' if last else 'saved yet'}."
+            f"the same command again. {kept}"
         )
 
     def _prune(self):
         steps = self.steps()
         spared = {*steps[-self.keep :], self.best(), *self.spared}
         for step in steps:
-            if step not in spared:
+            # What others have put into a checkpoint is not ours to remove.
+            if step not in spared and state_file.is_checkpoint(self.path(step)):
                 self._delete(step)
 
     def _delete(self, step):
+        # Moved away first: what bears the name of a checkpoint is whole.
         path = self.path(step)
-        doomed = path.with_name(_DELETING + path.name)
-        shutil.rmtree(doomed, ignore_errors=True)
-        os.rename(path, doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        with temporary(path, folder=True) as doomed:
+            os.rename(path, doomed / path.name)
 
     def set_aside(self, after):
         """Renames the checkpoints after a step; no run resumes from them.
@@ -230,17 +224,24 @@ class CheckpointFolder:
         for step in self.steps():
             if step > after:
                 path = self.path(step)
-                aside = path.with_name(f"collapsed-{path.name}")
-                if aside.exists():
-                    shutil.rmtree(aside)
+                name = aside = path.with_name(f"collapsed-{path.name}")
+                number = 2
+                while aside.exists():  # of an earlier failure
+                    aside = name.with_name(f"{name.name}-{number}")
+                    number += 1
                 os.rename(path, aside)
                 moved.append(aside)
         return moved
 
     # === Reading ===
 
-    def read(self, step):
+    def read(self, step, check=None):
         """Header and arrays of the checkpoint of a step.
+
+        Args:
+            step: int.
+            check: optional callable. Takes the header before the arrays are
+                read, and raises an error if they do not fit.
 
         Returns:
             `(header, groups)`, see `state_file.read`.
@@ -249,27 +250,67 @@ class CheckpointFolder:
             CheckpointError: naming the broken file, the newest good
                 checkpoint, and what to do.
         """
+        header = self.read_header(step)
         path = self.path(step)
+        if check is not None:
+            check(header)
         try:
-            header = state_file.read_header(path)
             return header, state_file.read(path, header)
         except CheckpointError as error:
             raise CheckpointError(f"{error} {self._advice(step)}") from error
+
+    def read_header(self, step):
+        """The header of the checkpoint of a step.
+
+        Raises:
+            CheckpointError: as `read`.
+        """
+        path = self.path(step)
+        try:
+            header = state_file.read_header(path)
+            _check_position(path, step, header)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error} {self._advice(step)}") from error
+        return header
 
     def _advice(self, step):
         for other in reversed(self.steps()):
             if other == step:
                 continue
             try:
-                state_file.read(self.path(other))
+                state_file.verify(self.path(other))
             except CheckpointError:
                 continue
             return (
-                f"The newest good checkpoint is {self.path(other)}. Delete "
-                f"every folder after it, {self.path(step)} among them, and "
-                "run the same command again to go on from there."
+                f"The newest good checkpoint is {self.path(other)}. Move "
+                f"every folder after it away, {self.path(step)} among them, "
+                "and run the same command again to go on from there."
             )
         return (
-            "There is no other good checkpoint: delete the folder "
-            f"{self.path(step)} to start from the beginning."
+            "There is no other good checkpoint: move the folder "
+            f"{self.path(step)} away to start from the beginning."
+        )
+
+
+def _never(folder):
+    return "a folder"
+
+
+def _check_position(path, step, header):
+    """Raises unless the header says where the run was, as its folder does."""
+    position = header.get("position")
+    fits = isinstance(position, dict) and set(position) == {
+        "step",
+        "epoch",
+        "batch",
+    }
+    if (
+        not fits
+        or not all(type(n) is int and n >= 0 for n in position.values())
+        or position["step"] != step
+    ):
+        raise CheckpointError(
+            f"{path / state_file.HEADER} is damaged or was renamed: "
+            f"`position` must hold step {step}, an epoch and a batch. "
+            f"Received: position={position!r}."
         )

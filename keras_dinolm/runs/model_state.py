@@ -1,6 +1,7 @@
 """All that a model in training is made of, and putting it back."""
 
 import collections
+import math
 import re
 import warnings
 
@@ -42,16 +43,27 @@ def arrays(variables):
         yield variable.path, keras.ops.convert_to_numpy(variable.value)
 
 
+def size(variables):
+    """The bytes of all variables."""
+    return sum(
+        math.prod(variable.shape)
+        * np.dtype(keras.backend.standardize_dtype(variable.dtype)).itemsize
+        for variable in variables
+    )
+
+
 def pair(variables, stored, group):
     """Finds the stored array of each variable.
 
-    Nothing may be missing, left over, or of another shape or dtype. Names are
-    compared without the numbers that Keras appends when a process builds a
-    second model; among equal names, order decides.
+    Nothing may be missing, left over, or of another shape or dtype. Where the
+    names are the same, they decide. Else they are compared without the
+    numbers that Keras appends when a process builds a second model, first
+    without those of the whole; among equal names, order decides.
 
     Args:
         variables: list of variables.
-        stored: list of `(name, array)`.
+        stored: list of `(name, array)`. Of the array, `shape` and `dtype` are
+            looked at.
         group: string, for the error.
 
     Returns:
@@ -60,14 +72,17 @@ def pair(variables, stored, group):
     Raises:
         CheckpointError: naming every variable that does not fit.
     """
-    wanted = _keyed((v.path, v) for v in variables)
-    known = _keyed(stored)
+    for plain in (_as_it_is, _without_first_number, _without_numbers):
+        wanted = _keyed(((v.path, v) for v in variables), plain)
+        known = _keyed(stored, plain)
+        if set(wanted) == set(known):
+            break
     problems = [
         f"  not in the checkpoint: {v.path} {tuple(v.shape)}"
         for key, v in wanted.items()
         if key not in known
     ]
-    stored_names = _keyed((name, name) for name, _ in stored)
+    stored_names = _keyed(((name, name) for name, _ in stored), plain)
     problems += [
         f"  only in the checkpoint: {stored_names[key]} {array.shape}"
         for key, array in known.items()
@@ -98,6 +113,31 @@ def pair(variables, stored, group):
     return pairs
 
 
+def not_finite(pairs):
+    """Names the variables whose values show that a run has diverged.
+
+    Weights that train must be finite. Others may hold an infinity on purpose,
+    but no NaN.
+
+    Args:
+        pairs: iterable of `(variable, array)`.
+
+    Returns:
+        List of strings.
+    """
+    names = []
+    for variable, array in pairs:
+        if array.dtype.kind not in "fcV":
+            continue
+        # numpy calls bfloat16 and other small floats void, "V".
+        small = array.dtype.kind == "V"
+        values = array.astype("float32") if small else array
+        trains = getattr(variable, "trainable", False)
+        if np.isnan(values).any() or trains and not np.isfinite(values).all():
+            names.append(variable.path)
+    return names
+
+
 def assign(pairs):
     """Puts the arrays into the variables."""
     for variable, array in pairs:
@@ -118,11 +158,24 @@ def _tell_of_learning_rate(variable, array):
         )
 
 
-def _keyed(named):
+def _as_it_is(name):
+    return name
+
+
+def _without_first_number(name):
+    """Without that of the optimizer or the model, which Keras numbers, too."""
+    return re.sub(r"^([^/]*?)_\d+/", r"\1/", name)
+
+
+def _without_numbers(name):
+    return re.sub(r"_\d+(?=[/_]|$)", "", name)
+
+
+def _keyed(named, plain):
     seen = collections.Counter()
     keyed = {}
     for name, value in named:
-        plain = re.sub(r"_\d+(?=[/_]|$)", "", name)
-        keyed[plain, seen[plain]] = value
-        seen[plain] += 1
+        name = plain(name)
+        keyed[name, seen[name]] = value
+        seen[name] += 1
     return keyed

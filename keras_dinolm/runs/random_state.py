@@ -9,6 +9,8 @@ import random
 import keras
 import numpy as np
 
+from keras_dinolm.runs.state_file import CheckpointError
+
 
 def read():
     """The state of the generators of Python, NumPy and the backend.
@@ -32,6 +34,44 @@ def read():
             for index, device in enumerate(torch.cuda.get_rng_state_all()):
                 state.append((f"torch_cuda_{index}", device.numpy()))
     return state
+
+
+def check(state):
+    """Raises unless a state is one that `write` can put back.
+
+    Args:
+        state: list of `(name, array)`, from a file.
+
+    Raises:
+        CheckpointError: naming what does not fit.
+    """
+    state = dict(state)
+    for name, now in read():
+        if name.startswith("torch_cuda_"):
+            continue  # a machine may have fewer devices
+        then = state.get(name)
+        if (
+            then is None
+            or then.dtype != now.dtype
+            or (then.shape != now.shape and name != "python_gauss")
+            or then.size > now.size + 1
+        ):
+            raise CheckpointError(
+                f"The random state {name!r} must have shape {now.shape} and "
+                f"dtype {now.dtype}. Received: "
+                f"{None if then is None else (then.shape, str(then.dtype))}. "
+                "Move the checkpoint away to go on from an earlier one."
+            )
+    before = read()
+    try:
+        write(list(state.items()))
+    except (IndexError, OverflowError, RuntimeError, ValueError) as error:
+        raise CheckpointError(
+            f"The random state cannot be restored ({error}). Move the "
+            "checkpoint away to go on from an earlier one."
+        ) from None
+    finally:
+        write(before)
 
 
 def write(state):

@@ -1,15 +1,19 @@
 """`fit` that resumes where it was, whatever stopped it."""
 
 import math
+import warnings
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
+from keras_dinolm import arguments
+from keras_dinolm.runs import fingerprint
 from keras_dinolm.runs import model_state
 from keras_dinolm.runs import random_state
 from keras_dinolm.runs.checkpoint import Checkpoint
+from keras_dinolm.runs.checkpoint import check_header
 from keras_dinolm.runs.determinism import deterministic_operations
 from keras_dinolm.runs.interrupt import InterruptBetweenSteps
 from keras_dinolm.runs.state_file import CheckpointError
@@ -42,6 +46,12 @@ def fit(
     call `keras.utils.set_random_seed` before building the model. When it is
     done, it returns at once.
 
+    A folder holds one run. Another model, optimizer, loss, seed or dataset is
+    an error that shows each difference; more `steps` are allowed. The data is
+    recognized by its first batch, or by how it is made where `make_dataset`
+    returns a dataset of `keras_dinolm.data`. Other first weights are a
+    warning, since those of the checkpoint replace them.
+
     The first Ctrl-C finishes the step, saves, and raises `KeyboardInterrupt`.
 
     Args:
@@ -70,7 +80,11 @@ def fit(
     Raises:
         ValueError: for arguments out of range.
         CheckpointError: if the folder is in use, its newest checkpoint is
-            broken, or it belongs to a run of another configuration.
+            broken or holds NaN, or it belongs to a run of another
+            configuration.
+        FileExistsError: if the folder is for something else.
+        FloatingPointError: if weights or optimizer are no longer finite. The
+            last good checkpoint stays.
         OSError: if a checkpoint cannot be written.
 
     Example:
@@ -98,19 +112,16 @@ def fit(
     )
     ```
     """
-    _check(model, steps, steps_per_epoch, kwargs)
+    steps, steps_per_epoch = _check(
+        model, make_dataset, steps, steps_per_epoch, callbacks, verbose, kwargs
+    )
+    deterministic = arguments.flag("deterministic", deterministic)
     # The dataset has its own order; Keras would warn that it cannot shuffle.
     kwargs.setdefault("shuffle", False)
 
     checkpoint = _managed(Checkpoint)(
         directory, save_every=save_every, keep=keep, monitor=monitor, mode=mode
     )
-    checkpoint.settings = {
-        "steps_per_epoch": steps_per_epoch,
-        "gradient_accumulation_steps": (
-            model.optimizer.gradient_accumulation_steps
-        ),
-    }
     for callback in callbacks:
         if getattr(callback, "checkpoint", checkpoint) is None:
             callback.checkpoint = checkpoint  # `CollapseMonitor` rolls back
@@ -121,10 +132,24 @@ def fit(
     checkpoint.history = history
     checkpoint.folder.lock()
     try:
+        run, first_weights = fingerprint.of_start(
+            model, checkpoint.folder.directory
+        )
+        data, make_dataset = fingerprint.make_described(make_dataset)
+        checkpoint.settings = {
+            "steps_per_epoch": steps_per_epoch,
+            **run,
+            "data": data,
+        }
+        checkpoint.first_weights = first_weights
+        done = checkpoint.folder.steps()
+        if done:
+            header = checkpoint.folder.read_header(done[-1])
+            check_header(checkpoint.folder.path(done[-1]), header)
+            _check_settings(checkpoint, header, make_dataset)
         restored = checkpoint.load(model)
         metrics = []
         if restored is not None:
-            _check_settings(checkpoint, restored)
             _restore_history(history, restored, steps)
             checkpoint.restore_callbacks(restored)
             metrics = restored.metrics
@@ -284,19 +309,30 @@ class _Progress(keras.callbacks.ProgbarLogger):
         self.first_batch = 0
 
 
-def _check(model, steps, steps_per_epoch, kwargs):
-    for name, value in (("steps", steps), ("steps_per_epoch", steps_per_epoch)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f"Argument `{name}` must be a number of batches, at least 1. "
-                f"Received: {name}={value}"
-            )
+def _check(
+    model, make_dataset, steps, steps_per_epoch, callbacks, verbose, kwargs
+):
+    """Checks the arguments of `fit`; returns the numbers as ints."""
+    steps = arguments.integer("steps", steps, 1, meaning="batches of the run")
+    steps_per_epoch = arguments.integer(
+        "steps_per_epoch", steps_per_epoch, 1, meaning="batches of an epoch"
+    )
+    if not callable(make_dataset):
+        arguments.refuse(
+            "make_dataset", make_dataset, "a callable `(start_step) -> dataset`"
+        )
+    if isinstance(callbacks, keras.callbacks.Callback) or not all(
+        isinstance(callback, keras.callbacks.Callback) for callback in callbacks
+    ):
+        arguments.refuse("callbacks", callbacks, "a list of Keras callbacks")
+    arguments.choice("verbose", verbose, ("auto", 0, 1, 2, False, True))
     unwanted = {"x", "y", "epochs", "initial_epoch", "batch_size"} & set(kwargs)
     if unwanted:
         raise ValueError(
             f"Remove the arguments {sorted(unwanted)}: `make_dataset`, `steps` "
             "and `steps_per_epoch` say what to train on, and how long."
         )
+    arguments.instance("model", model, keras.Model, "a `keras.Model`")
     if getattr(model, "optimizer", None) is None:
         raise ValueError("Call `model.compile(...)` before `fit`.")
     executions = model.steps_per_execution
@@ -307,20 +343,47 @@ def _check(model, steps, steps_per_epoch, kwargs):
             f"Received: steps={steps}, steps_per_epoch={steps_per_epoch}, "
             f"steps_per_execution={executions}"
         )
+    return steps, steps_per_epoch
 
 
-def _check_settings(checkpoint, restored):
-    then, now = restored.header["settings"], checkpoint.settings
-    changed = [
-        f"{name}: {then.get(name)} then, {value} now"
-        for name, value in now.items()
-        if then.get(name) != value
-    ]
-    if changed:
-        raise CheckpointError(
-            f"{checkpoint.folder.directory} holds a run of another "
-            f"configuration ({'; '.join(changed)}). Give the same values to go "
-            "on with it, or another folder for a new run."
+class FirstWeightsWarning(UserWarning):
+    """A run resumes, and the model that was given had other first weights."""
+
+
+def _check_settings(checkpoint, header, make_dataset):
+    """Raises if the folder holds another run than the one asked for."""
+    directory = checkpoint.folder.directory
+    then, now = dict(header["settings"]), dict(checkpoint.settings)
+    if None in (then.get("seed"), now.get("seed")):
+        # Whoever never called `set_random_seed` has none to compare with.
+        then["seed"] = now["seed"] = None
+    if then.get("data") != now["data"] and not fingerprint.repeats_itself(
+        now["data"], make_dataset
+    ):
+        warnings.warn(
+            "`make_dataset(0)` returns another first batch each time, so a "
+            "run that resumes sees other data than one that was never "
+            "stopped. Seed the data.",
+            stacklevel=3,
+        )
+        now["data"] = then.get("data")
+    fingerprint.check_is_same(
+        f"'{directory}' holds a run",
+        then,
+        now,
+        "Give the same values to continue it, or another `directory` for a "
+        "new run.",
+        CheckpointError,
+    )
+    weights = header.get("first_weights")
+    if weights not in (None, checkpoint.first_weights):
+        warnings.warn(
+            f"The run in '{directory}' began with other weights than those of "
+            "the given model, which its checkpoint now replaces. Weights are "
+            "comparable if `keras.utils.set_random_seed` is called before the "
+            "model is built. If others were meant, use another `directory`.",
+            FirstWeightsWarning,
+            stacklevel=3,
         )
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,12 +98,16 @@ def test_a_finished_run_returns_at_once(finished, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ["name", "value", "difference"],
     [
-        ("recipe", "masked_lm", "recipe: 'bag_then_blocks' then, 'masked_lm'"),
-        ("size", "tiny", "size: 'nano' then, 'tiny' now"),
+        ("recipe", "masked_lm", 'recipe: "bag_then_blocks" then, "masked_lm"'),
+        ("size", "tiny", 'size: "nano" then, "tiny" now'),
         ("seed", 1, "seed: 0 then, 1 now"),
         ("steps", 7, "steps: 6 then, 7 now"),
-        ("texts", made_texts(1_999), "texts: not the same as then"),
-        ("batch_size", 4, "options: .*'batch_size': 8.* then, .*: 4.* now"),
+        (
+            "texts",
+            made_texts(1_999),
+            'texts: "[0-9a-f]+" then, "[0-9a-f]+" now',
+        ),
+        ("batch_size", 4, "options.batch_size: 8 then, 4 now"),
     ],
 )
 def test_another_run_in_the_same_folder_is_refused(
@@ -186,10 +191,119 @@ def test_files_that_are_not_of_a_run_are_left_alone(tmp_path):
     assert (tmp_path / "report.md").read_text() == "mine"
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1}', "\0" * 9])
+def test_a_damaged_description_of_the_run_is_mended(
+    content, finished, tmp_path, monkeypatch
+):
+    directory = shutil.copytree(finished[0], tmp_path / "run")
+    path = directory / "run.json"
+    whole = path.read_bytes()
+    path.write_text(content)
+    monkeypatch.setattr(kd.runs, "fit", None)
+    with pytest.warns(UserWarning, match="run.json.damaged"):
+        pretrain(directory)
+    assert path.read_bytes() == whole
+    assert (directory / "run.json.damaged").read_text() == content
+    # The copy tells another run as well.
+    path.write_text(content)
+    with pytest.warns(UserWarning, match="run.json.damaged-2"):
+        with pytest.raises(ValueError, match="seed: 0 then, 1 now"):
+            pretrain(directory, seed=1)
+    # Without either, nothing says what the checkpoints are.
+    for name in ("run.json", "run.backup.json"):
+        (directory / name).write_text(content)
+    with pytest.warns(UserWarning, match="damaged"):
+        with pytest.raises(ValueError, match="both run.json and run.backup"):
+            pretrain(directory)
+
+
+@pytest.mark.once
+def test_a_plan_that_is_none_is_named(finished, tmp_path):
+    directory = shutil.copytree(finished[0], tmp_path / "run")
+    content = json.loads((directory / "run.json").read_text())
+    content["state"] = {"plan": {"steps": [-1], "seconds": None}}
+    (directory / "run.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="not one of 2 phases.*plan="):
+        pretrain(directory)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("content", ["{", '{"vocabulary": 3}', "[]", "null"])
+def test_a_damaged_tokenizer_is_made_again(content, finished, tmp_path):
+    directory = shutil.copytree(finished[0], tmp_path / "run")
+    path = directory / "tokenizer.json"
+    whole = path.read_bytes()
+    path.write_text(content)
+    run = module.PretrainingRun(
+        RunFolder(directory, {"vocabulary_size": SMALLEST["vocabulary_size"]}),
+        types.SimpleNamespace(tokenizer=None),
+        {},
+        kd.recipes.texts.split_held_out(
+            kd.recipes.texts.read_texts(made_texts()), 0.05
+        )[0],
+        [],
+        0,
+    )
+    if content != "null":
+        with pytest.warns(UserWarning, match="tokenizer.json.damaged"):
+            run._tokenizer()
+    else:
+        run._tokenizer()
+    assert path.read_bytes() == whole
+
+
+def test_a_preset_that_was_removed_is_written_again(finished, tmp_path):
+    directory = shutil.copytree(finished[0], tmp_path / "run")
+    shutil.rmtree(directory / "preset")
+    assert same_weights(finished[1], pretrain(directory))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not numpy",
+        b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, "
+        b"'shape': (1000000000000, 128), }".ljust(128)
+        + b"\n",
+        "other shape",
+        "nan",
+        "objects",
+    ],
+    ids=range(6),
+)
+def test_features_that_are_damaged_are_computed_again(
+    content, finished, tmp_path
+):
+    documents = [kd.data.Document(text) for text in ("a cat", "an owl")]
+    search = kd.recipes.TextSearch(
+        finished[0] / "preset", documents, tmp_path, sequence_length=8
+    )
+    expected = search("a cat")
+    [path] = tmp_path.glob("*.npy")
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content == "objects":
+        np.save(path, np.array([{}], object), allow_pickle=True)
+    elif content == "nan":
+        np.save(path, np.full_like(search.features, np.nan))
+    else:
+        np.save(path, search.features[:1])
+    with pytest.warns(UserWarning, match="npy.damaged"):
+        again = kd.recipes.TextSearch(
+            finished[0] / "preset", documents, tmp_path, sequence_length=8
+        )
+    assert not again.found and again("a cat") == expected
+    for arguments in ({"top": 0}, {"top": "5"}):
+        with pytest.raises(ValueError, match="`top` must be an integer"):
+            again("a cat", **arguments)
+
+
 def test_one_process_a_folder(finished):
     asked = json.loads((finished[0] / "run.json").read_text())["asked"]
     with RunFolder(finished[0], asked):
-        with pytest.raises(RuntimeError, match="in use by another process"):
+        with pytest.raises(RuntimeError, match="in use by this very process"):
             pretrain(finished[0])
 
 
@@ -207,16 +321,35 @@ def test_one_process_a_folder(finished):
         ({"texts": [" "] * 99}, ValueError, "at least 16.*: 0 such"),
         ({"minutes": 1}, ValueError, "either `minutes`.*or `steps`"),
         ({"steps": None}, ValueError, "either `minutes`.*or `steps`"),
-        ({"steps": 0}, ValueError, "`steps` must be an integer, at least 1"),
+        ({"steps": 0}, ValueError, "`steps` must be an integer of at least 1"),
         ({"steps": 1}, ValueError, "`steps` must be at least 2, a step for"),
-        ({"steps": None, "minutes": -1}, ValueError, "a positive number"),
-        ({"size": "huge"}, ValueError, "one of nano, tiny, mini"),
+        (
+            {"steps": None, "minutes": -1},
+            ValueError,
+            "`minutes` must be a finite number above 0",
+        ),
+        ({"size": "huge"}, ValueError, "one of 'nano', 'tiny', 'mini'"),
         ({"recipe": "none"}, ValueError, "one of bag_then_blocks, crop"),
         ({"rate": 1}, ValueError, "has no option 'rate'. Its options are: s"),
         ({"seed": None}, ValueError, "`seed` must be an integer"),
         ({"vocabulary_size": 1}, ValueError, "`vocabulary_size` must be an"),
         ({"span": (0.5, 2.0)}, ValueError, "span"),
-        ({"held_out": 1.5}, ValueError, r"share in \[0, 1\)"),
+        ({"held_out": 1.5}, ValueError, "`held_out` must be .* below 1"),
+        ({"held_out": float("nan")}, ValueError, "held_out=nan"),
+        ({"held_out": True}, ValueError, "held_out=True"),
+        ({"steps": None, "minutes": float("nan")}, ValueError, "minutes=nan"),
+        ({"steps": None, "minutes": float("inf")}, ValueError, "minutes=inf"),
+        ({"steps": None, "minutes": "5"}, ValueError, "minutes='5'"),
+        ({"steps": None, "minutes": True}, ValueError, "minutes=True"),
+        ({"steps": -1}, ValueError, "steps=-1"),
+        ({"steps": 2.0}, ValueError, r"steps=2\.0"),
+        ({"seed": "x"}, ValueError, "seed='x'"),
+        ({"seed": -1}, ValueError, "seed=-1"),
+        ({"seed": 2**40}, ValueError, "seed=1099511627776"),
+        ({"size": ["nano"]}, ValueError, r"size=\['nano'\]"),
+        ({"sequence_length": 3}, ValueError, "sequence_length=3"),
+        ({"verbose": "loud"}, ValueError, "verbose='loud'"),
+        ({"batch_size": 0}, ValueError, "batch_size=0"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_written(

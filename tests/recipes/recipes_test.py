@@ -163,10 +163,17 @@ def test_dropout_is_what_simcse_needs(tokens):
 @pytest.mark.parametrize(
     ["changes", "message"],
     [
-        ({"batch_size": 0}, "`batch_size` of the phase 'crops' must be pos"),
+        ({"batch_size": 0}, "`batch_size` must be .*of the phase 'crops'"),
+        ({"batch_size": 8.0}, r"batch_size=8\.0"),
+        ({"share": float("nan")}, "share=nan"),
+        ({"name": "../x"}, "name='../x'"),
+        ({"name": ""}, "name=''"),
+        ({"views": None}, "`views` must be a `TextViews`"),
+        ({"model": 3}, "`model` must be a callable"),
+        ({"pooled_layers": ("x",)}, r"pooled_layers\[0\]='x'"),
         ({"share": -1.0}, "`share`"),
         ({"max_steps": 0}, "`max_steps`"),
-        ({"keep": "both"}, "'learned' or 'student'"),
+        ({"keep": "both"}, "one of 'learned', 'student'"),
     ],
 )
 def test_a_phase_checks_itself(tokens, changes, message):

@@ -1,6 +1,7 @@
 """`Ablation`: stopped or not, the same numbers; and a table that is true."""
 
 import json
+import shutil
 import statistics
 
 import keras
@@ -11,6 +12,7 @@ from keras_dinolm.runs import ablation_report
 from keras_dinolm.runs.ablation import Ablation
 from keras_dinolm.runs.ablation_run import NOT_FINITE
 from keras_dinolm.runs.resume import fit
+from keras_dinolm.runs.state_file import CheckpointError
 
 CONFIG = {"units": 4, "rate": 1e-2}
 CHANGES = {"all": {}, "slow": {"rate": 1e-3}}
@@ -145,7 +147,78 @@ def test_a_change_may_be_a_function(alone, tmp_path):
         return lambda config, seed: recipe({**config, "rate": 1e-3}, seed)
 
     [result] = ablation(tmp_path, {"slow": slower}, seeds=[0]).run()
-    assert result in alone[1]
+
+    def without_recipe(result):
+        return {k: v for k, v in result.items() if k != "recipe"}
+
+    # Its configuration is another one; what came of it is the same.
+    assert without_recipe(result) in map(without_recipe, alone[1])
+
+
+# === The folder ===
+
+
+def copy(directory, tmp_path):
+    return shutil.copytree(directory, tmp_path / "copy")
+
+
+@pytest.mark.once
+def test_a_torn_result_is_measured_again(alone, tmp_path):
+    directory = copy(alone[0], tmp_path)
+    path = directory / "results.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
+    with pytest.warns(UserWarning, match="last line of .* is torn"):
+        ablation(directory).run()
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("content", [b"{", b"", b"[]", b"\xff", b'{"a": 1}'])
+def test_a_damaged_recipe_is_set_aside(content, alone, tmp_path):
+    directory = copy(alone[0], tmp_path)
+    path = directory / "recipe.json"
+    whole = path.read_bytes()
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match="recipe.json.damaged"):
+        assert ablation(directory).run() == alone[1]
+    assert path.read_bytes() == whole
+    assert (directory / "recipe.json.damaged").read_bytes() == content
+    # The results themselves say which recipe they are of.
+    path.unlink()
+    with pytest.raises(ValueError, match="'all', seed 0, by another recipe"):
+        ablation(directory, recipe=wider).run()
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("line", ["[]", "{}", "3", '{"change": "all"}'])
+def test_a_result_that_is_none_is_named(line, alone, tmp_path):
+    directory = copy(alone[0], tmp_path)
+    path = directory / "results.jsonl"
+    path.write_text(f"{path.read_text()}{line}\n")
+    with pytest.raises(ValueError, match="record 5: no result of an ablation"):
+        ablation(directory).run()
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", ["results.jsonl", "table.md", "runs"])
+def test_files_of_the_user_are_left_alone(name, tmp_path):
+    if name == "runs":
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).write_text("mine")
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(FileExistsError, match=f"did not write: {name}"):
+        ablation(tmp_path).run()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.once
+def test_one_process_a_folder(tmp_path):
+    first = ablation(tmp_path)
+    with first.folder.locked():
+        with pytest.raises(CheckpointError, match="in use by this very"):
+            ablation(tmp_path).run()
 
 
 # === Runs that fail ===
@@ -247,15 +320,15 @@ def other_data(config, seed):
     "arguments, message",
     [
         ({"steps": 6}, "steps: 5 then, 6 now"),
-        ({"recipe": wider}, r"all: model.*units: 4 then, 5 now"),
-        ({"recipe": other_data}, "slow: first batch.0: .float32"),
+        ({"recipe": wider}, r"all.model.*units: 4 then, 5 now"),
+        ({"recipe": other_data}, "slow.data.first batch.0: .float32"),
         (
             {"changes": {"slow": {"rate": 0.5}}},
-            r"slow: config.rate: 0.001 then, 0.5 now",
+            r"slow.config.rate: 0.001 then, 0.5 now",
         ),
         (
             {"config": {"units": 4, "rate": 0.5}, "changes": {"all": {}}},
-            r"all: optimizer.config.learning_rate: 0.00\d+ then, 0.5 now",
+            r"all.optimizer.config.learning_rate: 0.00\d+ then, 0.5 now",
         ),
     ],
 )
@@ -277,6 +350,18 @@ def test_another_recipe_is_an_error_that_names_what_differs(
         ({"seeds": []}, r"seeds=\[\]"),
         ({"steps": 0}, "steps=0"),
         ({"steps_per_epoch": 1.5}, "steps_per_epoch=1.5"),
+        ({"seeds": ["0"]}, r"seeds\[0\]='0'"),
+        ({"seeds": [-1]}, r"seeds\[0\]=-1"),
+        ({"seeds": "01"}, "seeds='01'"),
+        ({"save_every": 0}, "save_every=0"),
+        ({"verbose": "yes"}, "verbose='yes'"),
+        ({"curves": "loss"}, r"curves=\[...\].*curves='loss'"),
+        ({"config": [1]}, "`config` must be a dict"),
+        ({"changes": ["a"]}, "`changes` must be a dict"),
+        ({"measure": None}, "`measure` must be a callable"),
+        ({"recipe": 3}, "`recipe` must be a callable"),
+        ({"make_callbacks": []}, "`make_callbacks` must be a callable"),
+        ({"keep_checkpoints": "no"}, "keep_checkpoints='no'"),
     ],
 )
 def test_wrong_arguments(arguments, message, tmp_path):

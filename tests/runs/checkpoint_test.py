@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 
@@ -11,8 +13,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from keras_dinolm.runs import model_state
 from keras_dinolm.runs import state_file
 from keras_dinolm.runs.checkpoint import Checkpoint
+from keras_dinolm.runs.checkpoint import Position
 from keras_dinolm.runs.checkpoint_folder import CheckpointFolder
 from keras_dinolm.runs.state_file import CheckpointError
 
@@ -58,8 +62,11 @@ def fit(model, checkpoint, **kwargs):
 
 
 def arrays(folder, step, count=2):
+    position = {"step": step, "epoch": 0, "batch": 0}
     return folder.save(
-        step, {"model": [("a", np.arange(100.0))] * count}, {"position": {}}
+        step,
+        {"model": [("a", np.arange(100.0))] * count},
+        {"position": position},
     )
 
 
@@ -154,13 +161,136 @@ def test_monitor_must_be_in_the_logs(tmp_path):
     checkpoint.close()
 
 
-@pytest.mark.parametrize("arguments", [{"keep": 0}, {"mode": "least"}])
-def test_arguments_out_of_range(arguments, tmp_path):
-    (name, value), *_ = arguments.items()
-    with pytest.raises(ValueError, match=f"Received: {name}={value!r}"):
-        Checkpoint(tmp_path, **arguments)
-    with pytest.raises(ValueError, match="save_every=0"):
-        Checkpoint(tmp_path, save_every=0)
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ["name", "value"],
+    [
+        ("keep", 0),
+        ("keep", True),
+        ("keep", 2.0),
+        ("mode", "least"),
+        ("save_every", 0),
+        ("save_every", "5"),
+        ("save_every", float("nan")),
+        ("monitor", 3),
+        ("directory", None),
+    ],
+)
+def test_arguments_out_of_range(name, value, tmp_path):
+    with pytest.raises(ValueError, match=f"`{name}`.*: {name}={value!r}"):
+        Checkpoint(**{"directory": tmp_path, name: value})
+
+
+# === A run that diverges ===
+
+
+@pytest.mark.parametrize("where", ["weight", "slot"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_replace_no_good_checkpoint(
+    where, value, tmp_path
+):
+    model = build()
+    checkpoint = Checkpoint(tmp_path, keep=1)
+    fit(model, checkpoint)
+    if where == "weight":
+        variable = model.trainable_variables[0]
+    else:
+        variable = model.optimizer.variables[-1]
+    if where == "slot" and np.isinf(value):
+        return  # only NaN says that an optimizer is broken
+    values = np.zeros(variable.shape, "float32")
+    variable.assign(
+        np.where(values.ravel() == 0, value, 0).reshape(values.shape)
+    )
+    checkpoint.position = Position(step=7)
+    with pytest.raises(FloatingPointError) as error:
+        checkpoint.save()
+    assert variable.path in str(error.value)
+    assert "last good checkpoint" in str(error.value)
+    assert "step-0000000006" in str(error.value)
+    assert checkpoint.folder.steps() == [6]
+
+
+def test_a_checkpoint_with_nan_is_not_restored(tmp_path, monkeypatch):
+    model = build()
+    monkeypatch.setattr(Checkpoint, "_check_finite", lambda *_: None)
+    checkpoint = Checkpoint(tmp_path)
+    checkpoint.set_model(model)
+    checkpoint._metrics = None
+    checkpoint.position = Position(step=1)
+    kernel = model.trainable_variables[0]
+    kernel.assign(np.full(kernel.shape, np.nan))
+    checkpoint.save()
+    other = build()
+    other.optimizer.build(other.trainable_variables)
+    before = values(other)
+    with pytest.raises(
+        CheckpointError, match="diverged: .*hidden/kernel are not"
+    ):
+        Checkpoint(tmp_path).restore(other)
+    for a, b in zip(before, values(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# === By name ===
+
+
+class Named(keras.Model):
+    """Layers of one shape, made in any order."""
+
+    def __init__(self, names):
+        super().__init__()
+        self.parts = []
+        for name in names:
+            layer = keras.layers.Dense(3, name=name)
+            layer.build((None, 3))
+            self.parts.append(layer)
+        self.built = True
+
+    def call(self, x):
+        return sum(layer(x) for layer in self.parts)
+
+
+def named(names, optimizer="adam"):
+    model = Named(names)
+    model.compile(optimizer, "mse", jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["part_1", "part_2"]])
+def test_what_is_made_in_another_order_is_found_by_name(names, tmp_path):
+    model = named(names)
+    for index, variable in enumerate(model.optimizer.variables):
+        variable.assign(np.full(variable.shape, index))
+    checkpoint = Checkpoint(tmp_path)
+    checkpoint.set_model(model)
+    checkpoint._metrics = None
+    checkpoint.save()
+    other = named(names[::-1])
+    Checkpoint(tmp_path).restore(other)
+
+    def by_path(model):
+        variables = [*model.variables, *model.optimizer.variables]
+        # Keras numbers its optimizers.
+        return {re.sub(r"^adam_\d+/", "", v.path): v for v in variables}
+
+    mine, others = by_path(model), by_path(other)
+    assert list(mine) != list(others)
+    for path, variable in mine.items():
+        np.testing.assert_array_equal(
+            *map(keras.ops.convert_to_numpy, (variable, others[path]))
+        )
+
+
+def test_another_optimizer_with_the_same_slots_is_refused(tmp_path):
+    checkpoint = Checkpoint(tmp_path)
+    checkpoint.set_model(named("ab", keras.optimizers.Adam(name="mine")))
+    checkpoint._metrics = None
+    checkpoint.save()
+    other = named("ab", keras.optimizers.AdamW(name="mine"))
+    with pytest.raises(CheckpointError, match="'?Adam'? then, AdamW now"):
+        Checkpoint(tmp_path).restore(other)
 
 
 # === What goes wrong ===
@@ -238,13 +368,11 @@ def test_full_disk_leaves_the_last_good_one(tmp_path, monkeypatch):
 
 def test_a_second_run_in_the_folder_is_refused(tmp_path):
     code = (
-        "import filelock, json, os, sys, time\n"
-        "lock = filelock.FileLock(sys.argv[1] + '/.lock')\n"
-        "lock.acquire()\n"
-        "owner = {'pid': os.getpid(), 'host': 'here'}\n"
-        "open(sys.argv[1] + '/.run.json', 'w').write(json.dumps(owner))\n"
-        "print(flush=True)\n"
-        "time.sleep(600)\n"
+        "import sys, time\n"
+        "from keras_dinolm import files\n"
+        "with files.lock(sys.argv[1] + '/.lock'):\n"
+        "    print(flush=True)\n"
+        "    time.sleep(600)\n"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE
@@ -258,7 +386,7 @@ def test_a_second_run_in_the_folder_is_refused(tmp_path):
         other.kill()  # kill -9, which frees the folder
         other.wait()
         other.stdout.close()
-    assert f"process {other.pid} on here" in str(error.value)
+    assert f"process {other.pid} on " in str(error.value)
     assert str(tmp_path) in str(error.value)
     folder.lock()
     folder.unlock()
@@ -270,15 +398,93 @@ def test_a_fit_from_the_start_does_not_mix_with_an_older_run(tmp_path):
         fit(build(), Checkpoint(tmp_path))
 
 
-def test_leftovers_of_a_killed_run_are_removed(tmp_path):
-    for name in (".writing-step-0000000009", ".deleting-step-0000000001"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "model.bin").write_bytes(b"half")
+@pytest.mark.once
+def test_leftovers_of_a_killed_run_are_removed_and_nothing_else(tmp_path):
     folder = CheckpointFolder(tmp_path)
+    child = os.fork()
+    if not child:
+
+        def killed():
+            yield "a", np.arange(100.0)
+            os._exit(1)
+
+        folder.save(9, {"model": killed()}, {})
+    os.waitpid(child, 0)
+    assert [name for name in os.listdir(tmp_path) if "step-" in name]
+    (tmp_path / ".writing-notes").mkdir()
     assert folder.steps() == []
     folder.lock()
-    assert sorted(os.listdir(tmp_path)) == [".lock", ".run.json"]
+    assert not [name for name in os.listdir(tmp_path) if "step-" in name]
+    assert (tmp_path / ".writing-notes").is_dir()
     folder.unlock()
+
+
+def test_pruning_removes_checkpoints_and_nothing_else(tmp_path):
+    folder = CheckpointFolder(tmp_path, keep=1)
+    path = arrays(folder, 3)
+    (path / "thesis.tex").write_text("mine")
+    for step in (6, 9):
+        arrays(folder, step)
+    assert folder.steps() == [3, 9]
+    assert (path / "thesis.tex").read_text() == "mine"
+    # A name that a checkpoint would have, and a file: it stays.
+    folder.path(12).write_text("mine")
+    with pytest.raises(FileExistsError, match="step-0000000009, is untouched"):
+        arrays(folder, 12)
+    assert folder.path(12).read_text() == "mine" and folder.steps() == [3, 9]
+
+
+def test_set_aside_twice_keeps_both(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    for count in (1, 2):
+        arrays(folder, 3, count)
+        folder.set_aside(after=0)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "collapsed-step-0000000003",
+        "collapsed-step-0000000003-2",
+    ]
+
+
+def test_too_little_room_is_known_before_anything_is_written(
+    tmp_path, monkeypatch
+):
+    folder = CheckpointFolder(tmp_path)
+    arrays(folder, 3)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda _: usage._replace(free=1 << 21)
+    )
+    model = build()
+    checkpoint = Checkpoint(tmp_path)
+    checkpoint.set_model(model)
+    checkpoint._metrics = None
+    checkpoint.position = Position(step=6)
+    checkpoint.save()  # small enough
+    checkpoint.position = Position(step=9)
+    monkeypatch.setattr(model_state, "size", lambda _: 1 << 22)
+    with pytest.raises(OSError, match="disk is full.*step-0000000006"):
+        checkpoint.save()
+    assert folder.steps() == [3, 6]
+
+
+def test_few_descriptors_lose_nothing(tmp_path):
+    resource = pytest.importorskip("resource")
+    folder = CheckpointFolder(tmp_path)
+    arrays(folder, 3)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+    try:
+        with pytest.raises(
+            OSError, match="too many files.*ulimit.*untouched"
+        ) as error:
+            arrays(folder, 6)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert error.value.errno == errno.EMFILE
+    assert folder.steps() == [3]
+    folder.read(3)
 
 
 def test_header_says_what_wrote_it(tmp_path):

@@ -150,7 +150,8 @@ def test_crashes_leave_no_trace(alone, tmp_path):
     assert_same(alone, run(tmp_path, dataset=dataset))
     # Fresh, twice; from batch 3, twice, and on to the next epoch.
     assert list(dict.fromkeys(starts)) == [0, 3, 5]
-    assert list(dict.fromkeys(dataset.starts)) == [3, 5, 10]
+    # The first batch of the run is looked at, to compare the data.
+    assert list(dict.fromkeys(dataset.starts)) == [0, 3, 5, 10]
 
 
 @pytest.fixture
@@ -206,7 +207,7 @@ def test_a_finished_run_returns_at_once(alone, tmp_path, capsys):
     run(tmp_path)
     dataset = Dataset()
     assert_same(alone, run(tmp_path, dataset=dataset, verbose=2))
-    assert dataset.starts == []
+    assert dataset.starts == [0]  # to compare the data
     assert "is finished: it is at step 12 of 12" in capsys.readouterr().out
 
 
@@ -264,7 +265,7 @@ def test_another_configuration_is_refused(tmp_path):
     run(tmp_path, steps=5)
     with pytest.raises(CheckpointError, match="steps_per_epoch: 5 then, 4 now"):
         fit(build(), Dataset(), tmp_path, steps=8, steps_per_epoch=4)
-    with pytest.raises(CheckpointError, match="does not fit"):
+    with pytest.raises(CheckpointError, match="config.units: 4 then, 5 now"):
         run(tmp_path, model=build(units=5))
 
 
@@ -281,7 +282,9 @@ def test_a_model_compiled_after_a_run_may_use_xla(deterministic, tmp_path):
 
 def test_folder_is_held_during_fit_and_free_afterwards(tmp_path):
     def second_run():
-        with pytest.raises(CheckpointError, match="held by this very process"):
+        with pytest.raises(
+            CheckpointError, match="in use by this very process"
+        ):
             run(tmp_path)
 
     with pytest.raises(Crash):

@@ -7,14 +7,13 @@ import pathlib
 import warnings
 from typing import Any
 
-from keras_dinolm.data.paths import home
-from keras_dinolm.data.paths import write_atomically
+from keras_dinolm import files
 from keras_dinolm.typing import Path
 
 
 def cache_path(settings: dict[str, Any], folder: Path | None) -> pathlib.Path:
     """The file of a corpus with these settings; by default, in `home()`."""
-    folder = home() if folder is None else pathlib.Path(folder)
+    folder = files.home() if folder is None else pathlib.Path(folder)
     text = json.dumps(settings, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return folder / f"installed_docs-{digest}.json.gz"
@@ -24,7 +23,7 @@ def read_cache(path: pathlib.Path) -> dict[str, Any] | None:
     """Reads a record, or returns `None` if it is missing or damaged."""
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
-            return json.load(file)
+            return files.parse_json(file.read())
     except FileNotFoundError:
         return None
     except (OSError, EOFError, ValueError) as error:
@@ -38,7 +37,7 @@ def read_cache(path: pathlib.Path) -> dict[str, Any] | None:
 def write_cache(path: pathlib.Path, record: dict[str, Any]) -> None:
     """Writes a record, or warns if that is not possible."""
     try:
-        with write_atomically(path) as file:
+        with files.write_file(path) as file:
             # Level 1: a third of the size, in half a second.
             data = json.dumps(record).encode("utf-8")
             file.write(gzip.compress(data, compresslevel=1, mtime=0))
