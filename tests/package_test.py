@@ -73,6 +73,10 @@ MAY_NAME = {
     "runs/determinism.py": "any",
     # The same function by a faster formula, see there.
     "layers/gelu.py": "jax",
+    # Attention in float16 fails on its CPU, see there.
+    "layers/attention.py": "jax",
+    # Each backend compiles, and lends weights, in its own way.
+    "models/tasks/network_call.py": "any",
     # Compiling takes 40 s there: no default for short runs.
     "recipes/parts.py": "torch",
 }

@@ -97,9 +97,14 @@ class SelfAttention(keras.layers.Layer):
         sin: Tensor | None = None,
     ) -> Tensor:
         query, key, value = self._project(inputs, cos, sin)
+        if _lacks_half_products(query):
+            query, key, value = (
+                ops.cast(x, "float32") for x in (query, key, value)
+            )
         attended = ops.dot_product_attention(
             query, key, value, mask=attention_mask
         )
+        attended = ops.cast(attended, inputs.dtype)
         return self.output_projection(ops.reshape(attended, ops.shape(inputs)))
 
     def probabilities(
@@ -165,6 +170,16 @@ class SelfAttention(keras.layers.Layer):
                 self.kernel_initializer
             ),
         }
+
+
+def _lacks_half_products(x):
+    """Whether jax has no float16 product with a float32 sum for `x`."""
+    if keras.backend.backend() != "jax" or x.dtype != "float16":
+        return False
+    import jax
+
+    # Only XLA for GPUs has it. jax asks for it in its attention.
+    return jax.devices()[0].platform not in ("gpu", "cuda", "rocm")
 
 
 def _fresh(initializer):

@@ -17,6 +17,8 @@ from keras_dinolm.layers.poolers import POOLERS
 from keras_dinolm.layers.poolers import get_pooler
 from keras_dinolm.layers.registers import Registers
 from keras_dinolm.layers.rotary import RotaryTables
+from keras_dinolm.models.encoder.weight_changes import AnnouncesChanges
+from keras_dinolm.models.encoder.weight_changes import changes_of
 from keras_dinolm.models.presets.preset_files import check_preset
 from keras_dinolm.typing import Path
 
@@ -36,7 +38,7 @@ MOST_LAYERS = 1_000
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
-class DinoLMBackbone(keras_hub.models.Backbone):
+class DinoLMBackbone(AnnouncesChanges, keras_hub.models.Backbone):
     """A pre-norm text encoder with registers and rotary positions.
 
     Rows of token ids become one feature per token and one per sequence.
@@ -352,6 +354,20 @@ class DinoLMBackbone(keras_hub.models.Backbone):
     def default_lora_layer_names(self) -> list[str]:
         """The layers that keras-hub's `enable_lora` adapts."""
         return ["query_key_value"]
+
+    def enable_lora(
+        self, rank: int, target_layer_names: list[str] | None = None
+    ) -> None:
+        """Freezes the backbone and adds low-rank updates, as keras-hub does.
+
+        Args:
+            rank: int. The rank of the updates.
+            target_layer_names: list of strings. The layers that get them.
+                `None` for those of `default_lora_layer_names`.
+        """
+        arguments.integer("rank", rank, 1)
+        with changes_of(self).short():
+            super().enable_lora(rank, target_layer_names)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

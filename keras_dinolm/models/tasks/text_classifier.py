@@ -5,7 +5,9 @@ from typing import Any
 
 import keras
 import keras_hub
+import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.presets.preset_files import check_preset
 from keras_dinolm.models.tasks.string_inputs import StringInputs
@@ -63,6 +65,9 @@ class DinoLMTextClassifier(StringInputs, keras_hub.models.TextClassifier):
         dropout: float = 0.1,
         **kwargs: Any,
     ) -> None:
+        arguments.integer("num_classes", num_classes, 1)
+        arguments.number("dropout", dropout, 0, below=1)
+
         # === Layers ===
         self.backbone = backbone
         self.preprocessor = preprocessor
@@ -105,6 +110,24 @@ class DinoLMTextClassifier(StringInputs, keras_hub.models.TextClassifier):
         check_preset(preset)
         # keras-hub takes no `pathlib.Path`.
         return super().from_preset(str(preset), load_weights, **kwargs)
+
+    def _check_labels(self, name, y):
+        super()._check_labels(name, y)
+        if y is None or self.num_classes == 1:
+            return
+        labels = np.asarray(y)
+        if labels.ndim == 2 and labels.shape[1] == self.num_classes:
+            return  # one number per class
+        wrong = (labels < 0) | (labels >= self.num_classes)
+        wrong |= labels != np.floor(labels)
+        if wrong.any():
+            index = np.argwhere(wrong)[0].tolist()
+            raise ValueError(
+                f"Argument `{name}` must hold the numbers of classes, from 0 "
+                f"to {self.num_classes - 1}. Received: "
+                f"{name}{index}={labels[tuple(index)]}. Build the classifier "
+                "with another `num_classes`, or number the classes from 0."
+            )
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -1,39 +1,57 @@
 """A keras-hub text embedder with the interface of sentence-transformers."""
 
-import functools
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import keras_hub
 import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.layers.normalize import l2_normalize
-from keras_dinolm.layers.validation import check_positive
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.encoder.text_encoder import TextEncoder
+from keras_dinolm.models.encoder.weight_changes import changes_of
 from keras_dinolm.models.presets.preset_files import check_preset
 from keras_dinolm.models.presets.preset_files import is_of_keras_hub
+from keras_dinolm.models.tasks.apart import call_apart
 from keras_dinolm.models.tasks.batches import batches_by_length
 from keras_dinolm.models.tasks.batches import pad_rows
+from keras_dinolm.models.tasks.embeddings import PRECISIONS
+from keras_dinolm.models.tasks.embeddings import SIMILARITIES
+from keras_dinolm.models.tasks.embeddings import quantize_embeddings
+from keras_dinolm.models.tasks.embeddings import similarity_matrix
+from keras_dinolm.models.tasks.embeddings import similarity_pairs
+from keras_dinolm.models.tasks.embeddings import unit_length
+from keras_dinolm.models.tasks.network_call import NetworkCall
 from keras_dinolm.models.tasks.string_inputs import StringInputs
 from keras_dinolm.models.tasks.text_preprocessor import DinoLMTextPreprocessor
+from keras_dinolm.models.tasks.token_rows import token_rows
 from keras_dinolm.typing import Path
 
 OUTPUT_VALUES = ("sentence_embedding", "token_embeddings")
 # Hide the bar for short jobs.
 _BATCHES_WORTH_A_BAR = 20
+# Texts that are tokenized at a time; an interrupt is answered in between.
+_TEXTS_AT_A_TIME = 1024
+# The first of these prompts that there is belongs to a document.
+_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
 class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
     """Turns texts into features: the pooled output of the backbone.
 
-    `encode` is the method of sentence-transformers. `predict` and
-    `encode_text` of keras-hub work as well; they pad every text to the whole
-    `sequence_length`.
+    `encode` is the method of sentence-transformers. Any number of threads may
+    call it, also while another one trains the model or sets its weights: each
+    batch is computed with the weights of before or with those of after. A
+    `KeyboardInterrupt` leaves the embedder as it was.
+
+    `predict` and `encode_text` of keras-hub work as well; they pad every text
+    to the whole `sequence_length`.
 
     keras-hub's own encoders work as well, from a preset of theirs or a folder
     that Hugging Face's `save_pretrained` wrote (this needs `safetensors`).
@@ -48,6 +66,11 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
         normalize: bool. Whether the model itself ends in L2 normalisation.
         pooling: `"mean"` (also `None`) or `"cls"` for a keras-hub encoder; a
             `DinoLMBackbone` brings its own pooler.
+        prompts: dictionary from names to strings that `encode` puts before a
+            text, such as `{"query": "query: "}`.
+        default_prompt_name: string. The prompt of `encode` without one.
+        similarity_fn_name: `"cosine"`, `"dot"`, `"euclidean"` or
+            `"manhattan"`. What `similarity` computes.
         **kwargs: as for `keras_hub.models.TextEmbedder`.
 
     Example:
@@ -95,8 +118,15 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
         preprocessor: keras.layers.Layer | None = None,
         normalize: bool = False,
         pooling: str | None = None,
+        prompts: Mapping[str, str] | None = None,
+        default_prompt_name: str | None = None,
+        similarity_fn_name: str = "cosine",
         **kwargs: Any,
     ) -> None:
+        arguments.flag("normalize", normalize)
+        arguments.choice("similarity_fn_name", similarity_fn_name, SIMILARITIES)
+        prompts = _checked_prompts(prompts, default_prompt_name)
+
         # === Layers ===
         self.backbone = backbone
         self.preprocessor = preprocessor
@@ -121,19 +151,22 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
             text, outputs = l2_normalize(text), l2_normalize(outputs)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         # `encode` runs these and not this model, whose preprocessor is a layer
-        # that stays unbuilt: on jax, Keras would run it eagerly before each
-        # batch. They are functions, because Keras would count models as parts
-        # of this one.
-        self._text_model = functools.cache(
-            lambda: keras.Model(inputs, text, name="text")
+        # that stays unbuilt. They are made by functions, because Keras would
+        # count models as parts of this one.
+        changes = changes_of(backbone)
+        self._text_call = NetworkCall(
+            lambda: keras.Model(inputs, text, name="text"), changes
         )
-        self._token_model = functools.cache(
-            lambda: keras.Model(inputs, tokens, name="tokens")
+        self._token_call = NetworkCall(
+            lambda: keras.Model(inputs, tokens, name="tokens"), changes
         )
 
         # === Config ===
         self.normalize = normalize
         self.pooling = pooling
+        self.prompts = prompts
+        self.default_prompt_name = default_prompt_name
+        self.similarity_fn_name = similarity_fn_name
 
     @classmethod
     def from_preset(
@@ -172,58 +205,232 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
 
     def encode(
         self,
-        inputs: str | Sequence[str],
+        inputs: str | Iterable[str],
+        prompt_name: str | None = None,
+        prompt: str | None = None,
         batch_size: int = 32,
-        normalize_embeddings: bool = False,
         show_progress_bar: bool | None = None,
         output_value: str = "sentence_embedding",
-    ) -> np.ndarray | list[np.ndarray]:
+        precision: str = "float32",
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: None = None,
+        normalize_embeddings: bool = False,
+        truncate_dim: int | None = None,
+    ) -> Any:
         """Features of one text or many.
 
         Texts of similar length share a batch, padded to one of a few lengths.
         So little is computed for padding, and few shapes are compiled.
 
         Args:
-            inputs: string, or list (tuple, array) of strings.
+            inputs: string, or strings: a list, an array, one column of a
+                table, a generator.
+            prompt_name: string. The name of one of `prompts`. Without it and
+                without `prompt`, `default_prompt_name`.
+            prompt: string that is put before each text.
             batch_size: int. Texts a batch.
-            normalize_embeddings: bool. Whether to scale sentence embeddings
-                to unit length.
             show_progress_bar: bool. `None` shows it on a terminal, for many
                 batches.
             output_value: `"sentence_embedding"`, or `"token_embeddings"` for
                 one feature per token, `[CLS]` first.
+            precision: `"float32"`, `"int8"`, `"uint8"`, `"binary"` or
+                `"ubinary"`, see `quantize_embeddings` of
+                sentence-transformers. The steps of int8 and uint8 span what
+                these texts have.
+            convert_to_numpy: bool. With `False`, a list of tensors of the
+                backend, one a text.
+            convert_to_tensor: bool. Whether to return one tensor of the
+                backend, whatever `convert_to_numpy` is.
+            device: `None`. The network runs where its weights are; load it
+                within `keras.device(...)` for another place.
+            normalize_embeddings: bool. Whether to scale sentence embeddings
+                to unit length, after `truncate_dim`.
+            truncate_dim: int. How many features to keep, the first ones.
 
         Returns:
-            float32 NumPy array `[dim]` for a string, `[len(inputs), dim]` for
-            a list. With `"token_embeddings"` an array `[tokens, dim]`, or a
+            float32 NumPy array `[dim]` for a string, `[n, dim]` for n
+            strings. With `"token_embeddings"` an array `[tokens, dim]`, or a
             list of these.
 
         Raises:
-            TypeError: if `inputs` holds anything but strings.
-            ValueError: for another `output_value`, or without a preprocessor.
+            ValueError: for wrong arguments, without a preprocessor, or if
+                features are not finite.
         """
-        if output_value not in OUTPUT_VALUES:
-            raise ValueError(
-                f"Argument `output_value` must be one of {OUTPUT_VALUES}. "
-                f"Received: output_value={output_value!r}"
+        arguments.choice("output_value", output_value, OUTPUT_VALUES)
+        arguments.choice("precision", precision, PRECISIONS)
+        for name, value in (
+            ("convert_to_numpy", convert_to_numpy),
+            ("convert_to_tensor", convert_to_tensor),
+            ("normalize_embeddings", normalize_embeddings),
+        ):
+            arguments.flag(name, value)
+        if show_progress_bar is not None:
+            arguments.flag("show_progress_bar", show_progress_bar)
+        batch_size = arguments.integer("batch_size", batch_size, 1)
+        if truncate_dim is not None:
+            truncate_dim = arguments.integer(
+                "truncate_dim", truncate_dim, 1, self.backbone.hidden_dim
             )
+        if device is not None:
+            arguments.refuse(
+                "device",
+                device,
+                "`None`: the network runs where its weights are. Load it "
+                "within `with keras.device(...):` for another device",
+            )
+        whole = output_value == "sentence_embedding"
+        if not whole:
+            _check_only_whole(precision, truncate_dim, normalize_embeddings)
         if self.preprocessor is None:
             raise ValueError(
                 "`encode` reads strings and needs a preprocessor; this model "
                 "was built with `preprocessor=None`. Use `from_preset`, or "
                 "set `model.preprocessor`."
             )
-        batch_size = check_positive("batch_size", batch_size)
         texts, single = _to_texts(inputs)
-        rows = self._tokenize(texts)
-        if output_value == "token_embeddings":
-            results: Any = [None] * len(rows)
-            model, whole = self._token_model(), False
+        start = self._prompt(prompt, prompt_name)
+        if start:
+            texts = [start + text for text in texts]
+        if whole:
+            features = self._sentence_embeddings(
+                texts, batch_size, show_progress_bar, truncate_dim
+            )
+            if normalize_embeddings:
+                features = unit_length(features)
+            features = quantize_embeddings(features, precision)
         else:
-            dim = self.backbone.hidden_dim
-            results = np.zeros((len(rows), dim), dtype="float32")
-            model, whole = self._text_model(), True
-        progress = _Progress(len(rows), batch_size, show_progress_bar)
+            features = self._token_embeddings(
+                texts, batch_size, show_progress_bar
+            )
+        if convert_to_tensor or not convert_to_numpy:
+            if whole and convert_to_tensor:
+                features = keras.ops.convert_to_tensor(features)
+            else:
+                features = [keras.ops.convert_to_tensor(x) for x in features]
+        return features[0] if single else features
+
+    def encode_query(self, inputs: str | Iterable[str], **kwargs: Any) -> Any:
+        """Features of queries: `encode` with the prompt `"query"`.
+
+        Args:
+            inputs: as for `encode`.
+            **kwargs: as for `encode`. A `prompt` or `prompt_name` replaces
+                that prompt; without any of them nothing is put before a text.
+
+        Returns:
+            What `encode` returns.
+        """
+        return self._encode_as(("query",), inputs, kwargs)
+
+    def encode_document(
+        self, inputs: str | Iterable[str], **kwargs: Any
+    ) -> Any:
+        """Features of documents: `encode` with the prompt `"document"`.
+
+        Without that prompt, it is `"passage"` or `"corpus"`.
+
+        Args:
+            inputs: as for `encode`.
+            **kwargs: as for `encode`. A `prompt` or `prompt_name` replaces
+                that prompt; without any of them nothing is put before a text.
+
+        Returns:
+            What `encode` returns.
+        """
+        return self._encode_as(_DOCUMENT_PROMPTS, inputs, kwargs)
+
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> np.ndarray:
+        """How alike each of some embeddings is to each of others.
+
+        Args:
+            embeddings1: float array or tensor `[n, dim]` or `[dim]`, as
+                `encode` returns.
+            embeddings2: as `embeddings1`, `[m, dim]` or `[dim]`.
+
+        Returns:
+            float32 NumPy array `[n, m]` of what `similarity_fn_name` names;
+            greater is more alike.
+
+        Raises:
+            ValueError: for other arrays.
+        """
+        return similarity_matrix(
+            self.similarity_fn_name, embeddings1, embeddings2
+        )
+
+    def similarity_pairwise(
+        self, embeddings1: Any, embeddings2: Any
+    ) -> np.ndarray:
+        """How alike the embeddings of each pair are.
+
+        Args:
+            embeddings1: as for `similarity`.
+            embeddings2: as `embeddings1`, with as many rows.
+
+        Returns:
+            float32 NumPy array `[n]`.
+
+        Raises:
+            ValueError: for other arrays.
+        """
+        return similarity_pairs(
+            self.similarity_fn_name, embeddings1, embeddings2
+        )
+
+    def _encode_as(self, names, inputs, kwargs):
+        if kwargs.get("prompt") is None and kwargs.get("prompt_name") is None:
+            # Also in the place of `default_prompt_name`.
+            prompts = [self.prompts[n] for n in names if n in self.prompts]
+            kwargs = {**kwargs, "prompt": prompts[0] if prompts else ""}
+        return self.encode(inputs, **kwargs)
+
+    def _prompt(self, prompt, prompt_name):
+        """What is put before each text."""
+        if prompt is not None:
+            if prompt_name is not None:
+                raise ValueError(
+                    "Give `prompt` or `prompt_name`, not both. Received: "
+                    f"prompt={arguments.shorten(prompt)}, "
+                    f"prompt_name={arguments.shorten(prompt_name)}"
+                )
+            return arguments.instance("prompt", prompt, str, "a string")
+        if prompt_name is None:
+            prompt_name = self.default_prompt_name
+            if prompt_name is None:
+                return ""
+        if not isinstance(prompt_name, str) or prompt_name not in self.prompts:
+            names = ", ".join(map(repr, self.prompts)) or "none yet"
+            arguments.refuse(
+                "prompt_name",
+                prompt_name,
+                f"the name of one of `embedder.prompts` ({names})",
+            )
+        return self.prompts[prompt_name]
+
+    def _sentence_embeddings(self, texts, batch_size, show, dim):
+        features = np.zeros(
+            (len(texts), dim or self.backbone.hidden_dim), dtype="float32"
+        )
+        for indices, _, found in self._computed(
+            self._text_call, texts, batch_size, show
+        ):
+            features[indices] = found[: len(indices), :dim]
+        return features
+
+    def _token_embeddings(self, texts, batch_size, show):
+        features: list[Any] = [None] * len(texts)
+        for indices, lengths, found in self._computed(
+            self._token_call, texts, batch_size, show
+        ):
+            for feature, length, i in zip(found, lengths, indices):
+                features[i] = np.array(feature[:length], dtype="float32")
+        return features
+
+    def _computed(self, call, texts, batch_size, show):
+        """Yields indices of texts, their lengths, and what `call` gives."""
+        rows = self._tokenize(texts)
+        progress = _Progress(len(rows), batch_size, show)
         for indices in batches_by_length(rows, batch_size):
             batch = pad_rows(
                 [rows[i] for i in indices],
@@ -231,23 +438,14 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
                 self.preprocessor.tokenizer.pad_token_id,
                 self.preprocessor.sequence_length,
             )
-            features = _predict(model, batch)
-            if whole:
-                results[indices] = features[: len(indices)]
-            else:
-                for feature, i in zip(features, indices):
-                    length = len(rows[i])
-                    results[i] = np.array(feature[:length], dtype="float32")
+            lengths = [len(rows[i]) for i in indices]
+            found = np.asarray(call(batch), dtype="float32")
+            _check_finite(found, lengths, indices, self.backbone)
+            yield indices, lengths, found
             progress.add(len(indices))
-        if normalize_embeddings and whole:
-            norms = np.linalg.norm(results, axis=1, keepdims=True)
-            results /= np.maximum(norms, 1e-6)
-        return results[0] if single else results
 
     def _tokenize(self, texts):
         """Ids of each text, `[CLS]` first, cut to the sequence length."""
-        if not texts:
-            return []
         tokenizer = self.preprocessor.tokenizer
         # Stock encoders were trained with [SEP] at the end, ours without it.
         ours = isinstance(self.backbone, DinoLMBackbone)
@@ -255,23 +453,40 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
         start = _special(tokenizer, "cls", "start")
         limit = self.preprocessor.sequence_length - 1 - len(end)
         rows, too_long = [], 0
-        for row in tokenizer.tokenize(texts):
-            too_long += len(row) > limit
-            rows.append([start, *row[:limit], *end])
+        for first in range(0, len(texts), _TEXTS_AT_A_TIME):
+            part = texts[first : first + _TEXTS_AT_A_TIME]
+            found, longer = call_apart(token_rows, tokenizer, part, limit)
+            rows += [[start, *row, *end] for row in found]
+            too_long += longer
         if too_long:
             warnings.warn(
                 f"{too_long} of {len(texts)} texts have more than "
                 f"{limit} tokens and were cut; what follows is not in their "
                 "features. Set `embedder.preprocessor.sequence_length`, or "
                 "split long texts.",
-                stacklevel=3,
+                stacklevel=5,
             )
         return rows
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("backbone", "normalize", "pooling"):
+            # The graph was made with it. A later one would only be saved.
+            old = getattr(self, name, None)
+            if old is not None and old is not value and old != value:
+                raise AttributeError(
+                    f"`{name}` cannot be changed once the model is made. "
+                    "Build another one: `DinoLMTextEmbedder(backbone, "
+                    f"preprocessor, {name}=...)`."
+                )
+        super().__setattr__(name, value)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config["normalize"] = self.normalize
         config["pooling"] = self.pooling
+        config["prompts"] = dict(self.prompts)
+        config["default_prompt_name"] = self.default_prompt_name
+        config["similarity_fn_name"] = self.similarity_fn_name
         return config
 
 
@@ -281,29 +496,74 @@ def _special(tokenizer, *names):
     return next(index for index in ids if index is not None)
 
 
-def _predict(model, batch):
-    # keras-hub's own version would preprocess the batch again.
-    return keras.Model.predict_on_batch(model, batch)
+def _checked_prompts(prompts, default_prompt_name):
+    prompts = {} if prompts is None else prompts
+    if not isinstance(prompts, Mapping) or not all(
+        isinstance(x, str) for pair in prompts.items() for x in pair
+    ):
+        arguments.refuse(
+            "prompts", prompts, "a dictionary from names to strings"
+        )
+    if default_prompt_name is not None:
+        arguments.choice(
+            "default_prompt_name", default_prompt_name, list(prompts)
+        )
+    return dict(prompts)
+
+
+def _check_only_whole(precision, truncate_dim, normalize_embeddings):
+    """Raises if an argument of sentence embeddings is set."""
+    for name, value, default in (
+        ("precision", precision, "float32"),
+        ("truncate_dim", truncate_dim, None),
+        ("normalize_embeddings", normalize_embeddings, False),
+    ):
+        if value != default:
+            raise ValueError(
+                f"Argument `{name}` is for sentence embeddings. Leave it "
+                "with `output_value='token_embeddings'`. "
+                f"Received: {name}={value!r}"
+            )
+
+
+def _check_finite(features, lengths, indices, backbone):
+    """Raises if the features of a text hold NaN or infinity."""
+    if np.isfinite(features).all():
+        return
+    for feature, length, index in zip(features, lengths, indices):
+        # Of tokens, only those of the text; the rest is padding.
+        real = feature[:length] if feature.ndim == 2 else feature
+        if np.isfinite(real).all():
+            continue
+        broken = [
+            v.path
+            for v in backbone.variables
+            if keras.backend.is_float_dtype(v.dtype)
+            and not np.isfinite(
+                np.asarray(keras.ops.convert_to_numpy(v), dtype="float32")
+            ).all()
+        ]
+        cause = (
+            f"These weights are not: {', '.join(broken[:5])}. Load another "
+            "file of weights."
+            if broken
+            else "Its weights are. Compute in a wider type, such as "
+            f"`dtype='float32'`; the backbone computes in "
+            f"{backbone.compute_dtype}."
+        )
+        raise ValueError(
+            f"The features of inputs[{index}] are not finite (NaN or "
+            f"infinity). {cause}"
+        )
 
 
 def _to_texts(inputs):
     """A list of str, and whether `inputs` was a single one."""
+    if isinstance(inputs, np.ndarray) and inputs.ndim == 0:
+        inputs = inputs.item()
     if isinstance(inputs, str):
-        return [inputs], True
-    if isinstance(inputs, np.ndarray):
-        inputs = inputs.tolist()
-    if not isinstance(inputs, list | tuple):
-        raise TypeError(
-            "Argument `inputs` must be a string or a list of strings. "
-            f"Received: inputs={inputs!r} (of type {type(inputs).__name__})"
-        )
-    for index, text in enumerate(inputs):
-        if not isinstance(text, str):
-            raise TypeError(
-                "Argument `inputs` must hold strings only. Received: "
-                f"inputs[{index}]={text!r} (of type {type(text).__name__})"
-            )
-    return list(inputs), False
+        return [str(inputs)], True
+    return arguments.strings("inputs", inputs), False
 
 
 class _Progress:
