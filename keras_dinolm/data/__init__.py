@@ -20,6 +20,8 @@ from keras_dinolm.data.stream_dataset import stream_dataset
 from keras_dinolm.data.token_store import TokenStore
 from keras_dinolm.data.tokenization import tokenize
 from keras_dinolm.data.tokenizer_training import train_tokenizer
+from keras_dinolm.data.unknown_rates import UnknownRate
+from keras_dinolm.data.unknown_rates import unknown_rates
 from keras_dinolm.data.view_dataset import steps_per_epoch
 from keras_dinolm.data.view_dataset import view_dataset
 
@@ -28,6 +30,7 @@ __all__ = [
     "Document",
     "HomogeneousBatches",
     "TokenStore",
+    "UnknownRate",
     "find_near_duplicates",
     "installed_docs",
     "ppmi_embeddings",
@@ -41,5 +44,6 @@ __all__ = [
     "stream_dataset",
     "tokenize",
     "train_tokenizer",
+    "unknown_rates",
     "view_dataset",
 ]

@@ -1,12 +1,15 @@
 """Learning a vocabulary from a corpus."""
 
 import collections
+import sys
 from typing import TYPE_CHECKING
 
-from keras_dinolm.data.arguments import check_flag
-from keras_dinolm.data.arguments import check_integer
+from keras_dinolm import arguments
+from keras_dinolm.data.alphabet import Alphabet
 from keras_dinolm.data.corpora.documents import Texts
 from keras_dinolm.data.corpora.documents import read_documents
+from keras_dinolm.data.unknown_rates import rates_by_script
+from keras_dinolm.data.unknown_rates import warn_of_unknown
 from keras_dinolm.text.encoder import SUFFIX_INDICATOR
 from keras_dinolm.text.encoder import UNKNOWN
 from keras_dinolm.text.normalization import normalize
@@ -30,6 +33,10 @@ def train_tokenizer(
     documents, the number of threads or the run. The corpus is read once, and
     only its distinct words are held in memory.
 
+    A warning names the scripts of which this vocabulary does not know at least
+    one word in a hundred. `keras_dinolm.data.unknown_rates` counts the unknown
+    words of any texts.
+
     Args:
         corpus: iterable of `str`, `Document`, or mappings with `"text"`.
             Alternates of a document count as text, too.
@@ -39,12 +46,15 @@ def train_tokenizer(
         strip_accents: bool. Whether accents are removed. Defaults to the value
             of `lowercase`.
         alphabet_size: int. How many characters the vocabulary can spell, the
-            most frequent ones. A word with any other is `[UNK]`. Defaults to
+            most frequent ones. A word with any other is `[UNK]`. By default,
             an eighth of the vocabulary, but at least 128 (where there is room)
-            and at most 1,000.
+            and at most 1,000. A corpus of many characters gets as many more as
+            its text needs, in up to half of the ids. Where learned words leave
+            ids unused, further characters fill them.
         minimum_frequency: int. A character or a pair of pieces must occur
             this often to get an id. Defaults to `2`.
-        show_progress: bool. Whether to show a progress bar.
+        show_progress: bool. Whether to show a progress bar, and the share of
+            unknown words of each script. Defaults to `True`.
 
     Returns:
         A `keras_dinolm.models.DinoLMTokenizer`.
@@ -63,30 +73,45 @@ def train_tokenizer(
     tokenizer.tokenize("the mat")
     ```
     """
+    from keras_dinolm.models.tasks.tokenizer import DinoLMTokenizer
+
+    vocabulary_size = arguments.integer("vocabulary_size", vocabulary_size, 1)
+    lowercase = arguments.flag("lowercase", lowercase)
+    if strip_accents is None:
+        strip_accents = lowercase
+    strip_accents = arguments.flag("strip_accents", strip_accents)
+    if alphabet_size is not None:
+        alphabet_size = arguments.integer("alphabet_size", alphabet_size, 1)
+    minimum_frequency = arguments.integer(
+        "minimum_frequency", minimum_frequency, 1
+    )
+    show_progress = arguments.flag("show_progress", show_progress)
+    words = _count_words(corpus, lowercase, strip_accents, show_progress)
+    alphabet = Alphabet(words, minimum_frequency, alphabet_size)
+    if alphabet_size is None:
+        alphabet.choose_by_default(vocabulary_size)
+    else:
+        alphabet.choose(alphabet_size)
+    vocabulary = _learn(words, alphabet, vocabulary_size, minimum_frequency)
+    # With further characters there are further words to learn from.
+    while alphabet.fill(vocabulary_size - len(vocabulary)):
+        vocabulary = _learn(words, alphabet, vocabulary_size, minimum_frequency)
+    _report(words, alphabet, vocabulary_size, show_progress)
+    return DinoLMTokenizer(
+        vocabulary, lowercase=lowercase, strip_accents=strip_accents
+    )
+
+
+def _learn(words, alphabet, vocabulary_size, minimum_frequency):
+    """The list of tokens that an alphabet and the counts of words give."""
     import tokenizers
 
     from keras_dinolm.models.tasks.tokenizer import SPECIAL_TOKENS
-    from keras_dinolm.models.tasks.tokenizer import DinoLMTokenizer
 
-    check_integer("vocabulary_size", vocabulary_size, 1)
-    lowercase = check_flag("lowercase", lowercase)
-    if strip_accents is None:
-        strip_accents = lowercase
-    strip_accents = check_flag("strip_accents", strip_accents)
-    if alphabet_size is not None:
-        check_integer("alphabet_size", alphabet_size, 1)
-    check_integer("minimum_frequency", minimum_frequency, 1)
-    words = _count_words(corpus, lowercase, strip_accents, show_progress)
-    alphabet = _most_frequent_characters(
-        words,
-        alphabet_size or _default_alphabet_size(vocabulary_size),
-        minimum_frequency,
-    )
     # Every character gets its ids, alone and inside a word, before training.
     # The trainer would number them in the random order of a hash map, and
     # break ties between merges by these numbers.
-    inside = _characters_inside_words(words, alphabet)
-    pieces = sorted(alphabet) + [SUFFIX_INDICATOR + c for c in sorted(inside)]
+    pieces = alphabet.pieces(SUFFIX_INDICATOR)
     if len(SPECIAL_TOKENS) + len(pieces) > vocabulary_size:
         raise ValueError(
             "`vocabulary_size` must leave room for the characters. Received: "
@@ -100,18 +125,14 @@ def train_tokenizer(
         show_progress=False,
         special_tokens=[*SPECIAL_TOKENS, *pieces],
         continuing_subword_prefix=SUFFIX_INDICATOR,
-        limit_alphabet=len(alphabet),
-        initial_alphabet=sorted(alphabet),
+        limit_alphabet=len(alphabet.characters),
+        initial_alphabet=sorted(alphabet.characters),
     )
     model = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token=UNKNOWN))
     model.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     model.train_from_iterator(_repeat(words, alphabet), trainer)
-    vocabulary = model.get_vocab(with_added_tokens=True)
-    return DinoLMTokenizer(
-        sorted(vocabulary, key=vocabulary.__getitem__),
-        lowercase=lowercase,
-        strip_accents=strip_accents,
-    )
+    ids = model.get_vocab(with_added_tokens=True)
+    return sorted(ids, key=ids.__getitem__)
 
 
 def _count_words(corpus, lowercase, strip_accents, show_progress):
@@ -130,36 +151,31 @@ def _count_words(corpus, lowercase, strip_accents, show_progress):
     return words
 
 
-def _default_alphabet_size(vocabulary_size):
-    # A character takes two ids: one at the start of a word, one inside.
-    room = max((vocabulary_size - 8) // 2, 1)
-    return min(max(vocabulary_size // 8, min(128, room)), 1_000)
-
-
-def _most_frequent_characters(words, size, minimum_frequency):
-    counts = collections.Counter()
-    for word, count in words.items():
-        for character in word:
-            counts[character] += count
-    ranked = sorted(counts, key=lambda c: (-counts[c], c))
-    kept = [c for c in ranked[:size] if counts[c] >= minimum_frequency]
-    return set(kept or ranked[:size])
-
-
-def _characters_inside_words(words, alphabet):
-    """Characters that some word has after its first."""
-    inside = set()
-    for word in words:
-        inside.update(word[1:])
-    return inside & alphabet
-
-
 def _repeat(words, alphabet, chunk=1_000):
     """Yields every word as often as the corpus has it, in a fixed order."""
     for word in sorted(words):
         # Parts of a word that cannot be spelled would count too much.
-        if not alphabet.issuperset(word):
+        if not alphabet.spells(word):
             continue
         count = words[word]
         for start in range(0, count, chunk):
             yield (word + " ") * min(chunk, count - start)
+
+
+def _report(words, alphabet, vocabulary_size, show):
+    unknown = [word for word in words if not alphabet.spells(word)]
+    rates = rates_by_script(words, unknown)
+    if show:
+        from tqdm import tqdm
+
+        listed = ", ".join(
+            f"{script} {100 * rate:.2f} % of {count:,}"
+            for script, (rate, count) in rates.items()
+        )
+        tqdm.write(f"Unknown words: {listed}", file=sys.stderr)
+    warn_of_unknown(
+        rates,
+        "Raise `vocabulary_size` (here "
+        f"{vocabulary_size:,}) or `alphabet_size`, lower `minimum_frequency`, "
+        "or give a corpus with more of their text.",
+    )

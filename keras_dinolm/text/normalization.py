@@ -15,28 +15,32 @@ test pins the digest of the table.
 - White space and control characters become one space.
 - Format characters (zero-width joiners, soft hyphens, byte order marks, bidi
   controls) and variation selectors vanish.
-- Punctuation, symbols, emoji and CJK ideographs stand alone as words.
+- Punctuation, symbols, emoji and CJK ideographs stand alone as words. The mark
+  between Tibetan syllables is a space.
+- Scripts without spaces (Thai, Khmer, kana, ...) are split into syllables, see
+  `syllables.py`.
 - `strip_accents` removes the marks of European scripts (also from precomposed
   letters) only. Vowel signs of Hindi or Thai are not accents.
 - `lowercase` maps single characters, without regard to context.
 - What is not valid text (lone surrogates, bytes that are not UTF-8) separates
   words like a space.
-- A word of more than `MAX_WORD_LENGTH` characters is cut into pieces of that
-  length, so that a base64 blob does not become one unknown token.
+- Words of more than `MAX_WORD_LENGTH` characters are cut, see `long_words.py`.
 """
 
 import functools
 import hashlib
-import re
 import unicodedata
 from collections.abc import Iterator
 
-# WordPiece in tensorflow-text gives up on words above 100 bytes. 25 characters
-# are at most 100 bytes in UTF-8, so that limit is never reached.
-MAX_WORD_LENGTH = 25
+from keras_dinolm.text.long_words import LONG_WORD
+from keras_dinolm.text.long_words import cut_long_words
+from keras_dinolm.text.syllables import FINAL
+from keras_dinolm.text.syllables import SYLLABLE
+from keras_dinolm.text.syllables import split_syllables
 
-# Part of every tokenizer's fingerprint: raise it when the table changes.
-VERSION = 1
+# Part of every tokenizer's fingerprint: raise it when the words of any text
+# change.
+VERSION = 2
 
 NUM_CODE_POINTS = 0x110000
 
@@ -60,6 +64,8 @@ _VANISHING = (
     (0x1BCA0, 0x1BCA3),
     (0xE0000, 0xE0FFF),
 )
+# Tsheg, after each Tibetan syllable.
+_SPACES = ((0x0F0B, 0x0F0C),)
 _STANDALONE = (
     # Punctuation and symbols: whole blocks, assigned or not.
     (0x2010, 0x2027),
@@ -104,6 +110,8 @@ def _replacement(code, lowercase, strip_accents):
         return f" {character} "
     category = _UCD.category(character)
     if category in ("Zs", "Zl", "Zp", "Cc", "Cs") or code == 0xFFFD:
+        return " "
+    if _within(code, _SPACES):
         return " "
     if category == "Cf" or _within(code, _VANISHING):
         return ""
@@ -163,15 +171,12 @@ def exceptions(
 
 @functools.cache
 def table_digest(lowercase: bool, strip_accents: bool) -> str:
-    """A hexadecimal digest that changes when any replacement changes."""
+    """A hexadecimal digest that changes when any rule of this file does."""
     pairs = exceptions(lowercase, strip_accents)
     text = ";".join(f"{k:x}={v}" for k, v in pairs)
     text += ";".join(f"{low:x}-{high:x}" for low, high in IDEOGRAPHS)
-    text += f";max={MAX_WORD_LENGTH}"
+    text += f";{SYLLABLE};{FINAL};{LONG_WORD}"
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
-
-
-_LONG_WORD = re.compile(f"([^ ]{{{MAX_WORD_LENGTH}}})")
 
 
 def normalize(
@@ -197,4 +202,4 @@ def normalize(
     ```
     """
     text = text.translate(replacement_table(lowercase, strip_accents))
-    return _LONG_WORD.sub(r"\1 ", text)
+    return cut_long_words(split_syllables(text))

@@ -9,10 +9,13 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from keras_dinolm.text.long_words import ANY_LONG_WORD
+from keras_dinolm.text.long_words import LONG_WORD
 from keras_dinolm.text.normalization import IDEOGRAPHS
-from keras_dinolm.text.normalization import MAX_WORD_LENGTH
 from keras_dinolm.text.normalization import NUM_CODE_POINTS
 from keras_dinolm.text.normalization import exceptions
+from keras_dinolm.text.syllables import FINAL
+from keras_dinolm.text.syllables import SYLLABLE
 from keras_dinolm.typing import Tensor
 
 _PAGE = 256
@@ -59,9 +62,12 @@ def split_words(
     triple = points.with_flat_values(triple).merge_dims(1, 2)
     triple = tf.ragged.boolean_mask(triple, triple != 0)
     text = tf.strings.unicode_encode(triple, "UTF-8")
-    text = tf.strings.regex_replace(
-        text, f"([^ ]{{{MAX_WORD_LENGTH}}})", r"\1 "
-    )
+    text = tf.strings.regex_replace(text, SYLLABLE, r" \0 ")
+    text = tf.strings.regex_replace(text, FINAL, r"\1\2 ")
+    # This pattern is slow, and few texts have a long word.
+    rows = tf.where(tf.strings.regex_full_match(text, f".*{ANY_LONG_WORD}.*"))
+    cut = tf.strings.regex_replace(tf.gather_nd(text, rows), LONG_WORD, r"\0 ")
+    text = tf.tensor_scatter_nd_update(text, rows, cut)
     return tf.strings.split(text), unbatched
 
 
