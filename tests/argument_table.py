@@ -992,24 +992,68 @@ add(
     },
 )
 KEY = WORD.but("")
-JSONL = {
+READER = {
     "paths": PATHS,
     "text_key": KEY,
-    "id_key": KEY.optional(),
-    "label_key": KEY.optional(),
     "minimum_characters": integer(0),
-    "alternates_key": KEY.optional(),
 }
+DECODED = {
+    "maximum_characters": integer(),
+    "encoding": KEY.but("nonsense", "base64"),
+    "errors": choice("skip", "replace"),
+}
+KEYS = {"id_key": KEY.optional(), "label_key": KEY.optional()}
+JSONL = {**READER, **KEYS, **DECODED, "alternates_key": KEY.optional()}
+SPLIT = choice("file", "line", "paragraph")
 add("data.read_jsonl", lambda w: {"paths": w.folder / "corpus.jsonl"}, JSONL)
 add(
     "data.read_text",
     lambda w: {"paths": w.folder / "corpus.txt"},
     {
         "paths": PATHS,
-        "split": choice("file", "line", "paragraph"),
+        "split": SPLIT,
         "minimum_characters": integer(0),
         "label": OPTIONAL_WORD,
+        **DECODED,
     },
+)
+add(
+    "data.read_csv",
+    lambda w: {"paths": w.folder / "labelled.tsv"},
+    {
+        **READER,
+        **KEYS,
+        **DECODED,
+        "delimiter": WORD.but("", ",,", '"').optional(),
+        "quoting": FLAG,
+    },
+)
+add(
+    "data.read_files",
+    lambda w: {"paths": w.folder / "corpus.txt"},
+    {**READER, **DECODED, "split": SPLIT},
+)
+add(
+    "data.read_parquet",
+    lambda w: {"paths": w.folder / "corpus.txt"},
+    {
+        **READER,
+        **KEYS,
+        "alternates_key": KEY.optional(),
+        "maximum_characters": integer(),
+    },
+)
+add(
+    "data.read_table",
+    {"table": {"text": ["a", "b"]}},
+    {
+        **KEYS,
+        "table": Kind((NAN, 7, 1.5, None, True, "x", b"x", object(), {})),
+        "text_key": KEY,
+        "minimum_characters": integer(0),
+        "alternates_key": KEY.optional(),
+    },
+    calls_good=False,
 )
 add(
     "data.installed_docs",

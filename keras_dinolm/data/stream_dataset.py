@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from typing import Any
 
+from keras_dinolm import arguments
 from keras_dinolm.data.arguments import MOST_SEED
-from keras_dinolm.data.arguments import MOST_STEP
-from keras_dinolm.data.arguments import check_integer
 from keras_dinolm.data.arguments import check_max_alternates
 from keras_dinolm.data.arguments import check_views
-from keras_dinolm.data.arguments import shorten
 from keras_dinolm.data.corpora.document import Document
 from keras_dinolm.data.corpora.documents import check_corpus
 from keras_dinolm.data.corpora.documents import is_read_once
@@ -88,18 +86,18 @@ def stream_dataset(
     _check_texts(texts)
     can_be_read_again = not is_read_once(texts)
     window = check_views(views)
-    batch_size = check_integer("batch_size", batch_size, 1)
+    batch_size = arguments.count("batch_size", batch_size)
     if not hasattr(tokenizer, "encoder_config"):
         raise ValueError(
             "`tokenizer` must be a `keras_dinolm.models.DinoLMTokenizer`, "
             "which reads the texts. Received: "
-            f"tokenizer={shorten(tokenizer)} "
+            f"tokenizer={arguments.shorten(tokenizer)} "
             f"(of type {type(tokenizer).__name__})"
         )
-    seed = check_integer("seed", seed, 0, MOST_SEED)
-    start_step = check_integer("start_step", start_step, 0, MOST_STEP)
+    seed = arguments.integer("seed", seed, 0, MOST_SEED - 1)
+    start_step = arguments.count("start_step", start_step, 0)
     if num_epochs is not None:
-        num_epochs = check_integer("num_epochs", num_epochs, 1)
+        num_epochs = arguments.count("num_epochs", num_epochs)
         if num_epochs > 1 and not can_be_read_again:
             raise ValueError(
                 "`num_epochs` of an iterator or a pipe must be 1 or `None`, "
@@ -108,7 +106,7 @@ def stream_dataset(
                 f"num_epochs={num_epochs} and texts of type "
                 f"{type(texts).__name__}"
             )
-    shuffle_buffer = check_integer("shuffle_buffer", shuffle_buffer, 1)
+    shuffle_buffer = arguments.count("shuffle_buffer", shuffle_buffer)
     max_alternates = check_max_alternates(max_alternates, views)
 
     from keras_dinolm.data.text_dataset import TextDataset

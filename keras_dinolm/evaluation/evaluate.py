@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -91,10 +92,10 @@ def evaluate(
     ```
     """
     arguments.choice("split", split, SPLITS)
-    chosen = _as_tasks(TASKS if tasks is None else tasks)
+    chosen = _as_tasks(list(TASKS) if tasks is None else tasks)
     if max_train is not None:
-        max_train = arguments.integer("max_train", max_train, 1)
-    seed = arguments.integer("seed", seed, 0)
+        max_train = arguments.count("max_train", max_train)
+    seed = arguments.count("seed", seed, 0)
     verbose = arguments.flag("verbose", verbose)
     folder = arguments.path("folder", folder)
     features = TextFeatures(encoder)
@@ -128,7 +129,9 @@ def evaluate(
 
 
 def _as_tasks(tasks):
-    if isinstance(tasks, str | Task) or not isinstance(tasks, Iterable):
+    if isinstance(tasks, str | Task | Mapping) or not isinstance(
+        tasks, Iterable
+    ):
         raise ValueError(
             "Argument `tasks` must be a sequence of names among "
             f"{', '.join(TASKS)}, or of `Task` objects; put a single one in "

@@ -75,9 +75,9 @@ class HeldOutDocuments:
         num_labelled: int = 2_000,
         seed: int = 0,
     ):
-        num_queries = arguments.integer("num_queries", num_queries, 1)
-        num_labelled = arguments.integer("num_labelled", num_labelled, 1)
-        rng = np.random.default_rng(arguments.integer("seed", seed, 0))
+        num_queries = arguments.count("num_queries", num_queries)
+        num_labelled = arguments.count("num_labelled", num_labelled)
+        rng = np.random.default_rng(arguments.count("seed", seed, 0))
         found = []
         for document in to_documents(documents, "documents"):
             pair = first_sentence(document.text)

@@ -56,6 +56,7 @@ def mteb_task(
         STSTask: _sts,
         RetrievalTask: _retrieval,
     }
+    folder = arguments.path("folder", folder)
     arguments.choice("split", split, SPLITS)
     arguments.string("language", language)
     if isinstance(task, str) or type(task) not in makers:

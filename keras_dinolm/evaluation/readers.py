@@ -2,11 +2,10 @@
 
 import collections
 import math
-import pathlib
 import re
 from typing import NamedTuple
 
-from keras_dinolm.arguments import shorten
+from keras_dinolm import arguments
 from keras_dinolm.evaluation.entity_f1 import check_tag
 from keras_dinolm.evaluation.text_files import check_label
 from keras_dinolm.evaluation.text_files import check_string
@@ -103,6 +102,7 @@ def read_labelled_texts(
     print(kd.evaluation.read_labelled_texts("train.tsv").labels)  # ["HUM"]
     ```
     """
+    path = _checked(path, text=text, label=label)
     texts, labels = [], []
     for place, (value, found) in rows(path, (text, label)):
         if isinstance(value, list):
@@ -142,6 +142,7 @@ def read_text_pairs(
     print(kd.evaluation.read_text_pairs("dev.tsv", "score").targets)  # [4.5]
     ```
     """
+    path = _checked(path, target=target, first=first, second=second)
     pairs = TextPairs([], [], [])
     read = _score if target == "score" else check_label
     for place, (known, s1, s2) in rows(path, (target, first, second)):
@@ -178,6 +179,7 @@ def read_tagged_words(
     print(kd.evaluation.read_tagged_words("dev.jsonl").tags)
     ```
     """
+    path = _checked(path, words=words, tags=tags)
     tagged = TaggedWords([], [])
     for place, (sentence, labels) in rows(path, (words, tags)):
         sentence = _words(place, words, sentence)
@@ -222,8 +224,7 @@ def read_beir(folder: Path, split: str = "test") -> Searches:
     Example:
 
     ```python
-    import pathlib
-    import keras_dinolm as kd
+        import keras_dinolm as kd
 
     pathlib.Path("qrels").mkdir()
     pathlib.Path("corpus.jsonl").write_text('{"_id": "d", "text": "a fox"}')
@@ -238,7 +239,8 @@ def read_beir(folder: Path, split: str = "test") -> Searches:
 
     - [Thakur et al., 2021](https://arxiv.org/abs/2104.08663)
     """
-    folder = pathlib.Path(folder)
+    folder = arguments.path("folder", folder)
+    arguments.string("split", split)
     corpus = find_file(folder, "corpus", (".jsonl",))
     documents = _texts_by_id(corpus, with_title=True)
     queries = _texts_by_id(find_file(folder, "queries", (".jsonl",)))
@@ -272,6 +274,13 @@ def read_beir(folder: Path, split: str = "test") -> Searches:
         list(documents.values()),
         [grades[name] for name in judged],
     )
+
+
+def _checked(path, **columns):
+    """The path, if it is one and all names of columns are strings."""
+    for name, column in columns.items():
+        arguments.string(name, column)
+    return arguments.path("path", path)
 
 
 def _texts_by_id(path, with_title=False):
@@ -323,6 +332,6 @@ def _score(place, name, value):
     if not math.isfinite(score):
         raise ValueError(
             f"{place}: {name!r} must be a finite number. Received: "
-            f"{shorten(value)}"
+            f"{arguments.shorten(value)}"
         )
     return score

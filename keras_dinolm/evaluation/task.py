@@ -68,8 +68,8 @@ class Task:
         """
         arguments.choice("split", split, SPLITS)
         if max_train is not None:
-            max_train = arguments.integer("max_train", max_train, 1)
-        seed = arguments.integer("seed", seed, 0)
+            max_train = arguments.count("max_train", max_train)
+        seed = arguments.count("seed", seed, 0)
         return self._load(
             arguments.path("folder", folder) / self.path,
             split,

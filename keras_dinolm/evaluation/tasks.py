@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from keras_dinolm import arguments
 from keras_dinolm.evaluation.knn_accuracy import knn_accuracy
 from keras_dinolm.evaluation.linear_probe import linear_probe
 from keras_dinolm.evaluation.nli_probe import nli_probe
@@ -47,8 +48,8 @@ class ClassificationTask(Task):
         self, name: str, path: str, text: str = "text", label: str = "label"
     ) -> None:
         super().__init__(name, path)
-        self.text = text
-        self.label = label
+        self.text = arguments.string("text", text)
+        self.label = arguments.string("label", label)
 
     def _load(self, folder, split, subset):
         return load_splits(
@@ -169,8 +170,8 @@ class TopicTask(Task):
         self, name: str, path: str, text: str = "text", label: str = "source"
     ) -> None:
         super().__init__(name, path)
-        self.text = text
-        self.label = label
+        self.text = arguments.string("text", text)
+        self.label = arguments.string("label", label)
 
     def _load(self, folder, split, subset):
         def read(name):

@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 from keras_dinolm import files
+from keras_dinolm.data.corpora.opening import DAMAGED
 from keras_dinolm.typing import Path
 
 
@@ -23,15 +24,35 @@ def read_cache(path: pathlib.Path) -> dict[str, Any] | None:
     """Reads a record, or returns `None` if it is missing or damaged."""
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
-            return files.parse_json(file.read())
+            record = files.parse_json(file.read())
+        if not _is_record(record):
+            raise ValueError("it is no record of documents")
+        return record
     except FileNotFoundError:
         return None
-    except (OSError, EOFError, ValueError) as error:
+    except (*DAMAGED, ValueError) as error:
         warnings.warn(
             f"The cache file {path} is damaged ({error}); it is made again.",
             stacklevel=3,
         )
         return None
+
+
+def _is_record(value):
+    return (
+        isinstance(value, dict)
+        and set(value) == {"settings", "dropped", "documents"}
+        and isinstance(value["dropped"], dict)
+        and isinstance(value["settings"], dict)
+        and isinstance(value["settings"].get("packages"), dict)
+        and isinstance(value["documents"], list)
+        and all(
+            isinstance(row, list)
+            and len(row) == 5
+            and all(isinstance(field, str) for field in row)
+            for row in value["documents"]
+        )
+    )
 
 
 def write_cache(path: pathlib.Path, record: dict[str, Any]) -> None:

@@ -85,7 +85,7 @@ def _cure_of_item(item):
 
 
 def check_corpus(corpus: Any, name: str = "corpus") -> None:
-    """Raises unless a value may be a corpus, without reading of it.
+    """Raises unless a value may be a corpus; of a list, looks at its start.
 
     Args:
         corpus: anything.
@@ -116,6 +116,8 @@ def check_corpus(corpus: Any, name: str = "corpus") -> None:
         )
     if not hasattr(corpus, "__iter__") or getattr(corpus, "ndim", 1) != 1:
         _refuse(corpus, name)
+    if isinstance(corpus, list | tuple) and corpus:
+        _first_document(corpus[0], name)
 
 
 def is_read_once(corpus: Iterable) -> bool:
@@ -166,9 +168,16 @@ def to_documents(corpus: Texts, name: str = "corpus") -> Iterator[Document]:
     """
     check_corpus(corpus, name)
     for index, item in enumerate(corpus):
-        if index == 0 and isinstance(item, str):
-            _refuse_name_of_file(item, name)
-        yield to_document(item, index, name)
+        if index:
+            yield to_document(item, index, name)
+        else:
+            yield _first_document(item, name)
+
+
+def _first_document(item, name):
+    if isinstance(item, str):
+        _refuse_name_of_file(item, name)
+    return to_document(item, 0, name)
 
 
 def _refuse_name_of_file(text, name):

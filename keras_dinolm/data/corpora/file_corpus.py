@@ -47,11 +47,11 @@ class Limits:
         encoding: str,
         errors: str,
     ):
-        self.minimum_characters = arguments.integer(
+        self.minimum_characters = arguments.count(
             "minimum_characters", minimum_characters, 0
         )
-        self.maximum_characters = arguments.integer(
-            "maximum_characters", maximum_characters, 1
+        self.maximum_characters = arguments.count(
+            "maximum_characters", maximum_characters
         )
         self.encoding = check_encoding(encoding)
         self.errors = arguments.choice("errors", errors, ("skip", "replace"))

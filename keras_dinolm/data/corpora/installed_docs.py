@@ -3,12 +3,12 @@
 import collections
 import os
 import platform
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
-from keras_dinolm.data.arguments import check_integer
-from keras_dinolm.data.arguments import check_share
+from keras_dinolm import arguments
 from keras_dinolm.data.corpora.collect_docs import collect_docs
 from keras_dinolm.data.corpora.corpus import Corpus
 from keras_dinolm.data.corpora.docs_cache import cache_path
@@ -83,20 +83,30 @@ def installed_docs(
     corpus[0].module  # "json"
     ```
     """
-    if split not in ("train", "held_out", "all"):
-        raise ValueError(
-            "`split` must be one of 'train', 'held_out', 'all'. "
-            f"Received: split={split!r}"
-        )
-    if not 0 <= held_out_fraction < 1:
-        raise ValueError(
-            "`held_out_fraction` must be in [0, 1). "
-            f"Received: held_out_fraction={held_out_fraction}"
-        )
-    check_integer("minimum_characters", minimum_characters, 0)
-    check_share("similarity", similarity, zero=False)
+    arguments.choice("split", split, ("train", "held_out", "all"))
+    held_out_fraction = arguments.number(
+        "held_out_fraction", held_out_fraction, 0, below=1
+    )
+    minimum_characters = arguments.count(
+        "minimum_characters", minimum_characters, 0
+    )
+    similarity = arguments.number("similarity", similarity, above=0, high=1)
+    show_progress = arguments.flag("show_progress", show_progress)
+    if not isinstance(cache, bool):
+        cache = arguments.path("cache", cache)
     if isinstance(packages, str | os.PathLike):
         packages = [packages]
+    if packages is not None:
+        if isinstance(packages, bytes | dict) or not isinstance(
+            packages, Iterable
+        ):
+            arguments.refuse("packages", packages, "a list of names or paths")
+        packages = list(packages)
+        for package in packages:
+            if not isinstance(package, str | os.PathLike) or not package:
+                arguments.refuse(
+                    "packages", packages, "a list of names or paths"
+                )
     sources = find_sources(DEFAULT_PACKAGES if packages is None else packages)
     settings = {
         "version": _VERSION,

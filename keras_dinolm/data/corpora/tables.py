@@ -58,7 +58,7 @@ def read_table(
     ```
     """
     fields = Fields(text_key, id_key, label_key, alternates_key, "rows")
-    minimum_characters = arguments.integer(
+    minimum_characters = arguments.count(
         "minimum_characters", minimum_characters, 0
     )
     return TableCorpus(table, fields, minimum_characters)

@@ -1,5 +1,6 @@
 """`installed_docs`: found, cleaned, split without copies, and cached."""
 
+import gzip
 import textwrap
 import warnings
 
@@ -101,10 +102,15 @@ def test_cache_is_used_and_a_damaged_one_replaced(tmp_path, monkeypatch):
     assert list(again) == first and again.versions["namex"]
     monkeypatch.undo()
     monkeypatch.setenv("KERAS_DINOLM_HOME", str(tmp_path))
-    cached.write_bytes(cached.read_bytes()[:100])
-    with pytest.warns(UserWarning, match="damaged.*made again"):
-        again = installed_docs("all", minimum_characters=20, **options)
-    assert list(again) == first
+    whole = cached.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 255
+    foreign = (b"[]", b'{"settings": {}, "dropped": {}, "documents": [3]}')
+    for data in (whole[:100], flipped, *map(gzip.compress, foreign), b"x"):
+        cached.write_bytes(data)
+        with pytest.warns(UserWarning, match="damaged.*made again"):
+            again = installed_docs("all", minimum_characters=20, **options)
+        assert list(again) == first
 
 
 def test_missing_packages_are_named_once(tmp_path):
