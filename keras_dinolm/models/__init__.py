@@ -12,8 +12,8 @@ from keras_dinolm.models.encoder.extend_context import extend_context
 from keras_dinolm.models.encoder.extend_depth import extend_depth
 from keras_dinolm.models.encoder.stock_backbones import register_backbone
 from keras_dinolm.models.encoder.text_encoder import TextEncoder
+from keras_dinolm.models.presets.check_preset import check_preset
 from keras_dinolm.models.presets.export_preset import export_preset
-from keras_dinolm.models.presets.preset_files import check_preset
 from keras_dinolm.models.tasks.text_classifier import DinoLMTextClassifier
 from keras_dinolm.models.tasks.text_embedder import DinoLMTextEmbedder
 from keras_dinolm.models.tasks.text_preprocessor import DinoLMTextPreprocessor

@@ -12,7 +12,8 @@ import numpy as np
 from keras_dinolm import arguments
 from keras_dinolm.models import TextEncoder
 from keras_dinolm.models.distillation.tower import Tower
-from keras_dinolm.models.presets.preset_files import check_preset
+from keras_dinolm.models.presets.load_preset import check_loaded
+from keras_dinolm.models.presets.load_preset import checked_options
 from keras_dinolm.models.presets.preset_heads import has_heads
 from keras_dinolm.models.presets.preset_heads import load_tower
 from keras_dinolm.models.tasks.batches import batches_by_length
@@ -112,10 +113,10 @@ class TextReader:
         Raises:
             FileNotFoundError: if the preset is not whole.
         """
-        check_preset(preset)
-        network = TextEncoder(
-            keras_hub.models.Backbone.from_preset(str(preset)), pooling=pooling
-        )
+        options = checked_options(preset, {}, needs_tokenizer=True)
+        backbone = keras_hub.models.Backbone.from_preset(str(preset), **options)
+        check_loaded(preset, backbone)
+        network = TextEncoder(backbone, pooling=pooling)
         if has_heads(preset):
             network = load_tower(network, preset)
         return cls(network, keras_hub.models.Tokenizer.from_preset(str(preset)))

@@ -3,9 +3,13 @@
 import json
 import os
 import pathlib
+import resource
+import shutil
+import signal
 import subprocess
 import sys
 
+import h5py
 import keras
 import keras_hub
 import numpy as np
@@ -13,10 +17,12 @@ import pytest
 
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.encoder.text_encoder import TextEncoder
-from keras_dinolm.models.presets import preset_files
+from keras_dinolm.models.presets.check_preset import check_preset
 from keras_dinolm.models.presets.export_preset import export_preset
-from keras_dinolm.models.presets.preset_files import check_preset
+from keras_dinolm.models.presets.finite import check_finite_array
+from keras_dinolm.models.tasks.text_classifier import DinoLMTextClassifier
 from keras_dinolm.models.tasks.text_embedder import DinoLMTextEmbedder
+from keras_dinolm.models.tasks.text_preprocessor import DinoLMTextPreprocessor
 from keras_dinolm.models.tasks.tokenizer import DinoLMTokenizer
 from tests.models import tiny
 
@@ -136,23 +142,169 @@ def test_a_new_preset_replaces_an_older_one_at_once(preset, monkeypatch):
     assert [path.name for path in preset.parent.iterdir()] == ["preset"]
 
 
-def test_folders_are_exchanged_without_the_system_call_too(
-    tmp_path, monkeypatch
-):
-    for name in "ab":
-        (tmp_path / name).mkdir()
-        (tmp_path / name / name).touch()
-    monkeypatch.setattr(preset_files.ctypes, "CDLL", lambda *a, **k: object())
-    preset_files._exchange(tmp_path / "a", tmp_path / "b")
-    assert (tmp_path / "a" / "b").exists() and (tmp_path / "b" / "a").exists()
-    assert len(list(tmp_path.iterdir())) == 2
+def contents(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.is_file()
+        and path.read_bytes()
+        for path in folder.rglob("*")
+    }
 
 
-def test_a_folder_that_is_no_preset_is_left_alone(tmp_path):
-    (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(FileExistsError, match="not a preset"):
-        export_preset(TextEncoder(tiny.backbone()), tiny.tokenizer(), tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+def writers(encoder):
+    """Everything of ours that writes a preset, or a part of one."""
+    preprocessor = DinoLMTextPreprocessor(tiny.tokenizer())
+    embedder = DinoLMTextEmbedder(encoder.backbone, preprocessor)
+    classifier = DinoLMTextClassifier(encoder.backbone, 2, preprocessor)
+    return [
+        lambda folder: export_preset(encoder, tiny.tokenizer(), folder),
+        embedder.save_to_preset,
+        classifier.save_to_preset,
+        encoder.backbone.save_to_preset,
+        preprocessor.save_to_preset,
+        tiny.tokenizer().save_to_preset,
+    ]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "files, named",
+    [
+        ({"thesis.tex": "x"}, "thesis.tex"),
+        ({"config.json": "{}"}, "config.json"),
+        ({"config.json": '{"model_type": "bert"}'}, "config.json"),
+        ({"tokenizer.json": '{"version": "1.0"}'}, "tokenizer.json"),
+        ({"README.md": "mine", "a preset": ""}, "README.md"),
+        ({".git/HEAD": "x", "a preset": ""}, ".git/HEAD"),
+        ({"assets/photo.jpg": "x", "a preset": ""}, "assets/photo.jpg"),
+        ({"assets/tokenizer/n.txt": "x", "a preset": ""}, "n.txt"),
+        ({"data/1/x.csv": "x", "a preset": ""}, "data"),
+        ({"empty/": "", "a preset": ""}, "empty"),
+        ({"model.weights.h5": "x"}, "config.json"),
+    ],
+)
+def test_nothing_of_the_user_is_replaced(tmp_path, preset, files, named):
+    folder = tmp_path / "mine"
+    if files.pop("a preset", None) is not None:
+        shutil.copytree(preset, folder)
+    for name, text in files.items():
+        path = folder / name
+        if name.endswith("/"):
+            path.mkdir(parents=True)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    before = contents(tmp_path)
+    for write in writers(TextEncoder(tiny.backbone())):
+        with pytest.raises(FileExistsError, match=named):
+            write(folder)
+        assert contents(tmp_path) == before
+
+
+@pytest.mark.once
+def test_files_and_links_stay_what_they_are(tmp_path, preset):
+    encoder = TextEncoder(tiny.backbone(num_layers=2))
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(FileExistsError):
+        export_preset(encoder, tiny.tokenizer(), tmp_path / "file")
+    (tmp_path / "link").symlink_to(preset)
+    export_preset(encoder, tiny.tokenizer(), tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    config = json.loads((preset / "config.json").read_text())
+    assert config["config"]["num_layers"] == 2
+    # What is linked from a preset is not the preset's.
+    (preset / "metadata.json").unlink()
+    (preset / "metadata.json").symlink_to(tmp_path / "file")
+    with pytest.raises(FileExistsError, match="metadata.json"):
+        export_preset(encoder, tiny.tokenizer(), preset)
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_parts_of_a_preset_are_written_one_by_one(tmp_path):
+    backbone = tiny.backbone(pooling="cls")
+    tiny.tokenizer().save_to_preset(tmp_path / "p")
+    backbone.save_to_preset(tmp_path / "p")
+    again = DinoLMBackbone.from_preset(tmp_path / "p")
+    tokenizer = DinoLMTokenizer.from_preset(tmp_path / "p")
+    assert tokenizer.fingerprint() == tiny.tokenizer().fingerprint()
+    for a, b in zip(backbone.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b)
+        )
+    # A tokenizer is not needed for a backbone, and is for an embedder.
+    backbone.save_to_preset(tmp_path / "q")
+    DinoLMBackbone.from_preset(tmp_path / "q")
+    with pytest.raises(FileNotFoundError, match="tokenizer.json"):
+        DinoLMTextEmbedder.from_preset(tmp_path / "q")
+
+
+@pytest.mark.once
+def test_litter_of_killed_exports_is_swept(preset):
+    # What an export does, killed half-way, without imports that take seconds.
+    code = """
+import os, signal
+from keras_dinolm import files
+with files.replace_folder("preset", lambda folder: None) as folder:
+    (folder / "config.json").write_text("{")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    child = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=preset.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert child.returncode == -signal.SIGKILL
+    assert len(list(preset.parent.iterdir())) == 2
+    check_preset(preset)
+    export_preset(TextEncoder(tiny.backbone()), tiny.tokenizer(), preset)
+    assert [path.name for path in preset.parent.iterdir()] == ["preset"]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("limit", ["disk", "quota"])
+def test_hdf5_never_meets_a_full_disk(preset, monkeypatch, limit):
+    """HDF5 ends the process there. A real quota is a limit of the file."""
+    encoder = TextEncoder(tiny.backbone(hidden_dim=256, intermediate_dim=512))
+    before = contents(preset)
+    with monkeypatch.context() as context:
+        if limit == "disk":
+            usage = type(shutil.disk_usage("/"))(10**9, 10**9, 3 << 20)
+            context.setattr(shutil, "disk_usage", lambda path: usage)
+        else:
+            soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            context.setattr(h5py, "File", None)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (5 << 20, hard))
+        try:
+            with pytest.raises(OSError, match="[Mm]ake room"):
+                export_preset(encoder, tiny.tokenizer(), preset)
+        finally:
+            if limit == "quota":
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert contents(preset) == before
+    assert [path.name for path in preset.parent.iterdir()] == ["preset"]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_not_written(tmp_path, bad):
+    backbone = tiny.backbone()
+    norm = backbone.output_norm.gamma
+    values = keras.ops.convert_to_numpy(norm).copy()
+    values[3] = bad
+    norm.assign(values)
+    for write in writers(TextEncoder(backbone))[:4]:
+        with pytest.raises(ValueError, match="output_norm/gamma.*1 of 16"):
+            write(tmp_path / "p")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.once
+def test_large_weights_are_numbers():
+    values = np.full((10,), 3e38, "float32")
+    check_finite_array("w", values, "It", "")
+    check_finite_array("w", -values.astype("float64") * 1e269, "It", "")
+    with pytest.raises(ValueError, match="2 of 10"):
+        values[:2] = np.inf, -np.inf
+        check_finite_array("w", values, "It", "")
 
 
 @pytest.mark.parametrize(

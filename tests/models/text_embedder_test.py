@@ -8,7 +8,6 @@ import pytest
 from keras_dinolm.layers.encoder_block import EncoderBlock
 from keras_dinolm.models.encoder.text_encoder import TextEncoder
 from keras_dinolm.models.presets.export_preset import export_preset
-from keras_dinolm.models.presets.preset_files import check_preset
 from keras_dinolm.models.presets.preset_files import is_of_keras_hub
 from keras_dinolm.models.tasks.batches import padded_length
 from keras_dinolm.models.tasks.text_embedder import DinoLMTextEmbedder
@@ -210,10 +209,8 @@ def test_a_stock_encoder_keeps_its_settings(stock_preset):
         DinoLMTextEmbedder(embedder.backbone, pooling="attention")
 
 
-def test_a_folder_of_hugging_face_is_left_to_keras_hub(tmp_path):
-    """Its `config.json` names no class; keras-hub converts its weights."""
+def test_presets_of_keras_hub_are_told_from_ours(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    check_preset(tmp_path)
     assert is_of_keras_hub(str(tmp_path))
     assert is_of_keras_hub("bert_tiny_en_uncased")
     assert not is_of_keras_hub("hf://somebody/something")

@@ -11,7 +11,8 @@ from keras_dinolm.models.distillation.deserialized import deserialized_list
 from keras_dinolm.models.distillation.distillation import Distillation
 from keras_dinolm.models.distillation.lesson import Lesson
 from keras_dinolm.models.distillation.tower import Tower
-from keras_dinolm.models.presets.preset_files import check_preset
+from keras_dinolm.models.presets.load_preset import check_loaded
+from keras_dinolm.models.presets.load_preset import checked_options
 from keras_dinolm.models.presets.preset_heads import load_heads
 from keras_dinolm.models.presets.preset_heads import read_head_sizes
 from keras_dinolm.objectives import Objective
@@ -192,9 +193,10 @@ class DinoLM(Distillation):
         Raises:
             FileNotFoundError: if the preset is not whole or has no heads.
         """
-        check_preset(preset)
+        options = checked_options(preset, {})
         sizes = read_head_sizes(preset)
-        backbone = keras_hub.models.Backbone.from_preset(str(preset))
+        backbone = keras_hub.models.Backbone.from_preset(str(preset), **options)
+        check_loaded(preset, backbone)
         model = cls(backbone, objectives, **sizes, **kwargs)
         load_heads(model.student, preset)
         if not model.lesson.teacher_is_fixed:

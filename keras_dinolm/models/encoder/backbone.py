@@ -19,7 +19,12 @@ from keras_dinolm.layers.registers import Registers
 from keras_dinolm.layers.rotary import RotaryTables
 from keras_dinolm.models.encoder.weight_changes import AnnouncesChanges
 from keras_dinolm.models.encoder.weight_changes import changes_of
-from keras_dinolm.models.presets.preset_files import check_preset
+from keras_dinolm.models.presets.load_preset import check_loaded
+from keras_dinolm.models.presets.load_preset import checked_options
+from keras_dinolm.models.presets.precision import quantized_config
+from keras_dinolm.models.presets.precision import settle_policies
+from keras_dinolm.models.presets.preset_files import named_errors
+from keras_dinolm.models.presets.write_preset import save_model
 from keras_dinolm.typing import Path
 
 # Heads have 64 features. The feed-forward layer is four times as wide as
@@ -331,25 +336,52 @@ class DinoLMBackbone(AnnouncesChanges, keras_hub.models.Backbone):
         return cls(vocabulary_size=vocabulary_size, **config)
 
     @classmethod
+    @named_errors
     def from_preset(
         cls, preset: Path, load_weights: bool = True, **kwargs: Any
     ) -> "DinoLMBackbone":
-        """Loads the backbone of a preset.
+        """Loads the backbone of a preset, which may be a foreign one.
+
+        The folder is checked first, as by `check_preset`.
 
         Args:
             preset: string or path. A folder, or a name that keras-hub knows.
             load_weights: bool. Whether to load the weights, too.
-            **kwargs: replace entries of the configuration.
+            **kwargs: replace entries of the configuration. `dtype` defaults
+                to the precision that the preset was written with.
 
         Returns:
             A `DinoLMBackbone`.
 
         Raises:
             FileNotFoundError: if a local preset is not whole.
+            ValueError: if a file of it must not be loaded, or a weight is NaN.
         """
-        check_preset(preset)
+        kwargs = checked_options(preset, kwargs)
         # keras-hub takes no `pathlib.Path`.
-        return super().from_preset(str(preset), load_weights, **kwargs)
+        backbone = super().from_preset(str(preset), load_weights, **kwargs)
+        check_loaded(preset, backbone, load_weights)
+        return backbone
+
+    def save_to_preset(
+        self, preset_dir: Path, max_shard_size: float | None = 10
+    ) -> None:
+        """Writes the backbone as a part of a preset.
+
+        What belongs to the other parts of an earlier preset stays.
+        `export_preset` writes a whole one.
+
+        Args:
+            preset_dir: string or path. New, empty, or a preset without any
+                other file.
+            max_shard_size: number or `None`. Largest file of weights, in GB.
+
+        Raises:
+            FileExistsError: if `preset_dir` holds something else.
+            ValueError: if a weight is NaN or infinite.
+        """
+        save = super().save_to_preset
+        save_model(self, preset_dir, save, max_shard_size, keep=True)
 
     def default_lora_layer_names(self) -> list[str]:
         """The layers that keras-hub's `enable_lora` adapts."""
@@ -369,8 +401,14 @@ class DinoLMBackbone(AnnouncesChanges, keras_hub.models.Backbone):
         with changes_of(self).short():
             super().enable_lora(rank, target_layer_names)
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "DinoLMBackbone":
+        backbone = super().from_config(config)
+        settle_policies(backbone)
+        return backbone
+
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
+        config = quantized_config(self, super().get_config)
         config.update(
             {
                 "vocabulary_size": self.vocabulary_size,

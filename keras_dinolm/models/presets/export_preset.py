@@ -8,9 +8,17 @@ import keras_hub
 from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.encoder.text_encoder import TextEncoder
-from keras_dinolm.models.presets.preset_files import check_preset
-from keras_dinolm.models.presets.preset_files import replace_folder
+from keras_dinolm.models.presets.check_preset import check_preset
+from keras_dinolm.models.presets.finite import check_finite
+from keras_dinolm.models.presets.precision import policies_kept
+from keras_dinolm.models.presets.precision import policy_config
+from keras_dinolm.models.presets.precision import write_policy
+from keras_dinolm.models.presets.preset_heads import head_bytes
+from keras_dinolm.models.presets.preset_heads import head_variables
 from keras_dinolm.models.presets.preset_heads import save_heads
+from keras_dinolm.models.presets.write_preset import DIVERGED
+from keras_dinolm.models.presets.write_preset import preset_folder
+from keras_dinolm.models.presets.write_preset import weight_bytes
 from keras_dinolm.typing import Path
 
 
@@ -27,13 +35,15 @@ def export_preset(
     tokenizer, text classifier and text embedder. An encoder with a backbone
     and a tokenizer of keras-hub's own loads in plain keras-hub, without this
     package. The folder appears only when it is whole, and replaces an earlier
-    preset in one step.
+    preset in one step. Anything else that is there stays, and is an error. The
+    precision of the encoder is kept, also that of quantized layers.
 
     Args:
         encoder: `TextEncoder`. What is written is trainable, even if this is
             a frozen teacher.
         tokenizer: keras-hub tokenizer that the encoder was trained with.
-        directory: string or path. New, empty, or an older preset.
+        directory: string or path. New, empty, or an older preset without
+            any other file. A symbolic link stays one.
         sequence_length: int. What preprocessors cut and pad texts to by
             default. Defaults to that of `DinoLMTextPreprocessor`. Presets of
             stock backbones hold no preprocessor, only keras-hub's defaults.
@@ -41,8 +51,10 @@ def export_preset(
             well, or `None`. Loaders of the encoder ignore them.
 
     Raises:
-        ValueError: if tokenizer and encoder differ in their vocabulary.
+        ValueError: if tokenizer and encoder differ in their vocabulary, or a
+            weight is NaN or infinite.
         FileExistsError: if `directory` holds something else.
+        OSError: if the disk has no room. An older preset stays.
 
     Example:
 
@@ -62,7 +74,12 @@ def export_preset(
     ```
     """
     _check_vocabulary(encoder, tokenizer)
-    backbone = encoder.clone().backbone
+    backbone = encoder.backbone
+    check_finite(backbone.weights, "The encoder", DIVERGED)
+    size = weight_bytes(backbone)
+    if heads is not None:
+        check_finite(head_variables(heads), "The network", DIVERGED)
+        size += head_bytes(heads)
     ours = isinstance(backbone, DinoLMBackbone)
     if not ours and _lives_here(tokenizer):
         warnings.warn(
@@ -72,8 +89,12 @@ def export_preset(
             f"tokenizer for `{type(backbone).__name__}` to avoid that.",
             stacklevel=2,
         )
-    with replace_folder(directory) as folder:
-        backbone.save_to_preset(str(folder))
+    policy = policy_config(backbone)
+    with preset_folder(directory, size) as folder:
+        # What LoRA has learned is in the weights that Keras saves.
+        with policies_kept(backbone):
+            backbone.save_to_preset(str(folder))
+        write_policy(folder, dtype=policy, trainable=True)
         if ours:
             # Imported late: the preprocessor needs the tokenizer class, and
             # that needs the backbone class.

@@ -9,14 +9,20 @@ import numpy as np
 
 from keras_dinolm import arguments
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
-from keras_dinolm.models.presets.preset_files import check_preset
+from keras_dinolm.models.presets.load_preset import check_loaded
+from keras_dinolm.models.presets.load_preset import checked_options
+from keras_dinolm.models.presets.preset_files import named_errors
+from keras_dinolm.models.presets.write_preset import save_model
+from keras_dinolm.models.tasks.recompiled import Recompiled
 from keras_dinolm.models.tasks.string_inputs import StringInputs
 from keras_dinolm.models.tasks.text_preprocessor import DinoLMTextPreprocessor
 from keras_dinolm.typing import Path
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
-class DinoLMTextClassifier(StringInputs, keras_hub.models.TextClassifier):
+class DinoLMTextClassifier(
+    StringInputs, Recompiled, keras_hub.models.TextClassifier
+):
     """Classifies texts: a linear head on the pooled features.
 
     `fit`, `predict` and `evaluate` take raw strings. Set
@@ -91,6 +97,7 @@ class DinoLMTextClassifier(StringInputs, keras_hub.models.TextClassifier):
         self.dropout = dropout
 
     @classmethod
+    @named_errors
     def from_preset(
         cls, preset: Path, load_weights: bool = True, **kwargs: Any
     ) -> "DinoLMTextClassifier":
@@ -99,17 +106,40 @@ class DinoLMTextClassifier(StringInputs, keras_hub.models.TextClassifier):
         Args:
             preset: string or path. A folder, or a name that keras-hub knows.
             load_weights: bool. Whether to load the weights, too.
-            **kwargs: as for the constructor, such as `num_classes`.
+            **kwargs: as for the constructor, such as `num_classes`, and
+                `dtype`, by default the precision of the preset.
 
         Returns:
             A `DinoLMTextClassifier`.
 
         Raises:
             FileNotFoundError: if a local preset is not whole.
+            ValueError: if a file of it must not be loaded, a weight is NaN,
+                or the vocabulary does not fit the token embedding.
         """
-        check_preset(preset)
+        kwargs = checked_options(
+            preset, kwargs, needs_tokenizer="preprocessor" not in kwargs
+        )
         # keras-hub takes no `pathlib.Path`.
-        return super().from_preset(str(preset), load_weights, **kwargs)
+        classifier = super().from_preset(str(preset), load_weights, **kwargs)
+        check_loaded(preset, classifier, load_weights)
+        return classifier
+
+    def save_to_preset(
+        self, preset_dir: Path, max_shard_size: float | None = 10
+    ) -> None:
+        """Writes a preset of all parts, in place of an earlier one.
+
+        Args:
+            preset_dir: string or path. New, empty, or a preset without any
+                other file.
+            max_shard_size: number or `None`. Largest file of weights, in GB.
+
+        Raises:
+            FileExistsError: if `preset_dir` holds something else.
+            ValueError: if a weight is NaN or infinite.
+        """
+        save_model(self, preset_dir, super().save_to_preset, max_shard_size)
 
     def _check_labels(self, name, y):
         super()._check_labels(name, y)

@@ -15,8 +15,11 @@ from keras_dinolm.layers.normalize import l2_normalize
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.encoder.text_encoder import TextEncoder
 from keras_dinolm.models.encoder.weight_changes import changes_of
-from keras_dinolm.models.presets.preset_files import check_preset
+from keras_dinolm.models.presets.load_preset import check_loaded
+from keras_dinolm.models.presets.load_preset import checked_options
 from keras_dinolm.models.presets.preset_files import is_of_keras_hub
+from keras_dinolm.models.presets.preset_files import named_errors
+from keras_dinolm.models.presets.write_preset import save_model
 from keras_dinolm.models.tasks.apart import call_apart
 from keras_dinolm.models.tasks.batches import batches_by_length
 from keras_dinolm.models.tasks.batches import pad_rows
@@ -27,6 +30,7 @@ from keras_dinolm.models.tasks.embeddings import similarity_matrix
 from keras_dinolm.models.tasks.embeddings import similarity_pairs
 from keras_dinolm.models.tasks.embeddings import unit_length
 from keras_dinolm.models.tasks.network_call import NetworkCall
+from keras_dinolm.models.tasks.recompiled import Recompiled
 from keras_dinolm.models.tasks.string_inputs import StringInputs
 from keras_dinolm.models.tasks.text_preprocessor import DinoLMTextPreprocessor
 from keras_dinolm.models.tasks.token_rows import token_rows
@@ -42,7 +46,9 @@ _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
-class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
+class DinoLMTextEmbedder(
+    StringInputs, Recompiled, keras_hub.models.TextEmbedder
+):
     """Turns texts into features: the pooled output of the backbone.
 
     `encode` is the method of sentence-transformers. Any number of threads may
@@ -169,6 +175,7 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
         self.similarity_fn_name = similarity_fn_name
 
     @classmethod
+    @named_errors
     def from_preset(
         cls, preset: Path, load_weights: bool = True, **kwargs: Any
     ) -> "DinoLMTextEmbedder":
@@ -177,24 +184,35 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
         Args:
             preset: string or path. A folder, or a name that keras-hub knows.
             load_weights: bool. Whether to load the weights, too.
-            **kwargs: as for the constructor.
+            **kwargs: as for the constructor, and `dtype`, by default the
+                precision that the preset was written with.
 
         Returns:
             A `DinoLMTextEmbedder`.
 
         Raises:
             FileNotFoundError: if a local preset is not whole.
+            ValueError: if a file of it must not be loaded, a weight is NaN,
+                or the vocabulary does not fit the token embedding.
         """
-        check_preset(preset)
+        kwargs = checked_options(
+            preset, kwargs, needs_tokenizer="preprocessor" not in kwargs
+        )
         # keras-hub takes no `pathlib.Path`.
         preset = str(preset)
         if not is_of_keras_hub(preset):
-            return super().from_preset(preset, load_weights, **kwargs)
+            embedder = super().from_preset(preset, load_weights, **kwargs)
+            check_loaded(preset, embedder, load_weights)
+            return embedder
         if "preprocessor" not in kwargs:
             base = keras_hub.models.TextClassifierPreprocessor
             kwargs["preprocessor"] = base.from_preset(preset)
-        backbone = keras_hub.models.Backbone.from_preset(preset, load_weights)
+        options = {"dtype": kwargs.pop("dtype")} if "dtype" in kwargs else {}
+        backbone = keras_hub.models.Backbone.from_preset(
+            preset, load_weights, **options
+        )
         embedder = cls(backbone, **kwargs)
+        check_loaded(preset, embedder, load_weights)
         preprocessor = embedder.preprocessor
         limit = getattr(backbone, "max_sequence_length", None)
         if preprocessor is not None and limit is not None:
@@ -202,6 +220,22 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
             length = min(limit, preprocessor.sequence_length)
             preprocessor.sequence_length = length
         return embedder
+
+    def save_to_preset(
+        self, preset_dir: Path, max_shard_size: float | None = 10
+    ) -> None:
+        """Writes a preset of all parts, in place of an earlier one.
+
+        Args:
+            preset_dir: string or path. New, empty, or a preset without any
+                other file.
+            max_shard_size: number or `None`. Largest file of weights, in GB.
+
+        Raises:
+            FileExistsError: if `preset_dir` holds something else.
+            ValueError: if a weight is NaN or infinite.
+        """
+        save_model(self, preset_dir, super().save_to_preset, max_shard_size)
 
     def encode(
         self,

@@ -6,7 +6,11 @@ import keras
 import keras_hub
 
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
+from keras_dinolm.models.presets.check_preset import check_preset
+from keras_dinolm.models.presets.preset_files import named_errors
+from keras_dinolm.models.presets.write_preset import save_part
 from keras_dinolm.models.tasks.tokenizer import DinoLMTokenizer
+from keras_dinolm.typing import Path
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -93,3 +97,39 @@ class DinoLMTextPreprocessor(
         rows = super().call(x)
         rows = {name: rows[name] for name in ("token_ids", "padding_mask")}
         return keras.utils.pack_x_y_sample_weight(rows, y, sample_weight)
+
+    @classmethod
+    @named_errors
+    def from_preset(
+        cls, preset: Path, **kwargs: Any
+    ) -> "DinoLMTextPreprocessor":
+        """Loads the preprocessor of a preset, which is checked first.
+
+        Args:
+            preset: string or path. A folder, or a name that keras-hub knows.
+            **kwargs: replace entries of the configuration.
+
+        Returns:
+            A `DinoLMTextPreprocessor`.
+
+        Raises:
+            FileNotFoundError: if a local preset is not whole.
+            ValueError: if a file of it must not be loaded.
+        """
+        check_preset(preset)
+        # keras-hub takes no `pathlib.Path`.
+        return super().from_preset(str(preset), **kwargs)
+
+    def save_to_preset(self, preset_dir: Path) -> None:
+        """Writes the preprocessor as a part of a preset.
+
+        What belongs to the other parts of an earlier preset stays.
+
+        Args:
+            preset_dir: string or path. New, empty, or a preset without any
+                other file.
+
+        Raises:
+            FileExistsError: if `preset_dir` holds something else.
+        """
+        save_part(preset_dir, super().save_to_preset)

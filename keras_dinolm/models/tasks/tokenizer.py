@@ -9,6 +9,9 @@ import keras_hub
 import numpy as np
 
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
+from keras_dinolm.models.presets.check_preset import check_preset
+from keras_dinolm.models.presets.preset_files import named_errors
+from keras_dinolm.models.presets.write_preset import save_part
 from keras_dinolm.text import normalization
 from keras_dinolm.text.encoder import SUFFIX_INDICATOR
 from keras_dinolm.text.encoder import UNKNOWN
@@ -179,6 +182,40 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
         )
         digest.update("\n".join(self.vocabulary).encode("utf-8"))
         return digest.hexdigest()[:16]
+
+    @classmethod
+    @named_errors
+    def from_preset(cls, preset: Path, **kwargs: Any) -> "DinoLMTokenizer":
+        """Loads the tokenizer of a preset, which is checked first.
+
+        Args:
+            preset: string or path. A folder, or a name that keras-hub knows.
+            **kwargs: replace entries of the configuration.
+
+        Returns:
+            A `DinoLMTokenizer`.
+
+        Raises:
+            FileNotFoundError: if a local preset is not whole.
+            ValueError: if a file of it must not be loaded.
+        """
+        check_preset(preset)
+        # keras-hub takes no `pathlib.Path`.
+        return super().from_preset(str(preset), **kwargs)
+
+    def save_to_preset(self, preset_dir: Path) -> None:
+        """Writes the tokenizer as a part of a preset.
+
+        What belongs to the other parts of an earlier preset stays.
+
+        Args:
+            preset_dir: string or path. New, empty, or a preset without any
+                other file.
+
+        Raises:
+            FileExistsError: if `preset_dir` holds something else.
+        """
+        save_part(preset_dir, super().save_to_preset)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
