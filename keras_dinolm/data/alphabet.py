@@ -16,31 +16,26 @@ class Alphabet:
 
     Args:
         words: mapping of each distinct word to how often it occurs.
-        minimum_frequency: int. Rarer characters are left out, unless there
-            would be none left.
-        size: optional int. How many characters to choose at most.
+        minimum_frequency: int. Rarer characters are not chosen, unless there
+            are no others. They only fill what is left.
     """
 
-    def __init__(
-        self,
-        words: Mapping[str, int],
-        minimum_frequency: int,
-        size: int | None = None,
-    ):
+    def __init__(self, words: Mapping[str, int], minimum_frequency: int):
         counts: dict[str, int] = collections.Counter()
         self._inside: set[str] = set()
         for word, count in words.items():
             self._inside.update(word[1:])
             for character in word:
                 counts[character] += count
-        ranked = sorted(counts, key=lambda c: (-counts[c], c))
-        frequent = [c for c in ranked if counts[c] >= minimum_frequency]
         self._counts = counts
-        self._left = (frequent or ranked)[:size]
+        self._left = sorted(counts, key=lambda c: (-counts[c], c))
+        frequent = sum(n >= minimum_frequency for n in counts.values())
+        self._frequent = frequent or len(counts)
         self.characters: set[str] = set()
 
     def choose(self, size: int) -> None:
-        """Chooses the most frequent characters of those left."""
+        """Chooses some of the most frequent characters."""
+        size = min(size, self._frequent)
         self.characters.update(self._left[:size])
         self._left = self._left[size:]
 

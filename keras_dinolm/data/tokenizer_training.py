@@ -50,9 +50,10 @@ def train_tokenizer(
             an eighth of the vocabulary, but at least 128 (where there is room)
             and at most 1,000. A corpus of many characters gets as many more as
             its text needs, in up to half of the ids. Where learned words leave
-            ids unused, further characters fill them.
+            ids unused, further characters fill them, also rare ones.
         minimum_frequency: int. A character or a pair of pieces must occur
-            this often to get an id. Defaults to `2`.
+            this often to get an id. A rarer character gets one only if it
+            would stay unused. Defaults to `2`.
         show_progress: bool. Whether to show a progress bar, and the share of
             unknown words of each script. Defaults to `True`.
 
@@ -87,14 +88,16 @@ def train_tokenizer(
     )
     show_progress = arguments.flag("show_progress", show_progress)
     words = _count_words(corpus, lowercase, strip_accents, show_progress)
-    alphabet = Alphabet(words, minimum_frequency, alphabet_size)
+    alphabet = Alphabet(words, minimum_frequency)
     if alphabet_size is None:
         alphabet.choose_by_default(vocabulary_size)
     else:
         alphabet.choose(alphabet_size)
     vocabulary = _learn(words, alphabet, vocabulary_size, minimum_frequency)
     # With further characters there are further words to learn from.
-    while alphabet.fill(vocabulary_size - len(vocabulary)):
+    while alphabet_size is None and alphabet.fill(
+        vocabulary_size - len(vocabulary)
+    ):
         vocabulary = _learn(words, alphabet, vocabulary_size, minimum_frequency)
     _report(words, alphabet, vocabulary_size, show_progress)
     return DinoLMTokenizer(

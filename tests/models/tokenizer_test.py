@@ -40,6 +40,20 @@ NASTY = [
     "[CLS] [MASK] [PAD] ##ing [UNK]",
     "\ufffd\ufffe\uffff\U0010ffff\ue000",
     "“quotes” ‘single’ — dash … ‽ ¿qué? «»",
+    "ภาษาไทยไม่มีช่องว่าง คืนมือสัตว์ เเ ิก กั น ราคา๒๕บาท",
+    "ພາສາລາວ ភាសាខ្មែរ ចាប់ မြန်မာကောင်းအင်္ဂ ꦏ꧀ꦱ ᬓ᭄ᬱ བོད་སྐད",
+    "コンピューターがちょっと人々の一ヶ月 ﾊﾟｿｺﾝ ゙ か\u3099",
+    "ก" + "\u0e48" * 60 + "က" * 60 + "コ" * 60,
+    "3b5d5c3712955042212316173ccf37be800afb8d1c5b4a0c",
+    "किंकर्तव्यविमूढ़तासम्बन्धीविचारविमर्शप्रक्रिया",
+]
+
+
+RANGES = [
+    *((0, high) for high in (0x7F, 0x17F, 0x3000, 0xFFFF, 0x10FFFF)),
+    # Thai and Lao, Burmese, Khmer, Tai Tham, Balinese, kana.
+    *((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF)),
+    *((0x1A20, 0x1AAF), (0x1B00, 0x1B7F), (0x3040, 0x30FF)),
 ]
 
 
@@ -49,8 +63,8 @@ def random_strings(count):
     for _ in range(count):
         characters = []
         for _ in range(generator.randint(1, 40)):
-            high = generator.choice([0x7F, 0x17F, 0x3000, 0xFFFF, 0x10FFFF])
-            code = generator.randint(0, high)
+            low, high = generator.choice(RANGES)
+            code = generator.randint(low, high)
             characters.append(" " if 0xD800 <= code < 0xE000 else chr(code))
         strings.append("".join(characters))
     return strings
@@ -138,8 +152,8 @@ def test_bytes_that_are_not_text_separate_words(tokenizer):
 @pytest.mark.once
 def test_normalization_is_pinned():
     """Another Unicode edition must not change a single id, silently."""
-    assert normalization.table_digest(True, True) == "0a1008844d9f5dc2"
-    assert normalization.table_digest(False, False) == "ef0deb20f508bead"
+    assert normalization.table_digest(True, True) == "6ce5594f8c49e497"
+    assert normalization.table_digest(False, False) == "9b6b1ad5b93bcdf3"
 
 
 @pytest.mark.once
@@ -148,7 +162,7 @@ def test_normalization_is_pinned():
     [
         ("Größe=np.zeros(3)", "große = np . zeros ( 3 )"),
         ("snake_case CamelCase", "snake _ case camelcase"),
-        ("漢字です", "漢 字 です"),
+        ("漢字です", "漢 字 で す"),
         ("हिन्दी", "हिन्दी"),
         ("soft\u00adhyphen zero\u200dwidth", "softhyphen zerowidth"),
         ("👩\u200d👧❤\ufe0f", "👩 👧 ❤"),
@@ -234,17 +248,8 @@ def test_tensors_and_arrays_of_strings(tokenizer):
 @pytest.mark.once
 @pytest.mark.parametrize("inputs", [3, None, [["a"]], [1], {"a": "b"}])
 def test_other_inputs_are_errors(tokenizer, inputs):
-    with pytest.raises(ValueError, match="flat list"):
+    with pytest.raises(ValueError, match="`inputs` must (be|hold)"):
         tokenizer.tokenize(inputs)
-
-
-@pytest.mark.once
-def test_a_wrong_vocabulary_is_an_error():
-    with pytest.raises(ValueError, match=r"\[PAD\], \[UNK\].*in this order"):
-        DinoLMTokenizer(["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "a"])
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    with pytest.raises(ValueError, match="7 tokens of which 6"):
-        DinoLMTokenizer([*specials, "a", "a"])
 
 
 @pytest.mark.once

@@ -8,17 +8,33 @@ import keras
 import keras_hub
 import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.presets.check_preset import check_preset
 from keras_dinolm.models.presets.preset_files import named_errors
 from keras_dinolm.models.presets.write_preset import save_part
+from keras_dinolm.models.tasks.vocabulary import SPECIAL_TOKENS
+from keras_dinolm.models.tasks.vocabulary import check_vocabulary
+from keras_dinolm.models.tasks.vocabulary import read_vocabulary
+from keras_dinolm.models.tasks.vocabulary import refuse_files_in_safe_mode
 from keras_dinolm.text import normalization
 from keras_dinolm.text.encoder import SUFFIX_INDICATOR
 from keras_dinolm.text.encoder import UNKNOWN
 from keras_dinolm.text.encoder import Encoder
 from keras_dinolm.typing import Path
 
-SPECIAL_TOKENS = ("[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
+# Nobody reads more tokens at once, and a forged file may ask for terabytes.
+_LONGEST = 1 << 20
+
+# Arguments of the base class that this class sets.
+_FIXED = {
+    "oov_token",
+    "special_tokens",
+    "special_tokens_in_strings",
+    "split",
+    "split_on_cjk",
+    "suffix_indicator",
+}
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -81,16 +97,23 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
         sequence_length: int | None = None,
         **kwargs: Any,
     ):
+        lowercase = arguments.flag("lowercase", lowercase)
+        if strip_accents is None:
+            strip_accents = lowercase
+        strip_accents = arguments.flag("strip_accents", strip_accents)
+        if sequence_length is not None:
+            sequence_length = arguments.integer(
+                "sequence_length", sequence_length, 1, _LONGEST
+            )
+        _check_layer_arguments(kwargs)
         names = ("pad_token", "unk_token", "cls_token", "sep_token")
         for token, name in zip(SPECIAL_TOKENS, (*names, "mask_token")):
             self._add_special_token(token, name)
         # The names under which keras-hub's packers look for them.
         self._add_special_token("[CLS]", "start_token")
         self._add_special_token("[SEP]", "end_token")
-        self._text_lowercase = bool(lowercase)
-        self._text_strip_accents = bool(
-            lowercase if strip_accents is None else strip_accents
-        )
+        self._text_lowercase = lowercase
+        self._text_strip_accents = strip_accents
         # The base class gets words and must not touch them.
         super().__init__(
             vocabulary=vocabulary,
@@ -102,23 +125,46 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
             oov_token=UNKNOWN,
             **kwargs,
         )
+        if self.compute_dtype not in ("int32", "int64"):
+            arguments.refuse("dtype", self.compute_dtype, "'int32' or 'int64'")
 
     def set_vocabulary(self, vocabulary: list[str] | Path | None) -> None:
         """Sets the vocabulary.
 
+        A vocabulary that is refused leaves the one before in place.
+
         Args:
             vocabulary: list of str, or path of a file with one token per
-                line.
+                line, in UTF-8.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if it is no vocabulary; names the token that is wrong.
         """
-        self._encoder: Encoder | None = None
-        if isinstance(vocabulary, os.PathLike):
-            vocabulary = os.fspath(vocabulary)
-        if isinstance(vocabulary, list | tuple):
-            _check_vocabulary_list(vocabulary)
-        super().set_vocabulary(vocabulary)
+        source = ""
+        if isinstance(vocabulary, str | os.PathLike):
+            refuse_files_in_safe_mode(vocabulary)
+            source = os.fspath(vocabulary)
+            vocabulary = read_vocabulary(vocabulary)
         if vocabulary is not None:
-            _check_vocabulary_list(self.vocabulary)
+            vocabulary = check_vocabulary(vocabulary, source)
+        super().set_vocabulary(vocabulary)
+        self._encoder: Encoder | None = None
+        if vocabulary is not None:
             self._encoder = Encoder(**self.encoder_config())
+
+    def load_assets(self, dir_path: str) -> None:
+        """Reads the vocabulary from the folder of a preset.
+
+        Args:
+            dir_path: string. The folder.
+
+        Raises:
+            ValueError: if its file is no vocabulary.
+        """
+        # The file is a part of the preset, also where Keras trusts no other.
+        path = os.path.join(dir_path, "vocabulary.txt")
+        self.set_vocabulary(check_vocabulary(read_vocabulary(path), path))
 
     def encoder_config(self) -> dict[str, Any]:
         """The arguments of the `Encoder` that other processes work with."""
@@ -134,8 +180,8 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
         """Turns one string, or a batch of strings, into ids.
 
         Args:
-            inputs: a string (or bytes, read as UTF-8), a list of strings, or
-                a string tensor of rank 0 or 1.
+            inputs: a string (or bytes, read as UTF-8), a list of strings or
+                one column of a table, or a string tensor of rank 0 or 1.
 
         Returns:
             An int32 vector for one string, and a list of lists for a batch
@@ -219,34 +265,26 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        for name in (
-            "split",
-            "suffix_indicator",
-            "oov_token",
-            "special_tokens",
-            "special_tokens_in_strings",
-        ):
+        for name in _FIXED:
             config.pop(name, None)
         config["lowercase"] = self._text_lowercase
         config["strip_accents"] = self._text_strip_accents
         return config
 
 
-def _check_vocabulary_list(vocabulary):
-    first = tuple(vocabulary[: len(SPECIAL_TOKENS)])
-    if first != SPECIAL_TOKENS:
+def _check_layer_arguments(kwargs):
+    fixed = _FIXED & kwargs.keys()
+    if fixed:
         raise ValueError(
-            "The first tokens of `vocabulary` must be "
-            f"{', '.join(SPECIAL_TOKENS)}, in this order. "
-            f"Received: {', '.join(map(str, first))}. Use "
-            "`keras_dinolm.data.train_tokenizer` to make a vocabulary."
+            "A `DinoLMTokenizer` has a fixed way from text to words. It takes "
+            f"no {', '.join(f'`{name}`' for name in sorted(fixed))}."
         )
-    if len(set(vocabulary)) != len(vocabulary):
-        raise ValueError(
-            "Each token of `vocabulary` must occur once. Received: "
-            f"{len(vocabulary)} tokens of which {len(set(vocabulary))} are "
-            "distinct."
-        )
+    # keras-hub makes a path of it.
+    file = kwargs.get("config_file")
+    if file is not None and (
+        not isinstance(file, str) or os.path.basename(file) != file
+    ):
+        arguments.refuse("config_file", file, "the name of a file, not a path")
 
 
 def _to_strings(inputs):
@@ -257,15 +295,9 @@ def _to_strings(inputs):
         inputs = inputs.tolist()
     if isinstance(inputs, str | bytes):
         return [_to_string(inputs)], False
-    if not isinstance(inputs, list | tuple) or not all(
-        isinstance(text, str | bytes) for text in inputs
-    ):
-        raise ValueError(
-            "`inputs` must be a string or a flat list (or vector) of "
-            f"strings. Received: inputs={inputs!r} "
-            f"(of type {type(inputs).__name__})"
-        )
-    return [_to_string(text) for text in inputs], True
+    if isinstance(inputs, list | tuple):
+        inputs = [_to_string(text) for text in inputs]
+    return arguments.strings("inputs", inputs), True
 
 
 def _to_string(text):
