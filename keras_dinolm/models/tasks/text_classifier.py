@@ -84,6 +84,7 @@ class DinoLMTextClassifier(StringInputs, keras_hub.models.TextClassifier):
         pooled = backbone(inputs)["pooled_output"]
         outputs = self.output_dense(self.output_dropout(pooled))
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        self._serve(inputs, outputs)
 
         # === Config ===
         self.num_classes = num_classes

@@ -150,6 +150,7 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
         if normalize:
             text, outputs = l2_normalize(text), l2_normalize(outputs)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        self._serve(inputs, outputs)
         # `encode` runs these and not this model, whose preprocessor is a layer
         # that stays unbuilt. They are made by functions, because Keras would
         # count models as parts of this one.
