@@ -564,6 +564,8 @@ def _to_texts(inputs):
         inputs = inputs.item()
     if isinstance(inputs, str):
         return [str(inputs)], True
+    if isinstance(inputs, set | frozenset):
+        arguments.refuse("inputs", inputs, "a list: a set has no order")
     return arguments.strings("inputs", inputs), False
 
 
