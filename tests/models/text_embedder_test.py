@@ -316,6 +316,9 @@ def test_prompts_come_before_texts_and_are_saved(embedder):
     )
     copy = DinoLMTextEmbedder.from_config(model.get_config())
     copy.set_weights(model.get_weights())
+    with pytest.raises(ValueError, match="vocabulary"):
+        copy.encode("fox")  # no part of a configuration
+    copy.preprocessor = embedder.preprocessor
     assert copy.prompts == {"passage": "a lazy ", "x": "bad "}
     np.testing.assert_allclose(copy.encode("fox"), plain("bad fox"), atol=1e-6)
     for wrong, message in (

@@ -494,7 +494,13 @@ class DinoLMTextEmbedder(StringInputs, keras_hub.models.TextEmbedder):
 def _special(tokenizer, *names):
     """The id of a special token, under the first name that is known."""
     ids = [getattr(tokenizer, f"{name}_token_id", None) for name in names]
-    return next(index for index in ids if index is not None)
+    for index in ids:
+        if index is not None:
+            return index
+    raise ValueError(
+        f"The tokenizer has no {' or '.join(names)} token. Set its vocabulary "
+        "(`set_vocabulary`), or take one of an encoder."
+    )
 
 
 def _checked_prompts(prompts, default_prompt_name):
