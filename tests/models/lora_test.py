@@ -233,3 +233,27 @@ def test_merged_kernels_of_any_rank_are_the_sum():
 def test_a_rank_is_a_positive_integer(rank):
     with pytest.raises(ValueError, match=f"rank={rank}"):
         tiny.model([O.InfoNCE()], lora_rank=rank)
+
+
+def test_updates_are_added_once_and_only_where_they_can_be():
+    encoder = kd.models.TextEncoder(tiny_models.backbone())
+    enable_lora(encoder, 2)
+    trainable = [w.path for w in encoder.trainable_weights]
+    with pytest.raises(ValueError, match="already.*clone"):
+        enable_lora(encoder, 2)
+    assert [w.path for w in encoder.trainable_weights] == trainable
+    with pytest.raises(ValueError, match="rank=0"):
+        enable_lora(encoder, 0)
+    without = kd.models.TextEncoder(tiny_models.backbone(num_layers=0))
+    with pytest.raises(ValueError, match="no layer.*query_key_value"):
+        enable_lora(without, 2)
+    assert without.trainable_weights
+
+
+def test_an_update_of_integers_is_not_merged_in_silence():
+    """Keras adds W and AB as they are; W is scaled integers by then."""
+    encoder = kd.models.TextEncoder(tiny_models.backbone())
+    encoder.backbone.quantize("int8")
+    enable_lora(encoder, 2)
+    with pytest.raises(ValueError, match="query_key_value.*int8"):
+        merged_values(encoder)

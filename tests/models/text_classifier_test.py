@@ -3,6 +3,7 @@
 import keras
 import keras_hub
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf  # feeds any backend
 
@@ -102,3 +103,78 @@ def test_fit_on_a_dataset_of_strings_reads_the_same_rows():
         )
     history = classifier().fit(dataset, verbose=0).history
     assert np.isfinite(history["loss"]).all()
+
+
+def test_arguments_have_the_order_of_keras(monkeypatch):
+    model = classifier(dropout=0.0)
+    steps = []
+
+    class Count(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            steps.append(batch)
+
+    # Texts and labels may be columns of a table.
+    table = pd.DataFrame({"text": TEXTS, "label": LABELS})
+    x, y = table["text"], table["label"]
+    model.fit(x, y, 4, 2, 0, [Count()], 0.5)
+    assert steps == [0, 0]
+    model.fit(x, y, 3, 1, 0, [Count()])
+    assert steps == [0, 0, 0, 1, 2]
+    loss, accuracy = model.evaluate(x, y, 3, 0)
+    logits = model.predict(x, 3, 0)
+    assert logits.shape == (8, 2)
+    rest = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(
+        loss, -rest[np.arange(8), LABELS].mean(), rtol=1e-4
+    )
+    assert accuracy == (logits.argmax(axis=1) == LABELS).mean()
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (TEXTS, ["good", "bad"] * 4, "names.index"),
+        (TEXTS, pd.Series(["good", "bad"] * 4), "names.index"),
+        (TEXTS, [0, 1, 2, 1] * 2, r"from 0 to 1. Received: y\[2\]=2"),
+        (TEXTS, [0, -1] * 4, r"y\[1\]=-1"),
+        (TEXTS, [0, 0.5] * 4, r"y\[1\]=0.5"),
+        (TEXTS, [0, float("nan")] * 4, r"y\[1\]=nan"),
+        (TEXTS, [0, None] * 4, "`y` must be numbers"),
+        (["a", None], [0, 1], r"x\[1\]=None"),
+        ("a fox", [0], r"x=\[...\]"),
+        (pd.DataFrame({"text": ["a"]}), [0], "table\\['text'\\]"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_named(x, y, message):
+    model = classifier()
+    with pytest.raises(ValueError, match=message):
+        model.fit(x, y, verbose=0)
+    if isinstance(x, list) and x is TEXTS:
+        with pytest.raises(ValueError, match="validation_data"):
+            model.fit(TEXTS, LABELS, validation_data=(x, y), verbose=0)
+        with pytest.raises(ValueError, match=message):
+            model.evaluate(x, y, verbose=0)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_classes": 0}, "num_classes=0"),
+        ({"num_classes": 2, "dropout": 1.0}, "dropout=1.0"),
+    ],
+)
+def test_arguments_of_a_classifier_are_checked(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        DinoLMTextClassifier(tiny.backbone(), **arguments)
+
+
+@pytest.mark.once
+def test_two_columns_of_one_number_per_class_are_labels_too():
+    model = classifier()
+    model.compile(
+        "sgd", keras.losses.BinaryCrossentropy(from_logits=True), metrics=[]
+    )
+    y = np.eye(2)[LABELS]
+    assert np.isfinite(model.fit(TEXTS, y, verbose=0).history["loss"]).all()

@@ -3,6 +3,9 @@
 import keras
 import keras_hub
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from keras_dinolm.layers.encoder_block import EncoderBlock
@@ -12,6 +15,7 @@ from keras_dinolm.models.presets.preset_files import is_of_keras_hub
 from keras_dinolm.models.tasks.batches import padded_length
 from keras_dinolm.models.tasks.text_embedder import DinoLMTextEmbedder
 from keras_dinolm.models.tasks.text_preprocessor import DinoLMTextPreprocessor
+from keras_dinolm.models.tasks.token_rows import token_rows
 from tests.models import tiny
 
 WORDS = tiny.VOCABULARY[5:-2]
@@ -124,17 +128,49 @@ def test_progress_bar_counts_texts(embedder, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "message"),
+    ("arguments", "message"),
     [
-        ({"inputs": 3}, TypeError, "int"),
-        ({"inputs": ["a", None]}, TypeError, r"inputs\[1\]=None"),
-        ({"inputs": "a", "output_value": "x"}, ValueError, "token_embeddings"),
-        ({"inputs": "a", "batch_size": 0}, ValueError, "batch_size"),
+        ({"inputs": 3}, "inputs=3"),
+        ({"inputs": None}, "inputs=None"),
+        ({"inputs": ["a", None]}, r"inputs\[1\]=None"),
+        ({"inputs": pd.Series(["a", None])}, r"inputs\[1\]"),
+        ({"inputs": [b"a"]}, r"inputs\[0\]=b'a'"),
+        ({"inputs": b"a"}, "inputs"),
+        ({"inputs": {"a", "b"}}, "no order"),
+        ({"inputs": pd.DataFrame({"text": ["a"]})}, r"table\['text'\]"),
+        ({"inputs": np.array([["a"]])}, "inputs"),
+        ({"inputs": np.array(3)}, "inputs"),
+        ({"output_value": "x"}, "token_embeddings"),
+        ({"output_value": None}, "token_embeddings"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"batch_size": True}, "batch_size=True"),
+        ({"batch_size": 2.0}, "batch_size=2.0"),
+        ({"precision": "int4"}, "ubinary"),
+        ({"precision": "int8"}, "two texts"),
+        ({"truncate_dim": 17}, "truncate_dim=17"),
+        ({"truncate_dim": 0}, "truncate_dim=0"),
+        ({"device": "cpu"}, "keras.device"),
+        ({"normalize_embeddings": 1}, "normalize_embeddings=1"),
+        ({"convert_to_tensor": "yes"}, "convert_to_tensor='yes'"),
+        ({"show_progress_bar": "no"}, "show_progress_bar='no'"),
+        ({"prompt": 3}, "prompt=3"),
+        ({"prompt_name": "query"}, "prompt_name='query'"),
+        ({"prompt_name": 64}, "prompt_name=64"),
+        ({"prompt": "", "prompt_name": "a"}, "not both"),
+        (
+            {"output_value": "token_embeddings", "precision": "binary"},
+            "sentence embeddings",
+        ),
+        (
+            {"output_value": "token_embeddings", "truncate_dim": 4},
+            "sentence embeddings",
+        ),
     ],
 )
-def test_wrong_arguments_are_named(embedder, arguments, error, message):
-    with pytest.raises(error, match=message):
-        embedder.encode(**arguments)
+@pytest.mark.once
+def test_wrong_arguments_are_named(embedder, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        embedder.encode(**{"inputs": "a", **arguments})
 
 
 def test_a_model_without_preprocessor_says_so():
@@ -150,6 +186,184 @@ def test_few_lengths_are_compiled_and_little_is_padded():
     assert len(set(padded)) == 13 and padded[-1] == 2000
     assert (padded[32:] / lengths[32:]).max() < 2
     assert (padded[64:] / lengths[64:]).max() < 1.5
+
+
+# === As sentence-transformers ===
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        ("the quick fox", "good"),
+        np.array(["the quick fox", "good"]),
+        np.array(["the quick fox", "good"], dtype=object),
+        np.array(["the quick fox", "good"], np.dtypes.StringDType()),
+        pd.Series(["the quick fox", "good"], index=[7, 3]),
+        pl.Series(["the quick fox", "good"]),
+        pa.chunked_array([["the quick fox"], ["good"]]),
+        pa.array(["the quick fox", "good"]),
+    ],
+    ids=lambda inputs: type(inputs).__name__,
+)
+def test_strings_come_in_many_shapes(embedder, inputs):
+    expected = embedder.encode(["the quick fox", "good"])
+    np.testing.assert_array_equal(embedder.encode(inputs), expected)
+    found = (
+        embedder.encode(text for text in inputs.tolist())
+        if isinstance(inputs, np.ndarray)
+        else expected
+    )
+    np.testing.assert_array_equal(found, expected)
+    for single in (np.array("good"), np.str_("good")):
+        assert embedder.encode(single).shape == (16,)
+
+
+def test_embeddings_are_those_of_sentence_transformers(embedder):
+    """The same features, cut, scaled and quantized by its functions."""
+    from sentence_transformers import util
+    from sentence_transformers.util import quantization
+
+    inputs = texts(9)
+    raw = embedder.encode(inputs)
+    for dim in (None, 7):
+        cut = util.truncate_embeddings(raw, dim)
+        unit = cut / np.linalg.norm(cut, axis=1, keepdims=True)
+        for precision in ("float32", "int8", "uint8", "binary", "ubinary"):
+            found = embedder.encode(
+                inputs,
+                precision=precision,
+                truncate_dim=dim,
+                normalize_embeddings=True,
+            )
+            expected = quantization.quantize_embeddings(unit, precision)
+            assert found.dtype == expected.dtype
+            assert found.shape == expected.shape
+            # A feature that lies on a step may fall to either side.
+            np.testing.assert_allclose(
+                found.astype("float64"),
+                expected.astype("float64"),
+                atol=1e-6 if precision == "float32" else 1,
+            )
+            if "binary" in precision:
+                np.testing.assert_array_equal(found, expected)
+    for precision in ("int8", "ubinary"):
+        assert len(embedder.encode([], precision=precision)) == 0
+    a, b = raw[:4], raw[2:6]
+    for name in ("cosine", "dot", "euclidean", "manhattan"):
+        model = DinoLMTextEmbedder(
+            embedder.backbone,
+            embedder.preprocessor,
+            similarity_fn_name=name,
+        )
+        short = {"cosine": "cos_sim", "dot": "dot_score"}
+        theirs = short.get(name, f"{name}_sim")
+        for found, other in (
+            (model.similarity(a, b), theirs),
+            (model.similarity_pairwise(a, b), f"pairwise_{theirs}"),
+        ):
+            expected = getattr(util, other)(a, b).numpy()
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        assert model.similarity(a[0], list(b)).shape == (1, 4)
+    with pytest.raises(ValueError, match="embeddings1.*int8"):
+        model.similarity(a.astype("int8"), b)
+    with pytest.raises(ValueError, match="16 and 3"):
+        model.similarity(a, b[:, :3])
+
+
+def test_tensors_are_those_of_the_backend(embedder):
+    inputs = texts(3)
+    raw = embedder.encode(inputs)
+    found = embedder.encode(inputs, convert_to_tensor=True)
+    rows = embedder.encode(inputs, convert_to_numpy=False)
+    assert keras.ops.is_tensor(found) and isinstance(rows, list)
+    assert all(keras.ops.is_tensor(row) for row in rows)
+    for tensors in (found, keras.ops.stack(rows)):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(tensors), raw)
+    one = embedder.encode("good", convert_to_tensor=True)
+    assert keras.ops.is_tensor(one) and tuple(one.shape) == (16,)
+    tokens = embedder.encode(
+        inputs, output_value="token_embeddings", convert_to_tensor=True
+    )
+    assert all(keras.ops.is_tensor(x) and len(x.shape) == 2 for x in tokens)
+
+
+@pytest.mark.once
+def test_prompts_come_before_texts_and_are_saved(embedder):
+    model = DinoLMTextEmbedder(
+        embedder.backbone,
+        embedder.preprocessor,
+        prompts={"query": "the quick ", "passage": "a lazy ", "x": "bad "},
+        default_prompt_name="x",
+    )
+    plain = embedder.encode
+    for found, text in (
+        (model.encode("fox"), "bad fox"),
+        (model.encode("fox", "passage"), "a lazy fox"),
+        (model.encode("fox", prompt="good "), "good fox"),
+        (model.encode("fox", prompt=""), "fox"),
+        (model.encode_query("fox"), "the quick fox"),
+        (model.encode_query("fox", prompt_name="x"), "bad fox"),
+        (model.encode_document("fox"), "a lazy fox"),
+        (embedder.encode_query("fox"), "fox"),
+    ):
+        np.testing.assert_allclose(found, plain(text), atol=1e-6)
+    del model.prompts["query"]
+    # Not `default_prompt_name`, which is for `encode`.
+    np.testing.assert_allclose(
+        model.encode_query("fox"), plain("fox"), atol=1e-6
+    )
+    copy = DinoLMTextEmbedder.from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    with pytest.raises(ValueError, match="vocabulary"):
+        copy.encode("fox")  # no part of a configuration
+    copy.preprocessor = embedder.preprocessor
+    assert copy.prompts == {"passage": "a lazy ", "x": "bad "}
+    np.testing.assert_allclose(copy.encode("fox"), plain("bad fox"), atol=1e-6)
+    for wrong, message in (
+        ({"prompts": ["a"]}, "prompts"),
+        ({"prompts": {"a": 1}}, "prompts"),
+        ({"default_prompt_name": "a"}, "default_prompt_name='a'"),
+        ({"similarity_fn_name": "maxsim"}, "manhattan"),
+        ({"normalize": "yes"}, "normalize='yes'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            DinoLMTextEmbedder(
+                embedder.backbone, embedder.preprocessor, **wrong
+            )
+
+
+@pytest.mark.once
+def test_long_texts_are_read_as_far_as_they_are_used():
+    tokenizer = tiny.tokenizer()
+    read = []
+
+    class Reader:
+        def tokenize(self, inputs):
+            read.extend(map(len, inputs))
+            return tokenizer.tokenize(inputs)
+
+    rng = np.random.default_rng(0)
+    inputs = [
+        "".join(
+            rng.choice([*WORDS, " ", " \n", "\u0301", ".", "x" * 30, "\ud800"])
+            + rng.choice(["", " ", "  "])
+            for _ in range(rng.integers(400))
+        )
+        for _ in range(200)
+    ]
+    for limit in (1, 7):
+        rows, too_long = token_rows(Reader(), inputs, limit)
+        whole = tokenizer.tokenize(inputs)
+        assert rows == [row[:limit] for row in whole]
+        assert too_long == sum(len(row) > limit for row in whole)
+    read.clear()
+    long = " " * 5_000 + "the quick fox " * 10_000_000
+    rows, too_long = token_rows(Reader(), [long, "fox"], 5)
+    assert too_long == 1 and sum(read) < 100_000
+    assert rows == [
+        row[:5] for row in tokenizer.tokenize([long[:9_000], "fox"])
+    ]
 
 
 # === Encoders of keras-hub ===

@@ -5,7 +5,8 @@ import contextlib
 import keras
 from keras import ops
 
-from keras_dinolm.layers.validation import check_positive
+from keras_dinolm import arguments
+from keras_dinolm.models.encoder.weight_changes import changes_of
 from keras_dinolm.typing import Tensor
 
 # Queries and values, as in the paper. Our encoder computes them together with
@@ -25,16 +26,46 @@ def enable_lora(encoder: keras.layers.Layer, rank: int) -> None:
         rank: int. The rank of AB.
 
     Raises:
-        ValueError: if `rank` is no positive integer.
+        ValueError: if `rank` is no positive integer, if the encoder has
+            updates already, or no layer that can get them.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+    from keras_dinolm.models.encoder.lora import enable_lora
+
+    encoder = kd.models.TextEncoder(
+        kd.models.DinoLMBackbone.from_size("nano", 100)
+    )
+    enable_lora(encoder, 4)
+    len(encoder.trainable_weights)  # 4: A and B of two blocks
+    ```
 
     Reference:
         [LoRA](https://arxiv.org/abs/2106.09685)
     """
-    check_positive("rank", rank)
-    for variable in encoder.weights:
-        variable.trainable = False
-    for layer in encoder._flatten_layers():
-        if layer.name in LAYERS and hasattr(layer, "enable_lora"):
+    arguments.integer("rank", rank, 1)
+    if _adapted(encoder):
+        raise ValueError(
+            "The encoder has low-rank updates already. `encoder.clone()` is a "
+            "copy with these added to its weights; it can get new ones."
+        )
+    layers = [
+        layer
+        for layer in encoder._flatten_layers()
+        if layer.name in LAYERS and hasattr(layer, "enable_lora")
+    ]
+    if not layers:
+        raise ValueError(
+            "The encoder has no layer that can get low-rank updates: they are "
+            f"known by their names, {', '.join(LAYERS)}. Train it without "
+            "LoRA."
+        )
+    with changes_of(encoder.backbone).short():
+        for variable in encoder.weights:
+            variable.trainable = False
+        for layer in layers:
             # The factors get the path of the kernel, because optimizers read
             # the depth of a layer off its path.
             with contextlib.ExitStack() as scopes:
@@ -52,8 +83,19 @@ def merged_values(network: keras.layers.Layer) -> list[Tensor]:
     Returns:
         A list of tensors, in the order of the weights of the same network
         before LoRA. Without LoRA, the values of its weights.
+
+    Raises:
+        ValueError: if a kernel with an update is quantized.
     """
     adapted = _adapted(network)
+    for layer in adapted:
+        if not keras.backend.is_float_dtype(layer._kernel.dtype):
+            raise ValueError(
+                f"The kernel of `{layer.path}` is quantized to "
+                f"{layer._kernel.dtype}, and a low-rank update cannot be added "
+                "to integers. Merge first (`encoder.clone()`), then quantize "
+                "the copy."
+            )
     kernels = {id(layer._kernel): layer for layer in adapted}
     updates = {id(v) for layer in adapted for v in _factors(layer)}
     return [

@@ -34,6 +34,7 @@ class WeightChanges:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._readers = 0
+        self._waiting = 0
         self._changes: list[_Change] = []
 
     def short(self) -> "_Change":
@@ -64,6 +65,7 @@ class WeightChanges:
             `None` if the variables may be read, or copies of their values by
             the `id` of the variable.
         """
+        waits = False
         while True:
             with self._lock:
                 others = [
@@ -72,11 +74,12 @@ class WeightChanges:
                     if change.thread != thread and change.is_alive()
                 ]
                 copies = [c.copies for c in others if c.copies is not None]
-                if copies:
-                    return copies[0]
-                if not others:
-                    self._readers += 1
-                    return None
+                if copies or not others:
+                    self._waiting -= waits
+                    self._readers += not copies
+                    return copies[0] if copies else None
+                self._waiting += not waits
+                waits = True
             time.sleep(_PAUSE)
 
     def end_reading(self, copies: dict[int, Tensor] | None) -> None:
@@ -90,11 +93,19 @@ class WeightChanges:
                 self._readers -= 1
 
     def _add(self, change):
-        with self._lock:
-            self._changes = [c for c in self._changes if c.is_alive()]
-            # Within another change of this thread there is no reader.
-            first = all(c.thread != change.thread for c in self._changes)
-            self._changes.append(change)
+        while True:
+            with self._lock:
+                self._changes = [c for c in self._changes if c.is_alive()]
+                # Those who waited for an earlier change come first, or a
+                # thread that makes one after the other would shut them out.
+                if self._changes or not self._waiting:
+                    # Within another change of this thread nobody reads.
+                    first = all(
+                        c.thread != change.thread for c in self._changes
+                    )
+                    self._changes.append(change)
+                    break
+            time.sleep(_PAUSE)
         while first and self._readers:
             time.sleep(_PAUSE)
 

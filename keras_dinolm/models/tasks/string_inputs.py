@@ -7,6 +7,8 @@ import numpy as np
 
 from keras_dinolm import arguments
 from keras_dinolm.models.encoder.weight_changes import AnnouncesChanges
+from keras_dinolm.models.tasks.apart import call_apart
+from keras_dinolm.models.tasks.network_call import NetworkCall
 
 # Columns of tables, which are read as lists of strings.
 _TABLE_MODULES = ("pandas", "polars", "pyarrow", "datasets")
@@ -140,6 +142,9 @@ class StringInputs(AnnouncesChanges):
     ) -> Any:
         """Predicts as `keras.Model.predict`, also on raw strings.
 
+        With raw strings and neither `callbacks` nor `steps`, threads may call
+        it at the same time.
+
         Args:
             x: as for `fit`.
             batch_size: as for `fit`.
@@ -154,11 +159,36 @@ class StringInputs(AnnouncesChanges):
         """
         if batch_size is not None:
             batch_size = arguments.integer("batch_size", batch_size, 1)
+        if self._tokenizes(x) and not any(
+            value is not None for value in kwargs.values()
+        ):
+            rows = call_apart(self._tokenized, x)[0]
+            return self._predict_rows(rows, batch_size or 32, verbose)
         kwargs.update(batch_size=batch_size, verbose=verbose)
         task: Any = super()
         if not self._tokenizes(x):
             return task.predict(x, **kwargs)
         return keras.Model.predict(self, self._tokenized(x)[0], **kwargs)
+
+    def _predict_rows(self, rows, batch_size, verbose):
+        count = len(rows["token_ids"])
+        bar = None
+        if verbose == "auto" or verbose:
+            bar = keras.utils.Progbar(-(-count // batch_size))
+        found = []
+        for start in range(0, count, batch_size):
+            batch = {k: v[start : start + batch_size] for k, v in rows.items()}
+            found.append(self._output_call(batch))
+            if bar is not None:
+                bar.add(1)
+        return np.concatenate(found)
+
+    def _serve(self, inputs, outputs):
+        """Tells `predict` which tensors of the graph it reads and returns."""
+        self._output_call = NetworkCall(
+            lambda: keras.Model(inputs, outputs, name="outputs"),
+            self._weight_changes(),
+        )
 
     def _check_labels(self, name, y):
         """Raises if labels cannot be learned from; a task may check more."""

@@ -90,6 +90,7 @@ class DinoLMTextClassifier(
         pooled = backbone(inputs)["pooled_output"]
         outputs = self.output_dense(self.output_dropout(pooled))
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        self._serve(inputs, outputs)
 
         # === Config ===
         self.num_classes = num_classes

@@ -156,6 +156,7 @@ class DinoLMTextEmbedder(
         if normalize:
             text, outputs = l2_normalize(text), l2_normalize(outputs)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        self._serve(inputs, outputs)
         # `encode` runs these and not this model, whose preprocessor is a layer
         # that stays unbuilt. They are made by functions, because Keras would
         # count models as parts of this one.
@@ -527,7 +528,13 @@ class DinoLMTextEmbedder(
 def _special(tokenizer, *names):
     """The id of a special token, under the first name that is known."""
     ids = [getattr(tokenizer, f"{name}_token_id", None) for name in names]
-    return next(index for index in ids if index is not None)
+    for index in ids:
+        if index is not None:
+            return index
+    raise ValueError(
+        f"The tokenizer has no {' or '.join(names)} token. Set its vocabulary "
+        "(`set_vocabulary`), or take one of an encoder."
+    )
 
 
 def _checked_prompts(prompts, default_prompt_name):
@@ -597,6 +604,8 @@ def _to_texts(inputs):
         inputs = inputs.item()
     if isinstance(inputs, str):
         return [str(inputs)], True
+    if isinstance(inputs, set | frozenset):
+        arguments.refuse("inputs", inputs, "a list: a set has no order")
     return arguments.strings("inputs", inputs), False
 
 
