@@ -52,11 +52,12 @@ def main() -> int:
     def work(backend):
         command = [sys.executable, __file__, "--server", "--backend", backend]
         command += options(args)
+        errors = tempfile.TemporaryFile("w+", errors="replace")
         process = subprocess.Popen(
             command,
             env=environment(backend),
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=errors,
             text=True,
         )
         for line in process.stdout:
@@ -73,7 +74,7 @@ def main() -> int:
                         "backend": backend,
                         "area": "the campaign itself",
                         "tried": 0,
-                        "failures": [["crash", f"exit {process.returncode}"]],
+                        "failures": [["crash", end(errors)]],
                     }
                 )
                 tell(rows[-1], args)
@@ -90,6 +91,12 @@ def main() -> int:
                 thread.join()
     print(table(rows))
     return 1 if any(row.get("failures") for row in rows) else 0
+
+
+def end(file):
+    """The last lines of a file."""
+    file.seek(0)
+    return file.read()[-2_000:]
 
 
 def parse():

@@ -203,7 +203,13 @@ def _train_and_probe(workshop, method, seed, model, steps, folder, seconds):
     """
     args = workshop.args
     path = folder / "curve.json"
-    curve = kd.files.read_json_or_set_aside(path) or []
+    begun = path.exists()
+    curve = kd.files.read_json_or_set_aside(path)
+    if curve is None:
+        curve, checkpoints = [], folder / "checkpoints"
+        if begun and checkpoints.exists():
+            # Its points are lost, and a checkpoint may be past them.
+            kd.files.set_aside(checkpoints, f"{path.name} is")
     for milestone in MILESTONES:
         done = steps * milestone // 16
         is_probed = done in [point["step"] for point in curve]

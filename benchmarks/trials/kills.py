@@ -58,11 +58,13 @@ class Trials:
                 for path in (base / "work").rglob("*")
                 if path.is_file()
             )
-        lines = snapshot.differences(found[0].files, found[1].files)
+        lines = [f"litter: {n}" for n in found[0].files if "~dinolm" in n]
+        lines += snapshot.differences(found[0].files, found[1].files)
         lines += snapshot.differences(found[0].value, found[1].value)
         if lines:
             raise RuntimeError(
-                f"Two undisturbed runs of {self.work.name} differ: {lines}"
+                f"Undisturbed runs of {self.work.name} litter or differ: "
+                f"{lines[:9]}"
             )
         return found[1]
 

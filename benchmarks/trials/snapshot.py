@@ -7,7 +7,7 @@ import pathlib
 import random
 
 # Locks stay, since removing one is not safe. They are not litter.
-LOCKS = ("*.lock", ".lock")
+LOCKS = ("*.lock", ".lock", "*.lock-holder")
 
 
 def take(folder: pathlib.Path, varies: tuple[str, ...] = ()) -> dict[str, str]:

@@ -260,9 +260,12 @@ def checkpoint_folder(folder):
         for step in range(begin + 1, 13):
             arrays = [("w", np.arange(step, dtype="float32"))]
             value = float(abs(step - 5))
-            checkpoints.save(step, {"model": arrays}, {"n": step}, value)
+            position = {"step": step, "epoch": 0, "batch": step}
+            header = {"position": position}
+            checkpoints.save(step, {"model": arrays}, header, value)
         header, groups = checkpoints.read(12)
-        return {"n": header["n"], "w": digest(groups["model"][0][1])}
+        found = digest(groups["model"][0][1])
+        return {"position": header["position"], "w": found}
     finally:
         checkpoints.unlock()
 

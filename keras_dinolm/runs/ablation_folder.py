@@ -95,6 +95,7 @@ class AblationFolder:
         if path.is_dir():
             with temporary(path, folder=True) as doomed:
                 path.rename(doomed / path.name)
+                files.remove(doomed)
 
     def check_recipe(
         self, settings: dict, descriptions: dict[str, dict]

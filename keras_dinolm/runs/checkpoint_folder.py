@@ -210,6 +210,7 @@ class CheckpointFolder:
         path = self.path(step)
         with temporary(path, folder=True) as doomed:
             os.rename(path, doomed / path.name)
+            files.remove(doomed)
 
     def set_aside(self, after):
         """Renames the checkpoints after a step; no run resumes from them.
