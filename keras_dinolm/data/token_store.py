@@ -27,11 +27,18 @@ from keras_dinolm.data.store_header import read_rendered
 from keras_dinolm.data.store_header import render
 from keras_dinolm.typing import Path
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
 if TYPE_CHECKING:
     from keras_dinolm.models import DinoLMTokenizer
 
-# Each mapped file keeps a descriptor open, of which systems give few.
-_MOST_MAPPED = 48
+# A mapped file keeps a descriptor open. A store takes at most this share of
+# those that the system allows, and this many if the system does not say.
+_SHARE_OF_DESCRIPTORS = 1 / 8
+_FEWEST_MAPPED, _MOST_MAPPED = 16, 1_024
 # A smaller store is read before threads have started.
 _WORTH_THREADS = 1 << 25
 
@@ -103,7 +110,7 @@ class TokenStore:
         shape = (len(self.shards), len(self._kinds))
         self._signatures = np.zeros(shape, dtype="int64")
         self._prefix = str(self.directory / "shard")
-        self._map_once = functools.lru_cache(_MOST_MAPPED)(self._map)
+        self._map_once = functools.lru_cache(_most_mapped())(self._map)
 
     def _total(self, name):
         return sum(shard[name] for shard in self.shards)
@@ -361,3 +368,14 @@ class TokenStore:
             f"<TokenStore {self.directory}: {self.num_documents:,} documents, "
             f"{self.num_tokens:,} tokens, {len(self.shards)} shards>"
         )
+
+
+def _most_mapped():
+    """How many files of a store may be mapped at a time."""
+    if resource is None:
+        return _FEWEST_MAPPED
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY:
+        return _MOST_MAPPED
+    share = int(allowed * _SHARE_OF_DESCRIPTORS)
+    return min(max(share, _FEWEST_MAPPED), _MOST_MAPPED)

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import sys
@@ -321,8 +322,20 @@ def test_an_interrupt_ends_the_workers(tokenizer, tmp_path):
 # === Few descriptors ===
 
 
+@pytest.fixture
+def few_descriptors():
+    """As few more than now as `ulimit -n 256` leaves to a new process."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 100, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
 @pytest.mark.parametrize("use_tf_data", [True, False])
-def test_many_shards_need_few_descriptors(tokenizer, tmp_path, use_tf_data):
+def test_many_shards_need_few_descriptors(
+    tokenizer, tmp_path, use_tf_data, few_descriptors
+):
     texts = corpus("w1", 150)
     store = build_store(texts, tokenizer, tmp_path, shard_characters=1)
     assert len(store.shards) == 150
