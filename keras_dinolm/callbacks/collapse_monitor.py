@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_dinolm import arguments
 from keras_dinolm.callbacks import failures
 from keras_dinolm.callbacks.failures import Failure
 from keras_dinolm.callbacks.failures import Reading
@@ -111,23 +112,23 @@ class CollapseMonitor(keras.callbacks.Callback):
         min_information: float = 0.01,
     ) -> None:
         super().__init__()
-        for name, value in (
-            ("patience", patience),
-            ("check_every", check_every),
+        self.patience = arguments.integer(
+            "patience", patience, 1, meaning="batches"
+        )
+        self.check_every = arguments.integer(
+            "check_every", check_every, 1, meaning="batches"
+        )
+        self.on_failure = arguments.choice(
+            "on_failure", on_failure, ("warn", "stop", "roll_back")
+        )
+        for name, limit in (
+            ("min_feature_std", min_feature_std),
+            ("min_prototype_use", min_prototype_use),
+            ("min_sharpness", min_sharpness),
+            ("min_rank", min_rank),
+            ("min_information", min_information),
         ):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"Argument `{name}` must be a number of batches, at least "
-                    f"1. Received: {name}={value}"
-                )
-        if on_failure not in ("warn", "stop", "roll_back"):
-            raise ValueError(
-                "Argument `on_failure` must be 'warn', 'stop' or 'roll_back'. "
-                f"Received: on_failure={on_failure!r}"
-            )
-        self.patience = patience
-        self.check_every = check_every
-        self.on_failure = on_failure
+            arguments.number(name, limit, 0, below=1)
         self.checkpoint = checkpoint
         self.failures = [
             failures.ConstantFeatures(min_feature_std),

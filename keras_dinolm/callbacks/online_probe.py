@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_dinolm import arguments
 from keras_dinolm.models import DinoLMBackbone
 from keras_dinolm.models import DinoLMTextEmbedder
 from keras_dinolm.models import DinoLMTextPreprocessor
@@ -97,21 +98,26 @@ class OnlineProbe(keras.callbacks.Callback):
         student: str | None = None,
     ) -> None:
         super().__init__()
-        if every is not None and (not isinstance(every, int) or every < 1):
-            raise ValueError(
-                "Argument `every` must be a number of batches, at least 1, or "
-                "None to probe at the end of each epoch. "
-                f"Received: every={every}"
+        if not callable(probe):
+            arguments.refuse("probe", probe, "a callable")
+        if every is not None:
+            every = arguments.integer(
+                "every",
+                every,
+                1,
+                meaning="batches, or `None` for the end of each epoch",
             )
-        if not 0 < time_share <= 1:
-            raise ValueError(
-                "Argument `time_share` must be greater than 0 and at most 1 "
-                f"(no limit). Received: time_share={time_share}"
-            )
-        if mode not in ("min", "max"):
-            raise ValueError(
-                "Argument `mode` must be 'min' or 'max'. "
-                f"Received: mode={mode!r}"
+        time_share = arguments.number(
+            "time_share", time_share, high=1, above=0, meaning="1 is no limit"
+        )
+        if monitor is not None:
+            monitor = arguments.string("monitor", monitor)
+        mode = arguments.choice("mode", mode, ("min", "max"))
+        if directory is not None:
+            directory = arguments.path("directory", directory)
+        if sequence_length is not None:
+            sequence_length = arguments.integer(
+                "sequence_length", sequence_length, 2
             )
         if mode == "min" and monitor is None:
             raise ValueError(

@@ -41,10 +41,11 @@ class Place:
         Returns:
             A dict of name to `(loss - ln K, K)`.
         """
+        known = _known(logs, self.distillations)
         return {
-            name: (float(logs[name]) - math.log(k), k)
+            name: (known[name] - math.log(k), k)
             for name, k in self.distillations.items()
-            if name in logs
+            if name in known
         }
 
     def read(self, logs: dict) -> Reading:
@@ -56,16 +57,24 @@ class Place:
         Returns:
             `Reading`.
         """
+        known = _known(logs, self.metrics.values())
         return Reading(
             values={
-                metric: float(logs[name])
+                metric: known[name]
                 for metric, name in self.metrics.items()
-                if name in logs
+                if name in known
             },
             dim=self.dim,
             num_prototypes=self.num_prototypes,
             excess=self.excess(logs),
         )
+
+
+def _known(logs, names):
+    """The logs of some names, without those of which nothing was measured."""
+    found = {name: float(logs[name]) for name in names if name in logs}
+    # NaN where each step of an epoch was skipped.
+    return {k: value for k, value in found.items() if not math.isnan(value)}
 
 
 def find_places(model: keras.Model) -> list[Place]:

@@ -1,5 +1,6 @@
 """The model that learns: students, teachers, lessons."""
 
+import functools
 from typing import Any
 
 import keras
@@ -27,6 +28,7 @@ from keras_dinolm.models.distillation.networks import networks_and_parts
 from keras_dinolm.models.distillation.reading_plan import make_plan
 from keras_dinolm.models.distillation.reads_views import ReadsViews
 from keras_dinolm.models.distillation.tower import Tower
+from keras_dinolm.models.distillation.weight_files import load_verified
 from keras_dinolm.models.encoder.lora import revive
 from keras_dinolm.models.presets.export_preset import export_preset
 from keras_dinolm.training import SkippedStepGuard
@@ -533,6 +535,28 @@ class Distillation(ReadsViews, PhasedModel):
             sequence_length,
             heads=tower if heads else None,
         )
+
+    def load_weights(
+        self, filepath: Path, skip_mismatch: bool = False, **kwargs: Any
+    ) -> None:
+        """As `keras.Model.load_weights`, and loads all or nothing.
+
+        Objectives, heads and centers are found by their names. What only the
+        file or only the model has, an optimizer of another class, and NaN are
+        errors, after which the model is what it was.
+
+        Args:
+            filepath: string or path of a `.weights.h5` or `.keras` file.
+            skip_mismatch: boolean. Whether to leave out what does not fit.
+            **kwargs: as for `keras.Model.load_weights`.
+
+        Raises:
+            ValueError: naming what does not fit.
+        """
+        load = functools.partial(
+            super().load_weights, filepath, skip_mismatch, **kwargs
+        )
+        load_verified(self, load, filepath, skip_mismatch)
 
     def get_compile_config(self):
         config = super().get_compile_config()

@@ -1,5 +1,7 @@
 """Running statistics of the features, from which collapse is read off."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -90,22 +92,29 @@ class FeatureStatistics(keras.metrics.Metric):
         mean_norm = ops.sum(ops.square(mean))
         variance = ops.trace(self.second_moment) / count - mean_norm
         pairs = ops.maximum(self.count - 1.0, 1.0)
-        return {
+        values = {
             "feature_std": ops.sqrt(ops.maximum(variance, 0.0)),
             "mean_cosine": (self.count * mean_norm - 1.0) / pairs,
             "token_sequence_cosine": self.token_sequence_cosine
             / ops.maximum(self.num_tokens, 1.0),
         }
+        # Where nothing was seen, 0 would look like a collapse.
+        return {
+            name: ops.where(self.count > 0, value, math.nan)
+            for name, value in values.items()
+        }
 
     def rankme(self):
         """RankMe of all features seen: their effective rank, 1 to D.
 
-        Read off the second moment, whose eigenvalues are the squared singular
-        values of the feature matrix.
+        NaN before any was seen. Read off the second moment, whose eigenvalues
+        are the squared singular values of the feature matrix.
 
         Reference:
             [RankMe](https://arxiv.org/abs/2210.02885)
         """
+        if not float(ops.convert_to_numpy(self.count)):
+            return math.nan
         moment = ops.convert_to_numpy(self.second_moment).astype("float64")
         singular = np.sqrt(np.maximum(np.linalg.eigvalsh(moment), 0.0))
         if not singular.sum() > 0:

@@ -11,8 +11,11 @@ from keras_dinolm.models.distillation.feature_statistics import (
 )
 from keras_dinolm.models.distillation.lesson import Lesson
 from keras_dinolm.models.distillation.named_layers import NamedLayers
+from keras_dinolm.models.distillation.step_mean import StepMean
 from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.training.schedule_guard import ScheduleGuard
+from keras_dinolm.models.distillation.weight_files import RECORD
+from keras_dinolm.models.distillation.weight_files import describe_optimizer
 from keras_dinolm.typing import Tensor
 
 
@@ -54,7 +57,7 @@ class Learner(keras.layers.Layer):
             aggregation="only_first_replica",
             name="updates",
         )
-        self.loss = keras.metrics.Mean(name="loss")
+        self.loss = StepMean(name="loss")
         self.feature_statistics = FeatureStatistics(
             lessons[0].encoder.hidden_dim
         )
@@ -108,6 +111,23 @@ class Learner(keras.layers.Layer):
             optimizer.gradient_accumulation_steps or 1,
         )
 
+    # === Saving ===
+
+    def save_own_variables(self, store: dict) -> None:
+        """Saves the counter, and what the slots of the optimizer are."""
+        super().save_own_variables(store)
+        if self._find_optimizer is not None:
+            # Keras saves the slots by position.
+            store[RECORD] = describe_optimizer(self.optimizer)
+
+    def load_own_variables(self, store: dict) -> None:
+        """Loads the counter; `load_weights` compares the optimizers."""
+        if "0" not in store:
+            raise ValueError(
+                f"The file has no counter of updates of {self.name!r}."
+            )
+        self.updates.assign(store["0"])
+
     def learned(self) -> Tower:
         """The network that training is for: a teacher that moves, if any."""
         lessons = self.lessons.values()
@@ -160,7 +180,8 @@ class Learner(keras.layers.Layer):
             found = aux["lessons"].get(name, {"statistics": {}})
             lesson.after_step(found, finite, moved, self.updates)
         self.updates.assign(done)
-        self.track(loss, aux, finite)
+        # A loss scale that settles overflows gradients of a loss that is well.
+        self.track(loss, aux, ops.isfinite(loss))
         self.skipped_steps.update_state(1.0 - ops.cast(finite, "float32"))
 
     def track(self, loss: Tensor, aux: dict, finite: Tensor) -> None:
@@ -171,10 +192,14 @@ class Learner(keras.layers.Layer):
             aux: as `evaluate_objectives` returned it.
             finite: boolean scalar. `False` leaves the batch out.
         """
+        sums = aux["features"]
+        are_finite = ops.isfinite(ops.sum(sums["second_moment"]))
         self.loss.update_state(
             ops.where(finite, loss, 0.0),
             sample_weight=ops.cast(finite, "float32"),
         )
         for name, found in aux["lessons"].items():
             self.lessons[name].track(found, finite)
-        self.feature_statistics.update_state(aux["features"], finite)
+        self.feature_statistics.update_state(
+            sums, ops.logical_and(finite, are_finite)
+        )

@@ -19,6 +19,7 @@ from keras_dinolm.models.distillation.checks import check_shares_prototypes
 from keras_dinolm.models.distillation.checks import check_teacher
 from keras_dinolm.models.distillation.deserialized import deserialized_list
 from keras_dinolm.models.distillation.named_layers import NamedLayers
+from keras_dinolm.models.distillation.step_mean import StepMean
 from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.models.encoder.lora import enable_lora
 from keras_dinolm.models.encoder.lora import merged_values
@@ -246,9 +247,9 @@ class Lesson(keras.layers.Layer):
                     objective.build_for(self)
                 check_reads(objective, roles)
                 objective.claim()
-        self.loss = keras.metrics.Mean(name="loss")
+        self.loss = StepMean(name="loss")
         self.trackers = {
-            name: keras.metrics.Mean(name=name)
+            name: StepMean(name=name)
             for objective in objectives
             for name in objective.metric_names()
         }
