@@ -83,7 +83,7 @@ def unknown_rates(
     show_progress = arguments.flag("show_progress", show_progress)
     config = tokenizer.encoder_config()
     options = (config["lowercase"], config["strip_accents"])
-    words: dict[str, int] = collections.Counter()
+    words: collections.Counter[str] = collections.Counter()
     for text in read_texts(texts, "Counting words", show_progress, True):
         words.update(normalize(text, *options).split())
     encoder = Encoder(**config)

@@ -13,15 +13,24 @@ that every CPython has (for IDNA), and from explicit blocks for what came later
 test pins the digest of the table.
 
 - White space and control characters become one space.
-- Format characters (zero-width joiners, soft hyphens, byte order marks, bidi
-  controls) and variation selectors vanish.
+- Format characters (zero-width joiners and non-joiners, soft hyphens, byte
+  order marks, bidi controls) and variation selectors vanish, as Unicode has
+  it for comparing texts. Persian words with and without ZWNJ are the same
+  word. The zero-width space parts words.
 - Punctuation, symbols, emoji and CJK ideographs stand alone as words. The mark
   between Tibetan syllables is a space.
 - Scripts without spaces (Thai, Khmer, kana, ...) are split into syllables, see
   `syllables.py`.
 - `strip_accents` removes the marks of European scripts (also from precomposed
-  letters) only. Vowel signs of Hindi or Thai are not accents.
-- `lowercase` maps single characters, without regard to context.
+  letters) only. Vowel signs of Hindi or Thai and the points of Hebrew and
+  Arabic are not accents.
+- `lowercase` maps single characters, without regard to context or language:
+  "I" becomes "i" in Turkish, too, and "ß" stays. Case pairs younger than
+  Unicode 3.2 (Georgian capitals, Adlam, Osage) stay as they are.
+- Nothing is composed or unfolded. Ligatures, full-width letters and signs such
+  as U+FDFA are characters of their own. Apart from accents, decomposed text
+  (kana and Hangul in file names of macOS) has other words than composed text:
+  apply `unicodedata.normalize("NFC", text)` first.
 - What is not valid text (lone surrogates, bytes that are not UTF-8) separates
   words like a space.
 - Words of more than `MAX_WORD_LENGTH` characters are cut, see `long_words.py`.

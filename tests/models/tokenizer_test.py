@@ -164,6 +164,20 @@ def test_normalization_is_pinned():
         ("snake_case CamelCase", "snake _ case camelcase"),
         ("漢字です", "漢 字 で す"),
         ("हिन्दी", "हिन्दी"),
+        # Signs that are no accents, though Unicode calls them marks, too.
+        ("शक्ति שָׁלוֹם مَرْحَبًا", "शक्ति שָׁלוֹם مَرْحَبًا"),
+        ("ที่ นี้", "ที่ นี้"),
+        ("Việt Đà Nẵng", "viet đa nang"),
+        # One character stays one: no sentence out of a ligature.
+        ("\ufdfa ﬁ Ａ İSTANBUL ẞ ΟΔΟΣ", "\ufdfa ﬁ ａ istanbul ß οδοσ"),
+        # Invisible characters: some part words, most do not.
+        ("می\u200cخواهم", "میخواهم"),
+        ("क्\u200dष", "क्ष"),
+        ("\u202bאב\u202c\u200f", "אב"),
+        ("ខ្ញុំ\u200bទៅ", "ខ្ញុំ ទៅ"),
+        ("葛\U000e0100飾", "葛 飾"),
+        ("🏳\ufe0f\u200d🌈👍🏽", "🏳 🌈 👍 🏽"),
+        ("a\ud800b\ufffdc", "a b c"),
         ("soft\u00adhyphen zero\u200dwidth", "softhyphen zerowidth"),
         ("👩\u200d👧❤\ufe0f", "👩 👧 ❤"),
         ("a\x00b\u2028c\u3000d", "a b c d"),
@@ -172,6 +186,34 @@ def test_normalization_is_pinned():
 )
 def test_words(text, words):
     assert normalization.normalize(text).split() == words.split(" ")
+
+
+@pytest.mark.once
+def test_no_character_explodes():
+    """A text never has more characters than before, except for spaces."""
+    for options in ((True, True), (False, False)):
+        for code, text in normalization.exceptions(*options):
+            assert len(text.strip()) <= 1, hex(code)
+
+
+@pytest.mark.once
+def test_a_character_in_front_changes_no_id_of_what_follows():
+    texts = [
+        "ภาษาไทยไม่มีช่องว่างระหว่างคำ" * 3,
+        "ພາສາລາວບໍ່ມີຊ່ອງຫວ່າງ" * 3,
+        "ភាសាខ្មែរមិនមានដកឃ្លារវាងពាក្យទេ" * 3,
+        "မြန်မာစာတွင်စကားလုံးများကြားနေရာလွတ်မရှိပါ" * 3,
+        "これは日本語の文章ですがコンピューターで処理します" * 3,
+    ]
+    tokenizer = kd.data.train_tokenizer(
+        texts, 400, minimum_frequency=1, show_progress=False
+    )
+    for text, front in zip(texts, "กກកကあ"):
+        ids = tokenizer(text).tolist()
+        assert 1 not in ids
+        # Frequent syllables have ids of their own.
+        assert len(ids) < 0.75 * len(text)
+        assert tokenizer(front + text).tolist()[1:] == ids
 
 
 @pytest.mark.once
@@ -368,6 +410,14 @@ def test_case_can_matter():
     )
     assert tokenizer(texts[0]).tolist() != tokenizer(texts[0].lower()).tolist()
     assert tokenizer.detokenize(tokenizer(texts[0])) == texts[0]
+
+
+@pytest.mark.once
+def test_names_of_files_are_not_texts(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("the cat sat on the mat " * 20)
+    with pytest.raises(ValueError, match="name of a file.*read_"):
+        kd.data.train_tokenizer([str(path)], show_progress=False)
 
 
 @pytest.mark.once

@@ -48,6 +48,10 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
     give the same ids for every string, on every backend, whatever edition of
     Unicode each of them knows.
 
+    Scripts without spaces (Thai, Lao, Khmer, Burmese, kana, ...) are split into
+    syllables, and ideographs stand alone, so that no id depends on what
+    precedes a syllable.
+
     Ids 0 to 4 are `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]`. Only
     preprocessors and views add them. When a text contains `"[MASK]"`, it is
     tokenized as three ordinary words.
@@ -63,7 +67,8 @@ class DinoLMTokenizer(keras_hub.tokenizers.WordPieceTokenizer):
             a word begin with `"##"`. `keras_dinolm.data.train_tokenizer`
             makes one.
         lowercase: bool. Whether letters are lower-cased. Defaults to `True`.
-        strip_accents: bool. Whether accents are removed. With `False`,
+        strip_accents: bool. Whether accents are removed: use `False` for
+            languages that tell words apart by them, such as Vietnamese. Then
             composed and decomposed forms of the same letter are different
             characters. Defaults to the value of `lowercase`.
         sequence_length: int. If given, outputs are dense: cut, or padded with
