@@ -25,8 +25,7 @@ test pins the digest of the table.
   letters) only. Vowel signs of Hindi or Thai and the points of Hebrew and
   Arabic are not accents.
 - `lowercase` maps single characters, without regard to context or language:
-  "I" becomes "i" in Turkish, too, and "ß" stays. Case pairs younger than
-  Unicode 3.2 (Georgian capitals, Adlam, Osage) stay as they are.
+  "I" becomes "i" in Turkish, too, and "ß" stays.
 - Nothing is composed or unfolded. Ligatures, full-width letters and signs such
   as U+FDFA are characters of their own. Apart from accents, decomposed text
   (kana and Hangul in file names of macOS) has other words than composed text:
@@ -84,6 +83,16 @@ _STANDALONE = (
     (0x2E00, 0x2E7F),
     (0x1F000, 0x1FAFF),
 )
+# Capitals younger than Unicode 3.2, and how far their small letters are away:
+# German, Georgian, Glagolitic, Osage, Adlam.
+_CAPITALS = (
+    (0x1E9E, 0x1E9E, 0xDF - 0x1E9E),
+    (0x1C90, 0x1CBA, -0xBC0),
+    (0x1CBD, 0x1CBF, -0xBC0),
+    (0x2C00, 0x2C2F, 0x30),
+    (0x104B0, 0x104D3, 40),
+    (0x1E900, 0x1E921, 34),
+)
 # Ideographs, as in BERT, plus the planes reserved for them.
 IDEOGRAPHS = (
     (0x2E80, 0x2FDF),
@@ -135,6 +144,10 @@ def _replacement(code, lowercase, strip_accents):
         # One character stays one character ("İ" lowers to two).
         lowered = character.lower()[0]
         return _without_accents(lowered) if strip_accents else lowered
+    if lowercase:
+        for low, high, distance in _CAPITALS:
+            if low <= code <= high:
+                return chr(code + distance)
     return character
 
 
