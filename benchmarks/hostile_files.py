@@ -3,25 +3,26 @@
     python benchmarks/hostile_files.py                 all, on torch
     python benchmarks/hostile_files.py --backend jax --only layers
 
-Each file is loaded in a fresh process, which reports what was raised, the
-time, and the peak memory above that after imports. A refusal is an error that
+Each folder is loaded by a process that has only imported the package (a fork),
+and reports what was raised, the time, and the peak memory above that of the
+imports. A refusal is an error that
 names the preset or checkpoint, before anything in it is made or run. Nothing
 may leave a mark on the disk; no refusal may take 5 s or 1 GB. Exits with 1
 otherwise. For comparison, the good files that all others were made of are
 loaded, too.
 
-Cost: about five minutes on two cores. Machine, date and result: `RESULTS.md`,
+Cost: one to two minutes on two cores. Machine, date and result: `RESULTS.md`,
 "Hostile files".
 """
 
 import argparse
-import concurrent.futures
 import dataclasses
 import json
 import os
 import pathlib
 import resource
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -38,6 +39,7 @@ MARK = "executed"
 SECRET = "secret.txt"
 MOST_SECONDS = 5.0
 MOST_MEBIBYTES = 1024.0
+MOST_WAIT = 120  # seconds, after which a process is ended
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = [*SPECIAL, "the", "a", "quick", "fox", "lazy", "dog", "##s", "."]
@@ -874,11 +876,68 @@ def load(base: str, folder: pathlib.Path) -> None:
 # === Fresh processes ===
 
 
-def child(base: str, folder: pathlib.Path) -> None:
-    """Loads one folder, and prints what came of it."""
+class Loader:
+    """A process that has imported everything, and forks for each folder.
+
+    So that each folder is loaded by a process that has loaded nothing before,
+    without an import for each.
+
+    Args:
+        backend: string.
+    """
+
+    def __init__(self, backend: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--serve"],
+            env={
+                **os.environ,
+                "KERAS_BACKEND": backend,
+                "PYTHONPATH": str(ROOT),
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def __call__(self, base: str, folder: pathlib.Path) -> dict[str, Any]:
+        """What came of loading a folder, empty if the process died.
+
+        Args:
+            base: string. The kind of folder.
+            folder: `pathlib.Path`.
+
+        Returns:
+            A dict of `error`, `seconds` and `mebibytes`.
+        """
+        process: Any = self.process
+        process.stdin.write(json.dumps([base, str(folder)]) + "\n")
+        process.stdin.flush()
+        for line in process.stdout:
+            if line.startswith("RESULT "):
+                return json.loads(line[7:])
+        raise RuntimeError("the process that forks has died")
+
+
+def serve() -> None:
+    """Loads the folders that the input names, each in a fork."""
     import keras_dinolm.models
     import keras_dinolm.runs  # noqa: F401
 
+    for line in sys.stdin:
+        base, folder = json.loads(line)
+        process = os.fork()
+        if not process:
+            signal.alarm(MOST_WAIT)
+            _load_and_print(base, pathlib.Path(folder))
+            os._exit(0)
+        _, status = os.waitpid(process, 0)
+        if status:
+            print("RESULT {}", flush=True)
+
+
+def _load_and_print(base, folder):
+    os.chdir(folder)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     error = None
@@ -893,46 +952,28 @@ def child(base: str, folder: pathlib.Path) -> None:
         "mebibytes": (after - before) / 1024,
         "error": error,
     }
-    print("RESULT " + json.dumps(result))
+    print("RESULT " + json.dumps(result), flush=True)
 
 
-def measure(name: str, bases: pathlib.Path, backend: str) -> dict[str, Any]:
+def measure(name: str, bases: pathlib.Path, loader: Callable) -> dict[str, Any]:
     """One row of the table.
 
     Args:
         name: string. A key of `CASES`, or of the good folders.
         bases: `pathlib.Path`, filled by `make_bases`.
-        backend: string.
+        loader: `Loader`.
 
     Returns:
         A dict.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch) / "files"
-        good = name not in CASES
-        base = name if good else CASES[name].base
-        if good:
-            shutil.copytree(bases / name, folder)
-        else:
+        if name in CASES:
             make_case(bases, name, folder)
-        try:
-            result = subprocess.run(
-                [sys.executable, __file__, "--child", base, str(folder)],
-                env={
-                    **os.environ,
-                    "KERAS_BACKEND": backend,
-                    "PYTHONPATH": str(ROOT),
-                },
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                timeout=120,
-            )
-            lines = result.stdout.splitlines()
-            found = [x for x in lines if x.startswith("RESULT ")]
-            row = json.loads(found[-1][7:]) if found else {}
-        except subprocess.TimeoutExpired:
-            row = {}
+            row = loader(CASES[name].base, folder)
+        else:
+            shutil.copytree(bases / name, folder)
+            row = loader(name, folder)
         executed = (pathlib.Path(scratch) / MARK).exists()
     return {"name": name, "wrong": _wrong(name, row, executed, folder), **row}
 
@@ -960,30 +1001,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backend", default="torch")
     parser.add_argument("--only", default="", help="a part of the name")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.child:
-        child(args.child[0], pathlib.Path(args.child[1]))
+    if args.serve:
+        serve()
         return 0
     os.environ["KERAS_BACKEND"] = args.backend
+    rows = []
     with tempfile.TemporaryDirectory() as scratch:
         bases = pathlib.Path(scratch)
         make_bases(bases)
         good = sorted(path.name for path in bases.iterdir())
-        names = [name for name in [*good, *CASES] if args.only in name]
-        with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-            rows = []
-            for row in pool.map(
-                lambda name: measure(name, bases, args.backend), names
-            ):
-                rows.append(row)
-                print(
-                    f"{row['name']:<42} {row.get('seconds', 0):6.2f} s "
-                    f"{row.get('mebibytes', 0):7.1f} MiB  "
-                    f"{row['wrong'] or 'ok'}",
-                    flush=True,
-                )
+        loader = Loader(args.backend)
+        for name in [*good, *CASES]:
+            if args.only not in name:
+                continue
+            row = measure(name, bases, loader)
+            rows.append(row)
+            print(
+                f"{name:<42} {row.get('seconds', 0):6.2f} s "
+                f"{row.get('mebibytes', 0):7.1f} MiB  {row['wrong'] or 'ok'}",
+                flush=True,
+            )
     hostile = [row for row in rows if row["name"] in CASES and row.get("error")]
     wrong = [row["name"] for row in rows if row["wrong"]]
     if hostile:

@@ -13,6 +13,7 @@ from keras_dinolm.models.encoder.text_encoder import TextEncoder
 from keras_dinolm.models.presets.export_preset import export_preset
 from keras_dinolm.models.presets.preset_files import is_of_keras_hub
 from keras_dinolm.models.tasks.batches import padded_length
+from keras_dinolm.models.tasks.text_classifier import DinoLMTextClassifier
 from keras_dinolm.models.tasks.text_embedder import DinoLMTextEmbedder
 from keras_dinolm.models.tasks.text_preprocessor import DinoLMTextPreprocessor
 from keras_dinolm.models.tasks.token_rows import token_rows
@@ -428,3 +429,19 @@ def test_presets_of_keras_hub_are_told_from_ours(tmp_path):
     assert is_of_keras_hub(str(tmp_path))
     assert is_of_keras_hub("bert_tiny_en_uncased")
     assert not is_of_keras_hub("hf://somebody/something")
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "task",
+    [
+        DinoLMTextEmbedder,
+        lambda backbone, part: DinoLMTextClassifier(backbone, 2, part),
+    ],
+)
+def test_a_vocabulary_larger_than_the_embedding_is_refused(task):
+    """On jax, ids beyond the table would give features of NaN."""
+    backbone = tiny.backbone(vocabulary_size=len(tiny.VOCABULARY) - 1)
+    preprocessor = DinoLMTextPreprocessor(tiny.tokenizer(), 16)
+    with pytest.raises(ValueError, match="19 tokens.*18 rows"):
+        task(backbone, preprocessor)

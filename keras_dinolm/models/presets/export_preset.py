@@ -90,7 +90,8 @@ def export_preset(
             stacklevel=2,
         )
     policy = policy_config(backbone)
-    with preset_folder(directory, size) as folder:
+    assets = getattr(tokenizer, "file_assets", None) or ()
+    with preset_folder(directory, size, assets=assets) as folder:
         # What LoRA has learned is in the weights that Keras saves.
         with policies_kept(backbone):
             backbone.save_to_preset(str(folder))

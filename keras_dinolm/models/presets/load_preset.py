@@ -54,31 +54,36 @@ def check_loaded(
         check_finite(model.weights, f"The preset '{preset}'", FIX)
     preprocessor = getattr(model, "preprocessor", None)
     if preprocessor is not None:
-        check_vocabulary(
-            preset, model.backbone, getattr(preprocessor, "tokenizer", None)
-        )
+        check_vocabulary(f"The preset '{preset}'", model.backbone, preprocessor)
 
 
-def check_vocabulary(preset: Path, backbone: keras.Model, tokenizer: Any):
+def check_vocabulary(
+    where: str, backbone: keras.Model, preprocessor: Any
+) -> None:
     """Raises if a tokenizer gives ids that the token embedding has not.
 
     Args:
-        preset: string or path.
+        where: string. What has the two, for the message.
         backbone: backbone of a `TextEncoder`.
-        tokenizer: keras-hub tokenizer, or `None`.
+        preprocessor: keras-hub preprocessor. A tokenizer in it that has no
+            vocabulary yet passes.
 
     Raises:
         ValueError: if it has too many tokens.
     """
-    if tokenizer is None:
+    tokenizer = getattr(preprocessor, "tokenizer", None)
+    # WordPiece and byte pairs have a vocabulary, SentencePiece has a proto.
+    if all(
+        getattr(tokenizer, name, None) is None
+        for name in ("vocabulary", "proto")
+    ):
         return
-    tokens, rows = (
-        tokenizer.vocabulary_size(),
-        backbone.token_embedding.input_dim,
-    )
+    tokens = tokenizer.vocabulary_size()
+    rows = backbone.token_embedding.input_dim
     if tokens > rows:
         raise ValueError(
-            f"The tokenizer of the preset '{preset}' has {tokens} tokens, and "
-            f"its token embedding {rows} rows: it is not the one that the "
-            f"encoder was trained with. {FIX}"
+            f"{where} has a tokenizer of {tokens} tokens and a token embedding "
+            f"of {rows} rows: the tokenizer is not the one that the encoder "
+            "was trained with. Use that one, or make the backbone with "
+            "`vocabulary_size=tokenizer.vocabulary_size()`."
         )

@@ -2,11 +2,13 @@
 
 import contextlib
 import contextvars
+import functools
 import json
 import os
 import pathlib
 import re
 import shutil
+from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +22,7 @@ from keras_dinolm.models.presets.precision import policy_config
 from keras_dinolm.models.presets.precision import write_policy
 from keras_dinolm.models.presets.preset_files import CONFIG
 from keras_dinolm.models.presets.preset_files import SHARDED_WEIGHTS
+from keras_dinolm.models.presets.preset_files import TOKENIZER_ASSETS
 from keras_dinolm.models.presets.preset_files import TOKENIZER_CONFIG
 from keras_dinolm.models.presets.preset_files import WEIGHTS
 from keras_dinolm.typing import Path
@@ -46,22 +49,26 @@ DIVERGED = (
 _WRITING: contextvars.ContextVar = contextvars.ContextVar("preset")
 
 
-def refuse(folder: pathlib.Path) -> str | None:
+def refuse(folder: pathlib.Path, assets: Iterable[str] = ()) -> str | None:
     """Why a folder must not be replaced by a preset.
 
     Args:
         folder: `pathlib.Path` of a folder that is not empty.
+        assets: strings. Names of a tokenizer's files, besides those of
+            keras-hub's own tokenizers.
 
     Returns:
         A string, or `None` if it holds a preset and nothing else.
     """
     others = []
+    more_assets = {f"{TOKENIZER_ASSETS}/{name}" for name in assets}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         plain = path.is_file() and not path.is_symlink()
         if name in _ASSET_FOLDERS and path.is_dir() and not path.is_symlink():
             continue
-        if not (plain and (_NAMES.fullmatch(name) or _ASSETS.fullmatch(name))):
+        known = _NAMES.fullmatch(name) or _ASSETS.fullmatch(name)
+        if not plain or not (known or name in more_assets):
             others.append(name)
         if len(others) > 5:
             break
@@ -80,7 +87,10 @@ def refuse(folder: pathlib.Path) -> str | None:
 
 @contextlib.contextmanager
 def preset_folder(
-    directory: Path, size: int = 0, keep: bool = False
+    directory: Path,
+    size: int = 0,
+    keep: bool = False,
+    assets: Iterable[str] = (),
 ) -> Iterator[pathlib.Path]:
     """Replaces a preset folder at once, or not at all.
 
@@ -90,6 +100,7 @@ def preset_folder(
         size: int. Bytes of the weights to come.
         keep: bool. Whether files of an earlier preset stay that are not
             written now, as keras-hub has it for parts of a preset.
+        assets: strings. Names of the tokenizer's files.
 
     Yields:
         `pathlib.Path` of the folder to fill. In the block of an outer one,
@@ -103,7 +114,8 @@ def preset_folder(
     if outer is not None and pathlib.Path(directory) == outer:
         yield outer
         return
-    with files.replace_folder(directory, refuse, size + _BYTES_BESIDE) as new:
+    refuses = functools.partial(refuse, assets=tuple(assets))
+    with files.replace_folder(directory, refuses, size + _BYTES_BESIDE) as new:
         _reserve(new, size)
         token = _WRITING.set(new)
         try:

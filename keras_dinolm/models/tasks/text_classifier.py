@@ -10,6 +10,7 @@ import numpy as np
 from keras_dinolm import arguments
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.presets.load_preset import check_loaded
+from keras_dinolm.models.presets.load_preset import check_vocabulary
 from keras_dinolm.models.presets.load_preset import checked_options
 from keras_dinolm.models.presets.preset_files import named_errors
 from keras_dinolm.models.presets.write_preset import save_model
@@ -91,6 +92,9 @@ class DinoLMTextClassifier(
         outputs = self.output_dense(self.output_dropout(pooled))
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         self._serve(inputs, outputs)
+
+        if preprocessor is not None:
+            check_vocabulary("The model", backbone, preprocessor)
 
         # === Config ===
         self.num_classes = num_classes

@@ -16,6 +16,7 @@ from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.encoder.text_encoder import TextEncoder
 from keras_dinolm.models.encoder.weight_changes import changes_of
 from keras_dinolm.models.presets.load_preset import check_loaded
+from keras_dinolm.models.presets.load_preset import check_vocabulary
 from keras_dinolm.models.presets.load_preset import checked_options
 from keras_dinolm.models.presets.preset_files import is_of_keras_hub
 from keras_dinolm.models.presets.preset_files import named_errors
@@ -167,6 +168,9 @@ class DinoLMTextEmbedder(
         self._token_call = NetworkCall(
             lambda: keras.Model(inputs, tokens, name="tokens"), changes
         )
+
+        if preprocessor is not None:
+            check_vocabulary("The model", backbone, preprocessor)
 
         # === Config ===
         self.normalize = normalize
