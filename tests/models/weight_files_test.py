@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 
 import keras_dinolm as kd
+from keras_dinolm import objectives as o
 from tests import tiny
 
-O = kd.objectives
 
-
-def centers(name=None, kind=O.SequenceDistillation, **kwargs):
+def centers(name=None, kind=o.SequenceDistillation, **kwargs):
     targets = kd.layers.Centering()
     if name:
         kwargs["name"] = name
@@ -22,7 +21,7 @@ def two(order=1):
     made = [
         centers("cold"),
         centers("warm", student_temperature=0.2),
-        centers(kind=O.TokenDistillation),
+        centers(kind=o.TokenDistillation),
     ]
     return made[::order]
 
@@ -48,14 +47,12 @@ def variables(model):
 
 def assert_same(one, other):
     """Compares heads, centers, encoders and slots, by what they are."""
-    for name in (o.name for o in one.objectives):
-        found = [
-            next(o for o in model.objectives if o.name == name)
+    for name in one.lesson.objectives:
+        pairs = [
+            tiny.values(model.lesson.objectives[name].variables)
             for model in (one, other)
         ]
-        for a, b in zip(
-            *(tiny.values(o.variables) for o in found), strict=True
-        ):
+        for a, b in zip(*pairs, strict=True):
             np.testing.assert_array_equal(a, b, err_msg=name)
     for tower in ("student", "teacher"):
         pairs = [tiny.values(getattr(m, tower).weights) for m in (one, other)]
@@ -92,10 +89,10 @@ def test_a_whole_model_comes_back_with_its_slots(saved):
     ["objectives", "message"],
     [
         (lambda: two()[:2], "only in the file: .*token_head"),
-        (lambda: [*two(), O.VICReg(), O.MaskedLM()], "not in the file"),
+        (lambda: [*two(), o.VICReg(), o.MaskedLM()], "not in the file"),
         (lambda: [centers("hot"), *two()[1:]], "not in the file: .*hot/targ"),
         (
-            lambda: [O.SequenceDistillation(name="cold"), *two()[1:]],
+            lambda: [o.SequenceDistillation(name="cold"), *two()[1:]],
             "only in the file: .*cold/targets/0",
         ),
     ],
@@ -140,11 +137,11 @@ def test_an_optimizer_with_slots_of_the_same_shapes_is_refused(saved):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_not_finite_are_named(value, tmp_path):
-    model = build([O.InfoNCE()])
+    model = build([o.InfoNCE()])
     weight = model.student.encoder.backbone.token_embedding.embeddings
     weight.assign(np.full(weight.shape, value))
     model.save_weights(tmp_path / "a.weights.h5")
-    other = build([O.InfoNCE()], seed=1)
+    other = build([o.InfoNCE()], seed=1)
     before = tiny.values(variables(other))
     with pytest.raises(ValueError, match="not finite: token_embedding/embedd"):
         other.load_weights(tmp_path / "a.weights.h5")
@@ -161,9 +158,9 @@ def test_weights_that_are_not_finite_are_named(value, tmp_path):
     ids=["lora", "dropout"],
 )
 def test_a_model_takes_the_file_that_it_wrote(kwargs, tmp_path):
-    model = build([O.SequenceDistillation()], **kwargs)
+    model = build([o.SequenceDistillation()], **kwargs)
     model.save_weights(tmp_path / "a.weights.h5")
-    other = build([O.SequenceDistillation()], seed=1, **kwargs)
+    other = build([o.SequenceDistillation()], seed=1, **kwargs)
     other.load_weights(tmp_path / "a.weights.h5")
     batch = tiny.batch()
     for a, b in zip(
@@ -185,4 +182,4 @@ def test_a_file_that_is_none_is_named(content, tmp_path):
     path = tmp_path / "a.weights.h5"
     path.write_bytes(content)
     with pytest.raises(ValueError, match="is no file of weights, or is damag"):
-        build([O.InfoNCE()]).load_weights(path)
+        build([o.InfoNCE()]).load_weights(path)
