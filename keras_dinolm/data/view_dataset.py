@@ -1,6 +1,8 @@
 """`view_dataset`: batches of a token store, for `fit`."""
 
+import json
 import warnings
+import zlib
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -165,6 +167,7 @@ def view_dataset(
             "tokenizer": tokens.fingerprint,
             "documents": tokens.num_documents,
             "tokens": tokens.num_tokens,
+            "checksum": zlib.crc32(json.dumps(tokens.shards).encode()),
         },
         "seed": seed,
         "batch_size": layout.batch_size,

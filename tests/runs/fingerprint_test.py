@@ -159,11 +159,13 @@ def test_a_dataset_that_can_be_read_again_is_made_once():
 
 
 def test_what_a_view_dataset_is_made_of_is_named(tmp_path):
-    texts = [f"text number {i} of a small corpus" for i in range(40)]
+    texts = [f"text number {i} of a small corpus" for i in range(10, 50)]
     tokenizer = kd.data.train_tokenizer(texts, 80, show_progress=False)
-    tokens = kd.data.tokenize(texts, tokenizer, tmp_path, show_progress=False)
+    tokens = kd.data.tokenize(
+        texts, tokenizer, tmp_path / "a", show_progress=False
+    )
 
-    def described(seed=0, length=16, batch_size=8):
+    def described(seed=0, length=16, batch_size=8, tokens=tokens):
         views = kd.views.TextViews(tokenizer, sequence_length=length)
         return fingerprint.make_described(
             lambda step: kd.data.view_dataset(
@@ -180,6 +182,13 @@ def test_what_a_view_dataset_is_made_of_is_named(tmp_path):
     ):
         lines = fingerprint.differences(first, described(**changes))
         assert difference in lines
+    # As many texts and tokens, of which one differs.
+    texts[7] = texts[7].replace("17", "18")
+    other = kd.data.tokenize(
+        texts, tokenizer, tmp_path / "other", show_progress=False
+    )
+    [line, *_] = fingerprint.differences(first, described(tokens=other))
+    assert line.startswith("store.checksum: ")
 
 
 def objectives(order):
