@@ -27,7 +27,7 @@ from keras_dinolm import files
 FORMAT = 2
 HEADER = "checkpoint.json"
 # Of the header, which is read whole. Those of large models have a few MiB.
-MOST_HEADER = 32 << 20
+MOST_HEADER = 16 << 20
 _GROUP = re.compile(r"[a-z_]{1,40}", re.ASCII)
 _KIND = "biufc"  # of the dtypes: what numpy calls a number
 _PIECE = 1 << 22
