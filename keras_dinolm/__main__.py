@@ -90,6 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         args.command(args)
     except (
+        FloatingPointError,
         ImportError,
         OSError,
         RuntimeError,

@@ -1,6 +1,8 @@
 """`view_dataset`: batches of a token store, for `fit`."""
 
+import json
 import warnings
+import zlib
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -158,7 +160,26 @@ def view_dataset(
                 f"{num_epochs * layout.steps_per_epoch}"
             )
     make_dataset = _dataset_maker(use_tf_data)
-    return make_dataset(tokens, views, layout, seed, start_step, num_steps)
+    dataset = make_dataset(tokens, views, layout, seed, start_step, num_steps)
+    # With which `keras_dinolm.runs.fit` compares the data of a run.
+    dataset.origin = {
+        "store": {
+            "tokenizer": tokens.fingerprint,
+            "documents": tokens.num_documents,
+            "tokens": tokens.num_tokens,
+            "checksum": zlib.crc32(json.dumps(tokens.shards).encode()),
+        },
+        "seed": seed,
+        "batch_size": layout.batch_size,
+        "buckets": list(layout.buckets),
+        "drop_remainder": layout.drop_remainder,
+        "blocks": len(layout.blocks),
+        "homogeneous": None if homogeneous is None else homogeneous.share,
+        "num_epochs": num_epochs,
+    }
+    if hasattr(views, "get_config"):
+        dataset.origin["views"] = views.get_config()
+    return dataset
 
 
 def steps_per_epoch(

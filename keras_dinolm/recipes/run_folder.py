@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_dinolm import arguments
 from keras_dinolm import files
+from keras_dinolm.files.folders import MARKER
 from keras_dinolm.runs import fingerprint
 
 FORMAT = 1
@@ -134,7 +135,8 @@ def read_run(directory: str | os.PathLike) -> dict[str, Any]:
             _check_format(path, content)
         raise ValueError(
             f"{path} is not of a run: it needs the fields "
-            f"{', '.join(_FIELDS)}. Use another folder for a new run."
+            f"{', '.join(_FIELDS)}. Nothing there is touched. Use another "
+            "folder for a new run."
         )
     return content
 
@@ -172,7 +174,10 @@ def check_is_ours(directory: str | os.PathLike) -> None:
         raise ValueError(
             f"Argument `directory` must be a folder. '{directory}' is a file."
         )
-    if any((directory / name).exists() for name in ("run.json", BACKUP)):
+    if (directory / MARKER).is_file():
+        return
+    if (directory / "run.json").exists():
+        read_run(directory)  # other programs may write files of that name
         return
     others = sorted(
         p.name for p in directory.iterdir() if not p.name.startswith(".")

@@ -48,9 +48,9 @@ def fit(
 
     A folder holds one run. Another model, optimizer, loss, seed or dataset is
     an error that shows each difference; more `steps` are allowed. The data is
-    recognized by its first batch, or by how it is made where `make_dataset`
-    returns a dataset of `keras_dinolm.data`. Other first weights are a
-    warning, since those of the checkpoint replace them.
+    recognized by its first batch, and a `view_dataset` also by what it is made
+    of. Other first weights are a warning, since those of the checkpoint
+    replace them.
 
     The first Ctrl-C finishes the step, saves, and raises `KeyboardInterrupt`.
 

@@ -27,7 +27,9 @@ from keras_dinolm import files
 FORMAT = 2
 HEADER = "checkpoint.json"
 # Of the header, which is read whole. Those of large models have a few MiB.
-MOST_HEADER = 32 << 20
+MOST_HEADER = 16 << 20
+# What it is made of: a history of 30 numbers has as many after 30,000 epochs.
+MOST_PARTS = 1_000_000
 _GROUP = re.compile(r"[a-z_]{1,40}", re.ASCII)
 _KIND = "biufc"  # of the dtypes: what numpy calls a number
 _PIECE = 1 << 22
@@ -70,10 +72,11 @@ def write(folder, groups, header):
         index[group] = entries
     body = {**header, "format": FORMAT, "groups": index}
     text = json.dumps({"crc32": _checksum(body), "body": body}).encode()
-    if len(text) > MOST_HEADER:
+    if len(text) > MOST_HEADER or _parts(text) > MOST_PARTS:
         raise CheckpointError(
-            f"{folder / HEADER} would have {len(text):,} bytes, and at most "
-            f"{MOST_HEADER:,} are read. Make epochs longer, so that the "
+            f"{folder / HEADER} would have {len(text):,} bytes and "
+            f"{_parts(text):,} values, and at most {MOST_HEADER:,} and "
+            f"{MOST_PARTS:,} are read. Make epochs longer, so that the "
             "history is shorter, or keep less in the state of callbacks."
         )
     (folder / HEADER).write_bytes(text)
@@ -108,7 +111,10 @@ def read_header(folder):
             f"{MOST_HEADER:,}: it is damaged or hostile."
         )
     try:
-        content = files.parse_json(path.read_bytes().decode("utf-8"))
+        text = path.read_bytes()
+        if _parts(text) > MOST_PARTS:
+            raise ValueError(f"it has more than {MOST_PARTS:,} values")
+        content = files.parse_json(text.decode("utf-8"))
         body = content["body"]
         good = content["crc32"] == _checksum(body)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -288,6 +294,11 @@ def _short(value):
         return f"a {type(value).__name__} of length {len(value):,}"
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _parts(text):
+    """About how many values a JSON text has, which cost time and memory."""
+    return sum(map(text.count, (b",", b"[", b"{")))
 
 
 def _checksum(body):

@@ -267,7 +267,10 @@ def test_can_stop():
         ({"patience": 0}, "patience=0"),
         ({"check_every": 1.5}, "check_every=1.5"),
         ({"on_failure": "panic"}, "on_failure='panic'"),
-        ({"min_rank": 2.0}, "dimensional collapse.*Received: 2.0"),
+        ({"min_rank": 2.0}, "min_rank=2.0"),
+        ({"min_feature_std": float("nan")}, "min_feature_std=nan"),
+        ({"min_sharpness": "0.1"}, "min_sharpness='0.1'"),
+        ({"patience": True}, "patience=True"),
     ],
 )
 def test_wrong_arguments(arguments, message):

@@ -226,7 +226,7 @@ def test_the_best_is_the_first_of_the_best(monkeypatch, mode, values, best):
     for batch in range(5):
         callback.on_train_batch_begin(batch)
     assert callback.best["step"] == best
-    other = OnlineProbe(None, tokenizer())
+    other = OnlineProbe(dict, tokenizer())
     state = json.loads(json.dumps(callback.get_run_state()))
     other.set_run_state(state)
     assert other.best == callback.best
@@ -241,6 +241,11 @@ def test_the_best_is_the_first_of_the_best(monkeypatch, mode, values, best):
     "arguments, message",
     [
         ({"every": 0}, "every=0"),
+        ({"every": "5"}, "every='5'"),
+        ({"time_share": float("nan")}, "time_share=nan"),
+        ({"sequence_length": 0}, "sequence_length=0"),
+        ({"monitor": 3}, "monitor=3"),
+        ({"directory": 3, "monitor": "x"}, "directory=3"),
         ({"time_share": 0}, "time_share=0"),
         ({"mode": "best"}, "mode='best'"),
         ({"directory": "best"}, "say by `monitor`"),

@@ -160,8 +160,9 @@ def test_a_step_with_bad_gradients_moves_nothing_and_is_counted():
     ):
         if id(variable) not in seeds_and_metrics:
             np.testing.assert_array_equal(a, b, err_msg=variable.path)
-    assert logs["skipped_steps"] == 1.0
-    assert all(np.isfinite(v) for v in logs.values()), logs
+    assert logs.pop("skipped_steps") == 1.0
+    # Nothing was measured; 0 would look like a perfect loss.
+    assert all(np.isnan(v) for v in logs.values()), logs
     gamma.assign(good)
     logs = model.train_on_batch(tiny.batch(1), return_dict=True)
     assert int(tiny.values([model.updates])[0]) == 2

@@ -183,6 +183,20 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path):
 # === The folder ===
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("content", ["{", "[]", '{"format": 1, "asked": 3}'])
+def test_a_run_json_of_another_program_is_left_alone(content, tmp_path):
+    (tmp_path / "run.json").write_text(content)
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(ValueError, match="run.json"):
+        pretrain(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "run.json",
+        "thesis.tex",
+    ]
+    assert (tmp_path / "run.json").read_text() == content
+
+
 def test_files_that_are_not_of_a_run_are_left_alone(tmp_path):
     (tmp_path / "report.md").write_text("mine")
     with pytest.raises(ValueError, match="holds files .report.md., but no run"):

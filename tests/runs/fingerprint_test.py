@@ -158,6 +158,39 @@ def test_a_dataset_that_can_be_read_again_is_made_once():
     assert made == [0, 0, 5]
 
 
+def test_what_a_view_dataset_is_made_of_is_named(tmp_path):
+    texts = [f"text number {i} of a small corpus" for i in range(10, 50)]
+    tokenizer = kd.data.train_tokenizer(texts, 80, show_progress=False)
+    tokens = kd.data.tokenize(
+        texts, tokenizer, tmp_path / "a", show_progress=False
+    )
+
+    def described(seed=0, length=16, batch_size=8, tokens=tokens):
+        views = kd.views.TextViews(tokenizer, sequence_length=length)
+        return fingerprint.make_described(
+            lambda step: kd.data.view_dataset(
+                tokens, views, batch_size, seed=seed, start_step=step
+            )
+        )[0]
+
+    first = described()
+    assert described() == first
+    for changes, difference in (
+        ({"seed": 1}, "seed: 0 then, 1 now"),
+        ({"length": 12}, "views.sequence_length: 16 then, 12 now"),
+        ({"batch_size": 4}, "batch_size: 8 then, 4 now"),
+    ):
+        lines = fingerprint.differences(first, described(**changes))
+        assert difference in lines
+    # As many texts and tokens, of which one differs.
+    texts[7] = texts[7].replace("17", "18")
+    other = kd.data.tokenize(
+        texts, tokenizer, tmp_path / "other", show_progress=False
+    )
+    [line, *_] = fingerprint.differences(first, described(tokens=other))
+    assert line.startswith("store.checksum: ")
+
+
 def objectives(order):
     made = [
         kd.objectives.SequenceDistillation(name="cold"),

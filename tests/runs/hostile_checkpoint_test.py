@@ -165,6 +165,14 @@ def test_a_huge_header_is_not_read(path):
 
 
 @pytest.mark.once
+@pytest.mark.parametrize("value", ["[]", "{}", "9"])
+def test_a_header_of_millions_of_values_is_not_parsed(value, path):
+    content = "[" + ",".join([value] * 2_000_000) + "]"
+    (path / "checkpoint.json").write_text(content)
+    refusal(path, "more than 1,000,000 values")
+
+
+@pytest.mark.once
 @pytest.mark.parametrize("group", ["model", "optimizer", "metrics", "random"])
 def test_a_huge_group_is_not_read(group, path):
     """A sparse file takes no room and says that it has a terabyte."""
