@@ -224,7 +224,8 @@ def read_beir(folder: Path, split: str = "test") -> Searches:
     Example:
 
     ```python
-        import keras_dinolm as kd
+    import pathlib
+    import keras_dinolm as kd
 
     pathlib.Path("qrels").mkdir()
     pathlib.Path("corpus.jsonl").write_text('{"_id": "d", "text": "a fox"}')

@@ -164,6 +164,8 @@ def column_names(table: Any) -> list | None:
     """
     if isinstance(table, Mapping):
         return list(table)
+    if hasattr(table, "collect_schema"):  # a LazyFrame of polars
+        return list(table.collect_schema().names())
     names = getattr(table, "column_names", None)
     if names is None or callable(names):
         schema = getattr(table, "schema", None)
