@@ -56,7 +56,7 @@ def balanced_sample(clusters: Clusters, size: int, seed: int = 0) -> Report:
     )
     total = len(clusters.parents[0])
     size = arguments.integer("size", size, 1)
-    seed = arguments.integer("seed", seed, 0)
+    seed = arguments.integer("seed", seed, 0, (1 << 63) - 1)
     if size > total:
         raise ValueError(
             "`size` must be at most the number of documents, "

@@ -5,6 +5,7 @@ The limits are those of the paper, as datatrove implements them.
 
 import functools
 
+from keras_dinolm import arguments
 from keras_dinolm.curation.parsed_text import ParsedText
 from keras_dinolm.curation.rules import Rule
 from keras_dinolm.curation.rules import make_rules
@@ -62,6 +63,13 @@ def c4_quality(
 
     - [Raffel et al., 2020](https://arxiv.org/abs/1910.10683), section 2.2
     """
+    minimum_words_per_line = arguments.integer(
+        "minimum_words_per_line", minimum_words_per_line, 0, (1 << 31) - 1
+    )
+    maximum_word_length = arguments.integer(
+        "maximum_word_length", maximum_word_length, 1, (1 << 31) - 1
+    )
+    wrapped = arguments.flag("wrapped", wrapped)
     return make_rules(
         (
             "minimum_sentences",

@@ -7,8 +7,10 @@ import functools
 from collections.abc import Collection
 from collections.abc import Sequence
 
+from keras_dinolm import arguments
 from keras_dinolm.curation.parsed_text import ParsedText
 from keras_dinolm.curation.rules import Rule
+from keras_dinolm.curation.rules import check_pairs
 from keras_dinolm.curation.rules import make_rules
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
@@ -74,6 +76,7 @@ def gopher_quality(
 
     - [Rae et al., 2021](https://arxiv.org/abs/2112.11446), appendix A.1.1
     """
+    stop_words = arguments.strings("stop_words", stop_words)
     return make_rules(
         ("minimum_words", minimum_words, lambda t: len(t.words)),
         ("maximum_words", maximum_words, lambda t: len(t.words)),
@@ -181,6 +184,10 @@ def gopher_repetition(
 
     - [Rae et al., 2021](https://arxiv.org/abs/2112.11446), table A1
     """
+    maximum_top_ngram = check_pairs("maximum_top_ngram", maximum_top_ngram)
+    maximum_repeated_ngrams = check_pairs(
+        "maximum_repeated_ngrams", maximum_repeated_ngrams
+    )
     return make_rules(
         (
             "maximum_repeated_lines",

@@ -14,6 +14,8 @@ from keras_dinolm.evaluation.arguments import unit
 from keras_dinolm.typing import Path
 from keras_dinolm.typing import Tensor
 
+_MOST = (1 << 31) - 1
+
 
 def hierarchical_kmeans(
     features: Tensor,
@@ -85,9 +87,13 @@ def hierarchical_kmeans(
     """
     features = as_features("features", features)
     num_clusters = _check_clusters(num_clusters, len(features))
-    num_resampling = arguments.integer("num_resampling", num_resampling, 0)
-    max_iterations = arguments.integer("max_iterations", max_iterations, 1)
-    seed = arguments.integer("seed", seed, 0)
+    num_resampling = arguments.integer(
+        "num_resampling", num_resampling, 0, 10_000
+    )
+    max_iterations = arguments.integer(
+        "max_iterations", max_iterations, 1, _MOST
+    )
+    seed = arguments.integer("seed", seed, 0, _MOST)
     normalize = arguments.flag("normalize", normalize)
     show_progress = arguments.flag("show_progress", show_progress)
     counts = _check_points(points_per_cluster, num_clusters)
@@ -221,4 +227,4 @@ def _integers(name, value):
     if isinstance(value, np.ndarray):
         value = value.tolist()
     values = list(value) if isinstance(value, list | tuple) else [value]
-    return [arguments.integer(name, number, 1) for number in values]
+    return [arguments.integer(name, number, 1, _MOST) for number in values]

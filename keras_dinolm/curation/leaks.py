@@ -25,6 +25,7 @@ from keras_dinolm.text.sentences import split_sentences
 from keras_dinolm.typing import Path
 
 _TEXT = (".txt", ".md", ".rst", ".tsv", ".csv")
+_MOST = (1 << 31) - 1
 _JSON = (".jsonl", ".ndjson", ".json")
 
 
@@ -90,8 +91,8 @@ def find_leaks(
 
     - [Brown et al., 2020](https://arxiv.org/abs/2005.14165), appendix C
     """
-    n = arguments.integer("n", n, 1)
-    minimum_words = arguments.integer("minimum_words", minimum_words, 1)
+    n = arguments.integer("n", n, 1, _MOST)
+    minimum_words = arguments.integer("minimum_words", minimum_words, 1, _MOST)
     text_key = arguments.string("text_key", text_key)
     show_progress = arguments.flag("show_progress", show_progress)
     texts_of = _read_tests(tests, text_key)
@@ -177,9 +178,24 @@ class _Index:
 
 def _read_tests(tests, text_key):
     """A dict from names to lists of texts."""
+    what = (
+        "a path, a list of paths, or a dict from names to paths or to lists "
+        "of texts"
+    )
     if isinstance(tests, str | os.PathLike):
         tests = [tests]
-    if not isinstance(tests, collections.abc.Mapping):
+    arguments.instance("tests", tests, list | tuple | Mapping, what)
+    paths = [] if isinstance(tests, Mapping) else tests
+    for source in paths:
+        arguments.instance("tests", source, str | os.PathLike, what)
+    for source in tests.values() if isinstance(tests, Mapping) else ():
+        if isinstance(source, bytes) or not isinstance(
+            source, str | os.PathLike | Iterable
+        ):
+            arguments.refuse("tests", tests, what)
+    if not tests and not isinstance(tests, Mapping):
+        arguments.refuse("tests", tests, what)
+    if not isinstance(tests, Mapping):
         files = find_files(tests, _TEXT + _JSON).files
         tests = {str(file): file for file in files}
     read = {}

@@ -56,7 +56,7 @@ def retrieve_near(
     features = as_features("features", features)
     seeds = as_features("seed_features", seed_features, features.shape[1])
     k = arguments.integer("k", k, 1)
-    batch_size = arguments.integer("batch_size", batch_size, 1)
+    batch_size = arguments.integer("batch_size", batch_size, 1, (1 << 31) - 1)
     if k > len(features):
         raise ValueError(
             "`k` must be at most the number of documents, "

@@ -7,6 +7,16 @@ from typing import Any
 from keras_dinolm import arguments
 from keras_dinolm.curation.parsed_text import ParsedText
 
+# Rules that count, and take no fractions.
+_COUNTS = (
+    "minimum_words",
+    "maximum_words",
+    "minimum_stop_words",
+    "minimum_sentences",
+    "maximum_curly_brackets",
+    "maximum_lorem_ipsum",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
@@ -75,7 +85,23 @@ def make_rules(*rows: tuple[str, Any, collections.abc.Callable]) -> list[Rule]:
     for name, limit, measure in rows:
         if limit is not None:
             # The error names the argument that the user wrote.
-            limit = arguments.number(name, limit)
+            if name in _COUNTS:
+                limit = arguments.integer(name, limit, 0, (1 << 31) - 1)
+            else:
+                limit = arguments.number(name, limit, 0)
             side = name.partition("_")[0]
             rules.append(Rule(name, measure, **{side: limit}))
     return rules
+
+
+def check_pairs(name: str, value: Any) -> list[tuple[int, float]]:
+    """Returns pairs of a length in words and a limit, or raises."""
+    what = "pairs (n, share), such as [(2, 0.2)], or ()"
+    arguments.instance(name, value, list | tuple, what)
+    pairs = []
+    for pair in value:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            arguments.refuse(name, value, what)
+        n = arguments.integer(name, pair[0], 1, (1 << 31) - 1)
+        pairs.append((n, arguments.number(name, pair[1], 0)))
+    return pairs

@@ -1,14 +1,11 @@
-"""Checks of arguments that functions of this room share."""
+"""Checks of views, and of what depends on them."""
 
-import math
 import numbers
-import operator
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from typing import Any
 
-import numpy as np
-
+from keras_dinolm import arguments
 from keras_dinolm.data.store_header import checksum_of_flags
 
 if TYPE_CHECKING:
@@ -19,56 +16,6 @@ MOST_SEED = 1 << 63
 MOST_STEP = 1 << 31
 
 _MAX_ALTERNATES = 4
-
-
-def check_integer(
-    name: str, value: Any, least: int, below: int | None = None
-) -> int:
-    """Returns `value` as an int, or raises if it is not one in the range."""
-    try:
-        number = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or number < least or (below and number >= below):
-        limit = f" and below {below:,}" if below else ""
-        raise ValueError(
-            f"`{name}` must be an integer of at least {least}{limit}. "
-            f"Received: {name}={value!r}"
-        )
-    return number
-
-
-def check_flag(name: str, value: Any) -> bool:
-    """Returns `value` if it is `True` or `False`, or raises."""
-    if not isinstance(value, bool | np.bool_):
-        raise ValueError(
-            f"`{name}` must be `True` or `False`. Received: {name}={value!r}"
-        )
-    return bool(value)
-
-
-def check_share(name: str, value: Any, zero: bool = True) -> float:
-    """Returns `value` if it is a number in [0, 1], or raises.
-
-    With `zero=False`, 0 is refused, too.
-    """
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not number or not 0 <= value <= 1 or (value == 0 and not zero):
-        raise ValueError(
-            f"`{name}` must be a number in {'[' if zero else '('}0, 1]. "
-            f"Received: {name}={value!r}"
-        )
-    return float(value)
-
-
-def check_positive(name: str, value: Any) -> float:
-    """Returns `value` if it is a finite number above 0, or raises."""
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not number or not 0 < value < math.inf:
-        raise ValueError(
-            f"`{name}` must be a number above 0. Received: {name}={value!r}"
-        )
-    return float(value)
 
 
 def check_views(views: Any) -> int:
@@ -84,7 +31,7 @@ def check_views(views: Any) -> int:
     ):
         raise ValueError(
             "`views` must be a `keras_dinolm.views.TextViews`. "
-            f"Received: views={shorten(views)} "
+            f"Received: views={arguments.shorten(views)} "
             f"(of type {type(views).__name__})"
         )
     # [CLS] takes one place.
@@ -141,14 +88,15 @@ def check_buckets(buckets: Any, longest: int) -> list[int]:
             buckets, Iterable
         ):
             raise ValueError("not a list")
-        widths = [check_integer("buckets", width, 1) for width in buckets]
+        widths = [arguments.integer("buckets", width, 1) for width in buckets]
         if sorted(set(widths)) != widths or widths[-1:] != [longest]:
             raise ValueError("not ascending to the longest window")
     except ValueError:
         raise ValueError(
             "`buckets` must be a list of ascending widths of at least 1, of "
             "which the last is `views.sequence_length - 1` ([CLS] takes one "
-            f"place), here {longest}. Received: buckets={buckets!r}"
+            f"place), here {longest}. "
+            f"Received: buckets={arguments.shorten(buckets)}"
         ) from None
     return widths
 
@@ -159,7 +107,7 @@ def check_max_alternates(value: Any, views: Any) -> int:
     Raises if `views` draw from no alternates, and the number is given.
     """
     if value is not None:
-        value = check_integer("max_alternates", value, 1)
+        value = arguments.integer("max_alternates", value, 1)
         if not draws_alternates(views):
             raise ValueError(
                 "`max_alternates` is for views that draw from alternates, and "
@@ -174,9 +122,3 @@ def check_max_alternates(value: Any, views: Any) -> int:
 def draws_alternates(views: Any) -> bool:
     """Whether `views` draw from the alternates of documents."""
     return bool(getattr(views, "draws_alternates", False))
-
-
-def shorten(value: Any, length: int = 80) -> str:
-    """The `repr` of a value, cut for an error message."""
-    text = repr(value)
-    return text if len(text) <= length else text[: length - 3] + "..."

@@ -18,8 +18,8 @@ def check_contents(shards: list[dict[str, Any]]) -> None:
     if tokens == 0:
         raise ValueError(
             "The corpus is empty: nothing to tokenize. Received: "
-            f"{documents} documents with 0 tokens. Check the path or the "
-            "iterable (an iterator can be read only once)."
+            f"`corpus` of {documents} documents with 0 tokens. Check the path "
+            "or the iterable (an iterator can be read only once)."
         )
     empty = sum(shard["empty"] for shard in shards)
     if empty:

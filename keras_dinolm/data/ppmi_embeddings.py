@@ -91,8 +91,15 @@ def ppmi_embeddings(
     dim = arguments.integer("dim", dim, 1, MOST)
     window = arguments.integer("window", window, 1, MOST)
     stddev = arguments.number("stddev", stddev, above=0)
-    max_tokens = arguments.integer("max_tokens", max_tokens, 1)
+    max_tokens = arguments.integer("max_tokens", max_tokens, 1, (1 << 62) - 1)
     seed = arguments.integer("seed", seed, 0, (1 << 32) - 1)
+    if vocabulary_size < tokens.header["vocabulary_size"]:
+        raise ValueError(
+            "`vocabulary_size` must be that of the tokenizer that made the "
+            f"store, {tokens.header['vocabulary_size']:,}. The store has ids "
+            "of a larger vocabulary. "
+            f"Received: vocabulary_size={vocabulary_size}"
+        )
     counts = _count(tokens, vocabulary_size, window, max_tokens)
     if not counts.nnz:
         raise ValueError(
@@ -125,12 +132,6 @@ def _count(tokens, vocabulary_size, window, max_tokens):
     shape = (vocabulary_size, vocabulary_size)
     total = sparse.csr_array(shape, dtype="float64")
     for ids, documents, size in _stretches(tokens, window, max_tokens):
-        if len(ids) and ids.max() >= vocabulary_size:
-            raise ValueError(
-                f"The store holds the id {ids.max()}, of a larger vocabulary: "
-                "`vocabulary_size` must be that of the tokenizer that made "
-                f"it. Received: vocabulary_size={vocabulary_size}"
-            )
         pairs = []
         for distance in range(1, window + 1):
             stop = max(0, min(size, len(ids) - distance))

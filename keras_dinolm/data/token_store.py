@@ -225,6 +225,9 @@ class TokenStore:
         Args:
             tokenizer: `DinoLMTokenizer`.
         """
+        if not hasattr(tokenizer, "fingerprint"):
+            what = "a `keras_dinolm.models.DinoLMTokenizer`"
+            arguments.refuse("tokenizer", tokenizer, what)
         if tokenizer.fingerprint() != self.fingerprint:
             raise ValueError(
                 f"The token store {self.directory} was built with another "

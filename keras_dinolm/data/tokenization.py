@@ -20,6 +20,7 @@ from keras_dinolm.data.shard import write_no_alternates
 from keras_dinolm.data.store_check import shard_path
 from keras_dinolm.data.store_header import ALL_KINDS
 from keras_dinolm.data.store_header import HEADER
+from keras_dinolm.data.store_header import MOST
 from keras_dinolm.data.store_header import SETTINGS
 from keras_dinolm.data.store_header import check_header
 from keras_dinolm.data.store_header import check_settings
@@ -97,9 +98,9 @@ def tokenize(
             if hasattr(os, "sched_getaffinity")
             else (os.cpu_count() or 1)
         )
-    num_workers = arguments.integer("num_workers", num_workers, 0)
+    num_workers = arguments.integer("num_workers", num_workers, 0, 4_096)
     shard_characters = arguments.integer(
-        "shard_characters", shard_characters, 1
+        "shard_characters", shard_characters, 1, MOST
     )
     show_progress = arguments.flag("show_progress", show_progress)
     if not hasattr(tokenizer, "encoder_config"):

@@ -150,7 +150,9 @@ def view_dataset(
         layout = _with_clusters(layout, tokens, homogeneous)
     num_steps = None
     if num_epochs is not None:
-        num_epochs = arguments.integer("num_epochs", num_epochs, 1)
+        num_epochs = arguments.integer(
+            "num_epochs", num_epochs, 1, MOST_STEP - 1
+        )
         num_steps = num_epochs * layout.steps_per_epoch - start_step
         if num_steps <= 0:
             raise ValueError(
