@@ -13,9 +13,9 @@ from keras_dinolm.models.distillation.lesson import Lesson
 from keras_dinolm.models.distillation.named_layers import NamedLayers
 from keras_dinolm.models.distillation.step_mean import StepMean
 from keras_dinolm.models.distillation.tower import Tower
-from keras_dinolm.training.schedule_guard import ScheduleGuard
 from keras_dinolm.models.distillation.weight_files import RECORD
 from keras_dinolm.models.distillation.weight_files import describe_optimizer
+from keras_dinolm.training.schedule_guard import ScheduleGuard
 from keras_dinolm.typing import Tensor
 
 
