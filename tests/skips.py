@@ -28,12 +28,6 @@ SKIPS: tuple[Skip, ...] = (
         "tests/without_tensorflow_test.py::*",
         "CI's time; jax writes here too, and presets are read across backends",
     ),
-    Skip(
-        "jax",
-        "tests/models/dino_lm_test.py::test_trains_in_mixed_precision"
-        "[[]mixed_float16]",
-        "XLA on a CPU has no float16 product with a float32 sum",
-    ),
     *(
         Skip(
             "jax",

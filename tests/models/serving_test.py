@@ -8,12 +8,14 @@ import keras
 import numpy as np
 import pytest
 
+import keras_dinolm as kd
 from keras_dinolm.layers.encoder_block import EncoderBlock
 from keras_dinolm.models.encoder.weight_changes import WeightChanges
 from keras_dinolm.models.tasks.apart import call_apart
 from keras_dinolm.models.tasks.text_classifier import DinoLMTextClassifier
 from keras_dinolm.models.tasks.text_embedder import DinoLMTextEmbedder
 from keras_dinolm.models.tasks.text_preprocessor import DinoLMTextPreprocessor
+from tests import tiny as shared
 from tests.gradients import compiled
 from tests.models import tiny
 
@@ -309,6 +311,32 @@ def test_readers_see_the_weights_of_before_or_of_after():
     assert np.abs(after - allowed[1]).max() > 1e-4
     allowed = [allowed[1], after]
     assert found and all(is_allowed(x, allowed) for x in found)
+
+
+def test_a_backbone_is_served_while_it_is_trained_by_a_distillation():
+    model = shared.model([kd.objectives.SequenceDistillation()])
+    model.compile(kd.optimizers.adamw(1e-2, schedule="constant"))
+    backbone = model.student.encoder.backbone
+    vocabulary = [*tiny.VOCABULARY, *map(str, range(1000))]
+    tokenizer = kd.models.DinoLMTokenizer(
+        vocabulary[: backbone.vocabulary_size]
+    )
+    made = DinoLMTextEmbedder(backbone, DinoLMTextPreprocessor(tokenizer, 16))
+    before = made.encode(TEXTS)
+    thread = threading.Thread(
+        target=model.fit,
+        args=(shared.Batches(20),),
+        kwargs={"verbose": 0, "epochs": 1},
+    )
+    thread.start()
+    found = []
+    while thread.is_alive():
+        found.append(made.encode(TEXTS))
+    after = made.encode(TEXTS)
+    assert found and np.abs(after - before).max() > 1e-4
+    for features in found:
+        near = [np.abs(features - x).max() < 1e-4 for x in (before, after)]
+        assert any(near)
 
 
 def test_a_callback_reads_the_weights_that_are_being_trained():

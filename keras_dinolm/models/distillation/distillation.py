@@ -30,6 +30,7 @@ from keras_dinolm.models.distillation.reads_views import ReadsViews
 from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.models.distillation.weight_files import load_verified
 from keras_dinolm.models.encoder.lora import revive
+from keras_dinolm.models.encoder.weight_changes import train_announced
 from keras_dinolm.models.presets.export_preset import export_preset
 from keras_dinolm.training import SkippedStepGuard
 from keras_dinolm.training.optimizer_group import OptimizerGroup
@@ -431,6 +432,30 @@ class Distillation(ReadsViews, PhasedModel):
             check_reads_tokens_of(getattr(x, "views", None), lesson.encoder)
         for learner in self.learners():
             revive(learner)
+
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """Trains, as `keras.Model.fit`, on batches of views.
+
+        Embedders of the same backbones may encode in other threads meanwhile,
+        with the weights of before.
+
+        Args:
+            *args: as for `keras.Model.fit`.
+            **kwargs: as for `keras.Model.fit`.
+
+        Returns:
+            A `keras.callbacks.History`.
+        """
+        networks = [
+            network
+            for lesson in self.lessons().values()
+            for network in (lesson.encoder, lesson.teacher.encoder)
+        ]
+        backbones = {id(n.backbone): n.backbone for n in networks}
+        fit = super().fit
+        return train_announced(
+            list(backbones.values()), lambda: fit(*args, **kwargs)
+        )
 
     def counters(self) -> list:
         """The optimizer updates that each student has done, as variables."""

@@ -4,6 +4,8 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -35,6 +37,8 @@ class WeightChanges:
         self._lock = threading.Lock()
         self._readers = 0
         self._waiting = 0
+        # Whether anybody may ever read. If nobody does, nothing is copied.
+        self.has_readers = False
         self._changes: list[_Change] = []
 
     def short(self) -> "_Change":
@@ -130,7 +134,7 @@ class _Change:
         self.frame = sys._getframe(1)
         try:
             self.changes._add(self)
-            if self.network is not None:
+            if self.network is not None and self.changes.has_readers:
                 self.copies = _copies(self.network)
         except BaseException:
             self.__exit__()
@@ -171,6 +175,26 @@ def changes_of(backbone: keras.Layer) -> WeightChanges:
     """
     with _CHANGES_LOCK:
         return _CHANGES.setdefault(backbone, WeightChanges())
+
+
+def train_announced(
+    backbones: Sequence[keras.Layer], train: Callable[[], Any]
+) -> Any:
+    """Calls a function that trains backbones, and announces the change.
+
+    Args:
+        backbones: sequence of layers.
+        train: function without arguments.
+
+    Returns:
+        What `train` returns.
+    """
+    if not backbones:
+        return train()
+    first, *rest = backbones
+    # A change lasts as long as this frame.
+    with changes_of(first).long(first):
+        return train_announced(rest, train)
 
 
 class AnnouncesChanges:

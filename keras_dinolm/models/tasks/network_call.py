@@ -63,6 +63,7 @@ class NetworkCall:
     ) -> None:
         self._make_network = make_network
         self._changes = changes
+        changes.has_readers = True
         self._network: Any = None
         self._compiled: _Compiled | None = None
         # Only held where no interrupt arrives, and not while computing.
