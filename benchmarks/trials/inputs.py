@@ -34,7 +34,7 @@ AREAS = {
     area.name: area
     for area in (
         Area("readers", "readers", "files", "check_jsonl", share=4),
-        Area("text lines", "readers", "files", "check_lines", share=2),
+        Area("text lines", "readers", "text_files", "check_lines", share=2),
         Area("tokenizer", "tokenizers", share=10, chunk=400),
         Area("stores", "stores", share=3, chunk=300),
         Area("views", "views", share=4),
