@@ -3,6 +3,7 @@
 import collections
 import csv
 from collections.abc import Iterator
+from typing import Any
 
 from keras_dinolm import arguments
 from keras_dinolm.data.corpora.corpus import Corpus
@@ -190,7 +191,7 @@ class _Rows:
         self, delimiter: str, quoting: bool
     ) -> Iterator[tuple[int, list[str]]]:
         """Yields rows, each with the number of its first line."""
-        kind = csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
+        kind: Any = csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
         reader = csv.reader(
             self, delimiter=delimiter, quoting=kind, strict=True
         )

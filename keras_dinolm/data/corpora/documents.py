@@ -132,7 +132,7 @@ def is_read_once(corpus: Iterable) -> bool:
     return isinstance(corpus, Iterator) or getattr(corpus, "once", False)
 
 
-def _refuse(corpus, name) -> NoReturn:
+def _refuse(corpus: Any, name: str) -> NoReturn:
     raise ValueError(
         f"Argument `{name}` must be an iterable of documents, not one of "
         "them. Use `[text]` for a single document, or "
