@@ -1,4 +1,4 @@
-"""Foreign presets: refused by name, before anything of them is made or run."""
+"""Foreign presets and checkpoints are refused by name, and nothing is run."""
 
 import json
 import os
@@ -11,13 +11,10 @@ import pytest
 
 import keras_dinolm as kd
 from benchmarks import hostile_files
+from keras_dinolm.runs.state_file import CheckpointError
 from tests.models import tiny
 
-PRESETS = [
-    name
-    for name, case in hostile_files.CASES.items()
-    if case.base != "checkpoint"
-]
+REFUSALS = (ValueError, FileNotFoundError, CheckpointError)
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +25,14 @@ def good(tmp_path_factory):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("name", PRESETS)
-def test_a_hostile_preset_is_refused(good, tmp_path, name):
+@pytest.mark.parametrize("name", hostile_files.CASES)
+def test_a_hostile_folder_is_refused(good, tmp_path, name):
     folder = tmp_path / "files"
     hostile_files.make_case(good, name, folder)
     case = hostile_files.CASES[name]
-    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+    with pytest.raises(
+        (ValueError, FileNotFoundError, CheckpointError)
+    ) as caught:
         hostile_files.load(case.base, folder)
     assert str(folder) in str(caught.value)
     assert case.names in str(caught.value)
