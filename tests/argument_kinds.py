@@ -66,6 +66,15 @@ class Kind:
         return Kind((*self.bad, *bad), (*self.good, *good))
 
 
+def whole(low: int = 1) -> Kind:
+    """An integer that becomes no size: as large as one likes."""
+    kind = integer(low)
+    return Kind(
+        tuple(v for v in kind.bad if not (type(v) is int and v == HUGE)),
+        kind.good,
+    )
+
+
 def number(
     low: float = -INF,
     high: float = INF,

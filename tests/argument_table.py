@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,7 @@ from tests.argument_kinds import choice
 from tests.argument_kinds import integer
 from tests.argument_kinds import number
 from tests.argument_kinds import scheduled
+from tests.argument_kinds import whole
 
 TEXTS = [f"text number {n} of a small corpus about {n % 7}" for n in range(40)]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "form", "from", "."]
@@ -58,7 +60,10 @@ class World:
     @functools.cached_property
     def tokens(self):
         return kd.data.tokenize(
-            TEXTS, self.tokenizer, self.folder / "store", show_progress=False
+            ["form from form from ."] * 9 + TEXTS,
+            self.tokenizer,
+            self.folder / "store",
+            show_progress=False,
         )
 
     def backbone(self):
@@ -79,6 +84,11 @@ class World:
             [kd.objectives.SequenceDistillation()],
             num_prototypes=4,
         )
+
+    @functools.cached_property
+    def compiled_model(self):
+        self.model.compile("sgd")
+        return self.model
 
     @functools.cached_property
     def preprocessor(self):
@@ -203,6 +213,15 @@ EXEMPT_CALLABLES: dict[str, str] = {
     "training.read_variable": "called by models",
     "training.train_step": "called by models",
     "views.default_groups": "takes no argument",
+    "data.UnknownRate": RESULTS,
+    "files.InUseError": "an error",
+    "files.home": "takes no argument",
+    "files.parse_json": "takes any text",
+    "files.lock": "a context, which checks when it is entered",
+    "files.replace_folder": "a context, which checks when it is entered",
+    "files.write_file": "a context, which checks when it is entered",
+    "files.remove": "takes a path of ours",
+    "files.set_aside": "takes a path of ours",
 }
 
 
@@ -908,7 +927,11 @@ add(
     {"backbone_class": OBJECT},
     calls_good=False,
 )
-add("models.check_preset", lambda w: {"preset": w.preset}, {"preset": PATH})
+add(
+    "models.check_preset",
+    lambda w: {"preset": w.preset},
+    {"preset": PATH, "needs_tokenizer": FLAG},
+)
 add(
     "models.export_preset",
     lambda w: {
@@ -930,7 +953,7 @@ add(
     {"vocabulary": VOCABULARY},
     {
         "vocabulary": Kind(
-            (NAN, 7, True, {}, object(), [7], [None], ["a", 7], 1j, [], "")
+            (NAN, 7, True, {}, object(), [7], [None], ["a", 7], 1j)
         ),
         "lowercase": FLAG,
         "strip_accents": Kind(tuple(v for v in FLAG.bad if v is not None)),
@@ -954,6 +977,9 @@ add(
         "preprocessor": OBJECT.optional(),
         "normalize": FLAG,
         "pooling": POOLING,
+        "prompts": Kind((NAN, 7, True, "x", [1], object(), {"x": 7})),
+        "default_prompt_name": Kind((NAN, 7, True, "x", [1], object())),
+        "similarity_fn_name": choice("cosine", "dot"),
     },
 )
 add(
@@ -1061,8 +1087,8 @@ add(
     {
         "split": choice("train", "held_out"),
         "packages": Kind((NAN, 7, True, {}, object(), [7], [None])),
-        "minimum_characters": integer(0),
-        "held_out_fraction": PROBABILITY,
+        "minimum_characters": whole(0),
+        "held_out_fraction": RATE,
         "similarity": PROBABILITY,
         "cache": Kind((NAN, 7, 1.5, None, [], {}, object())),
         "show_progress": FLAG,
@@ -1070,10 +1096,11 @@ add(
     calls_good=False,
 )
 QUIET = {"show_progress": False}
+SIMILAR = number(above=0, high=1)
 add(
     "data.find_near_duplicates",
     {"texts": TEXTS, **QUIET},
-    {"texts": CORPUS, "threshold": PROBABILITY, "show_progress": FLAG},
+    {"texts": CORPUS, "threshold": SIMILAR, "show_progress": FLAG},
 )
 add(
     "data.ppmi_embeddings",
@@ -1084,7 +1111,7 @@ add(
         "dim": integer(),
         "window": integer(),
         "stddev": number(above=0),
-        "max_tokens": integer(),
+        "max_tokens": whole(),
         "seed": SEED,
     },
 )
@@ -1094,7 +1121,7 @@ DATASET = {
     "batch_size": integer(),
     "seed": SEED,
     "start_step": integer(0),
-    "num_epochs": integer().optional(),
+    "num_epochs": whole().optional(),
     "drop_remainder": FLAG,
     "buckets": Kind(
         (NAN, 7, True, "x", [], [7], ["x"], [NAN], {}, object(), [8, 4])
@@ -1133,7 +1160,7 @@ add(
         "tokenizer": w.tokenizer,
     },
     {
-        "texts": CORPUS,
+        "texts": CORPUS.without(list),  # read when batches are asked for
         "shuffle_buffer": integer(1),
         **{
             k: Kind(DATASET[k].bad)
@@ -1152,24 +1179,29 @@ add(
         **QUIET,
     },
     {
-        "corpus": CORPUS.but([]),
+        "corpus": CORPUS,
         "tokenizer": OBJECT,
         "directory": PATH,
-        "num_workers": Kind(integer(0).bad).optional(),
-        "shard_characters": integer(),
+        "num_workers": Kind(whole(0).bad).optional(),
+        "shard_characters": whole(),
         "show_progress": FLAG,
     },
     calls_good=False,
 )
 add(
+    "data.unknown_rates",
+    lambda w: {"tokenizer": w.tokenizer, "texts": TEXTS},
+    {"tokenizer": OBJECT, "texts": CORPUS, "show_progress": FLAG},
+)
+add(
     "data.train_tokenizer",
     {"corpus": TEXTS, "vocabulary_size": 60, **QUIET},
     {
-        "corpus": CORPUS.but([]),
+        "corpus": CORPUS,
         "vocabulary_size": integer(1),
         "lowercase": FLAG,
         "strip_accents": Kind(tuple(v for v in FLAG.bad if v is not None)),
-        "alphabet_size": Kind(integer().bad).optional(),
+        "alphabet_size": Kind(whole().bad).optional(),
         "minimum_frequency": integer(),
         "show_progress": FLAG,
     },
@@ -1193,7 +1225,7 @@ add(
 add(
     "curation.balanced_sample",
     lambda w: {"clusters": w.clusters, "size": 3},
-    {"clusters": OBJECT, "size": Kind(integer().bad), "seed": SEED},
+    {"clusters": OBJECT, "size": Kind(integer().bad), "seed": whole(0)},
 )
 add(
     "curation.c4_quality",
@@ -1221,7 +1253,7 @@ add(
 add(
     "curation.find_duplicates",
     {"corpus": TEXTS, **QUIET},
-    {"corpus": CORPUS, "threshold": PROBABILITY, "show_progress": FLAG},
+    {"corpus": CORPUS, "threshold": number(0.5, 1), "show_progress": FLAG},
 )
 add(
     "curation.find_leaks",
@@ -1229,8 +1261,8 @@ add(
     {
         "corpus": CORPUS,
         "tests": Kind((NAN, 7, True, None, {}, object(), [7], [], {"x": 7})),
-        "n": integer(),
-        "minimum_words": integer(),
+        "n": whole(),
+        "minimum_words": whole(),
         "text_key": KEY,
         "directory": PATH.optional(),
         "show_progress": FLAG,
@@ -1280,13 +1312,13 @@ add(
             (NAN, True, None, "x", {}, object(), [], [7.5], ["x"], [0], [NAN])
             + ([2, 3], [10**30])
         ),
-        "num_resampling": integer(0),
+        "num_resampling": whole(0),
         "points_per_cluster": Kind(
             (NAN, True, "x", {}, object(), [], [1.5], ["x"], [0], -1, [1, 2])
         ).optional(),
         "normalize": FLAG,
-        "max_iterations": integer(),
-        "seed": SEED,
+        "max_iterations": whole(),
+        "seed": whole(0),
         "directory": PATH.optional(),
         "show_progress": FLAG,
     },
@@ -1332,7 +1364,7 @@ DEV_KINDS = {
         {"dev_features": FEATURES},
     ),
     "strengths": (STRENGTHS.but([1.0, 2.0]), {}),
-    "max_iterations": Kind(integer().bad),
+    "max_iterations": Kind(whole().bad),
 }
 add("evaluation.linear_probe", PROBE, {**PROBE_KINDS, **DEV_KINDS})
 add(
@@ -1399,7 +1431,7 @@ add(
             {"dev_features": TOKEN_FEATURES},
         ),
         "strengths": STRENGTHS.but([1.0, 2.0]),
-        "max_iterations": Kind(integer().bad),
+        "max_iterations": Kind(whole().bad),
     },
 )
 NLI_DEV = {
@@ -1429,7 +1461,7 @@ add(
         "dev_second": (SOME_MATRIX, NLI_DEV),
         "dev_labels": (LABELLED.without(type(None)), NLI_DEV),
         "strengths": STRENGTHS.but([1.0, 2.0]),
-        "max_iterations": Kind(integer().bad),
+        "max_iterations": Kind(whole().bad),
     },
 )
 add(
@@ -1478,9 +1510,9 @@ add(
     {
         "documents": Kind((NAN, 7, None, True, "x", object(), [], [7], {})),
         "train": Kind((NAN, 7, True, "x", object(), [7], [None])),
-        "num_queries": integer(),
-        "num_labelled": integer(),
-        "seed": SEED,
+        "num_queries": whole(),
+        "num_labelled": whole(),
+        "seed": whole(0),
     },
 )
 NO_ENCODER = Kind((NAN, 7, None, True, "x", object(), [], {}, 1j))
@@ -1511,9 +1543,9 @@ add(
         "encoder": NO_ENCODER,
         "folder": PATH,
         "split": choice("dev", "test").but(good=()),
-        "tasks": Kind((NAN, 7, True, "x", object(), [7], ["x"], [None], {})),
-        "max_train": integer().optional(),
-        "seed": SEED,
+        "tasks": Kind((NAN, 7, True, "x", object(), [7], ["x"], [None])),
+        "max_train": whole().optional(),
+        "seed": whole(0),
         "results": PATH.optional(),
         "verbose": FLAG,
     },
@@ -1555,8 +1587,8 @@ add(
     "callbacks.CollapseMonitor",
     {},
     {
-        "patience": integer(),
-        "check_every": integer(),
+        "patience": whole(),
+        "check_every": whole(),
         "on_failure": choice("warn", "stop"),
         "checkpoint": OBJECT.optional(),
         **dict.fromkeys(
@@ -1572,7 +1604,7 @@ add(
     {
         "probe": OBJECT,
         "tokenizer": OBJECT,
-        "every": integer().optional(),
+        "every": whole().optional(),
         "time_share": number(above=0, high=1),
         "monitor": OPTIONAL_WORD,
         "mode": (choice("min", "max"), {"monitor": "x"}),
@@ -1586,8 +1618,8 @@ add(
 # === Runs ===
 
 CHECKPOINT = {
-    "save_every": integer().optional(),
-    "keep": integer(),
+    "save_every": whole().optional(),
+    "keep": whole(),
     "monitor": OPTIONAL_WORD,
     "mode": choice("min", "max"),
 }
@@ -1599,7 +1631,7 @@ add(
 add(
     "runs.fit",
     lambda w: {
-        "model": w.model,
+        "model": w.compiled_model,
         "make_dataset": lambda step: [],
         "directory": w.new("run"),
         "steps": 2,
@@ -1609,8 +1641,8 @@ add(
         "model": OBJECT,
         "make_dataset": OBJECT,
         "directory": PATH,
-        "steps": integer(),
-        "steps_per_epoch": integer(),
+        "steps": whole(),
+        "steps_per_epoch": whole(),
         **CHECKPOINT,
         "callbacks": Kind((NAN, 7, True, "x", object(), [7], [None], ["x"])),
         "verbose": Kind((NAN, 7, -1, 1.5, "x", None, [], object())),
@@ -1630,15 +1662,15 @@ add(
     },
     {
         "recipe": OBJECT,
-        "changes": Kind((NAN, 7, True, None, "x", [], {}, object(), {"x": 7})),
+        "changes": Kind((NAN, 7, True, None, "x", [], {}, object())),
         "measure": OBJECT,
         "directory": PATH,
-        "steps": integer(),
-        "steps_per_epoch": integer(),
+        "steps": whole(),
+        "steps_per_epoch": whole(),
         "config": Kind((NAN, 7, True, "x", [1], object())),
         "seeds": Kind((NAN, 7, None, "x", [], [-1], [1.5], [True], [1, 1])),
         "make_callbacks": OBJECT.optional(),
-        "save_every": integer().optional(),
+        "save_every": whole().optional(),
         "curves": Kind((NAN, 7, True, None, "x", object(), [7])),
         "keep_checkpoints": FLAG,
         "verbose": Kind((NAN, 7, -1, 1.5, "x", None, [], object())),
@@ -1684,16 +1716,18 @@ add(
 add(
     "pictures.prototype_atlas",
     lambda w: {"reader": w.reader, "texts": ["form", "from"]},
-    {
-        "reader": OBJECT,
-        "texts": CORPUS.but([]),
-        "head": choice("sequence"),
-        "unit": choice("spans", "tokens").without(type(None)),
-        "num_prototypes": integer(),
-        "num_spans": integer(),
-        "span_length": integer(),
-        "batch_size": integer(),
-    },
+    bad_only(
+        {
+            "reader": OBJECT,
+            "texts": CORPUS,
+            "head": choice("sequence"),
+            "unit": choice("spans", "tokens").without(type(None)),
+            "num_prototypes": integer(),
+            "num_spans": integer(),
+            "span_length": integer(),
+            "batch_size": integer(),
+        }
+    ),
 )
 add(
     "pictures.plot_attention_maps",
@@ -1739,7 +1773,10 @@ RECIPE = {
 SPAN = Kind(FRACTIONS.bad)
 recipe_arguments = {
     "masked_lm": {"mask_ratio": number(above=0, high=1)},
-    "simcse": {"dropout": RATE, "temperature": TEMPERATURE},
+    "simcse": {
+        "dropout": number(above=0, below=1),
+        "temperature": TEMPERATURE,
+    },
     "crop_info_nce": {"span": SPAN, "temperature": TEMPERATURE},
     "bag_then_blocks": {
         "span": SPAN,
@@ -1792,7 +1829,7 @@ add(
         "backbone": OBJECT,
         "model": OBJECT,
         "share": number(above=0),
-        "max_steps": integer().optional(),
+        "max_steps": whole().optional(),
         "keep": choice("learned", "student"),
         "pooled_layers": Kind(
             (NAN, True, "x", [], {}, object(), [1.5], ["x"], [None], [-2])
@@ -1822,7 +1859,7 @@ add(
         "seed": SEED,
         "vocabulary_size": integer(),
         "sequence_length": integer(2, 2**15 - 1),
-        "held_out": Kind((NAN, 7, -1, 1.5, None, True, "x", object(), 1j)),
+        "held_out": Kind((NAN, 7, -1, 1.5, None, True, object(), 1j)),
         "verbose": Kind((NAN, 7, -1, 1.5, "x", None, [], object())),
     },
     calls_good=False,
@@ -1834,19 +1871,21 @@ add(
         "tokens": w.tokens,
         "seed": 0,
     },
-    {
-        "phase": OBJECT,
-        "tokens": OBJECT,
-        "seed": SEED,
-        "start_step": integer(0),
-    },
+    bad_only(
+        {
+            "phase": OBJECT,
+            "tokens": OBJECT,
+            "seed": SEED,
+            "start_step": integer(0),
+        }
+    ),
 )
 add(
     "recipes.TextSearch",
     lambda w: {"preset": w.preset, "documents": LONG},
     {
         "preset": PATH,
-        "documents": CORPUS.but([]),
+        "documents": CORPUS,
         "folder": PATH.optional(),
         "sequence_length": integer(2),
         "verbose": Kind((NAN, 7, -1, 1.5, "x", None, [], object())),
@@ -1867,3 +1906,30 @@ add(
     },
     calls_good=False,
 )
+
+# === Files ===
+
+for function, more in (
+    ("append_json_line", {"record": 1}),
+    ("checksum", {}),
+    ("claim_folder", {"kind": "x", "names": ["y"]}),
+    ("folder_to_disk", {}),
+    ("inside", {"name": "x"}),
+    ("read_json", {"what": "x", "fix": "y"}),
+    ("read_json_lines", {}),
+    ("read_json_or_set_aside", {}),
+    ("require_space", {"size": 1, "what": "x"}),
+    ("sweep", {}),
+    ("write_json", {"value": 1}),
+    ("write_text", {"text": "x"}),
+):
+    names = inspect.signature(getattr(kd.files, function)).parameters
+    first = next(iter(names))
+    add(
+        f"files.{function}",
+        lambda w, first=first, more=more: {first: w.new("file"), **more},
+        {first: PATH},
+        calls_good=False,
+    )
+    for name in list(names)[1:]:
+        EXEMPT[f"files.{function}", name] = "said by our own code"

@@ -19,6 +19,14 @@ class CollapseWarning(UserWarning):
     """Training has collapsed; the message names how."""
 
 
+def check_checkpoint(checkpoint: Any) -> None:
+    """Raises unless this is a `Checkpoint`, or has what one has, or `None`."""
+    if checkpoint is not None and not hasattr(checkpoint, "position"):
+        arguments.refuse(
+            "checkpoint", checkpoint, "a `keras_dinolm.runs.Checkpoint`"
+        )
+
+
 class CollapseMonitor(keras.callbacks.Callback):
     """Names the way in which a run collapses, and what to try.
 
@@ -129,6 +137,7 @@ class CollapseMonitor(keras.callbacks.Callback):
             ("min_information", min_information),
         ):
             arguments.number(name, limit, 0, below=1)
+        check_checkpoint(checkpoint)
         self.checkpoint = checkpoint
         self.failures = [
             failures.ConstantFeatures(min_feature_std),

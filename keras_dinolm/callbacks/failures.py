@@ -61,11 +61,6 @@ class Failure:
     follows_from: tuple[type, ...] = ()
 
     def __init__(self, limit: float) -> None:
-        if not 0.0 <= limit < 1.0:
-            raise ValueError(
-                f"The limit of {self.name!r} must be in [0, 1); 0 switches it "
-                f"off. Received: {limit}"
-            )
         self.limit = limit
 
     def health(self, reading: Reading) -> float | None:

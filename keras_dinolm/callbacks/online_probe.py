@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_dinolm import arguments
+from keras_dinolm.callbacks.collapse_monitor import check_checkpoint
 from keras_dinolm.models import DinoLMBackbone
 from keras_dinolm.models import DinoLMTextEmbedder
 from keras_dinolm.models import DinoLMTextPreprocessor
@@ -116,7 +117,7 @@ class OnlineProbe(keras.callbacks.Callback):
         if directory is not None:
             directory = arguments.path("directory", directory)
         if sequence_length is not None:
-            sequence_length = arguments.integer(
+            sequence_length = arguments.count(
                 "sequence_length", sequence_length, 2
             )
         if mode == "min" and monitor is None:
@@ -131,6 +132,13 @@ class OnlineProbe(keras.callbacks.Callback):
                 "which of the probe's values decides. Received: "
                 f"directory={directory!r}, monitor=None"
             )
+        if not hasattr(tokenizer, "tokenize") or isinstance(tokenizer, type):
+            arguments.refuse(
+                "tokenizer", tokenizer, "the tokenizer of the model's texts"
+            )
+        check_checkpoint(checkpoint)
+        if student is not None:
+            arguments.string("student", student)
         self.probe = probe
         self.tokenizer = tokenizer
         self.every = every

@@ -76,16 +76,14 @@ def train_tokenizer(
     """
     from keras_dinolm.models.tasks.tokenizer import DinoLMTokenizer
 
-    vocabulary_size = arguments.integer("vocabulary_size", vocabulary_size, 1)
+    vocabulary_size = arguments.count("vocabulary_size", vocabulary_size)
     lowercase = arguments.flag("lowercase", lowercase)
     if strip_accents is None:
         strip_accents = lowercase
     strip_accents = arguments.flag("strip_accents", strip_accents)
     if alphabet_size is not None:
         alphabet_size = arguments.integer("alphabet_size", alphabet_size, 1)
-    minimum_frequency = arguments.integer(
-        "minimum_frequency", minimum_frequency, 1
-    )
+    minimum_frequency = arguments.count("minimum_frequency", minimum_frequency)
     show_progress = arguments.flag("show_progress", show_progress)
     words = _count_words(corpus, lowercase, strip_accents, show_progress)
     alphabet = Alphabet(words, minimum_frequency)

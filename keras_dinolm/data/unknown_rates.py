@@ -84,7 +84,9 @@ def unknown_rates(
     config = tokenizer.encoder_config()
     options = (config["lowercase"], config["strip_accents"])
     words: collections.Counter[str] = collections.Counter()
-    for text in read_texts(texts, "Counting words", show_progress, True):
+    for text in read_texts(
+        texts, "Counting words", show_progress, True, "texts"
+    ):
         words.update(normalize(text, *options).split())
     encoder = Encoder(**config)
     unknown = {

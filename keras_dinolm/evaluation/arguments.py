@@ -82,11 +82,6 @@ def as_labels(
     return labels
 
 
-def check_integer(name: str, value: int, lowest: int = 1) -> None:
-    """Raises a `ValueError` unless the value is an integer that large."""
-    arguments.count(name, value, lowest)
-
-
 def unit(features: np.ndarray) -> np.ndarray:
     """Rows scaled to unit length, in float64; zero rows stay zero."""
     features = features.astype(np.float64)

@@ -145,6 +145,7 @@ def first_sentence(text: str) -> tuple[str, str] | None:
     query, rest = kd.evaluation.first_sentence(text)
     ```
     """
+    arguments.instance("text", text, str, "a string")
     first, *rest = _END_OF_SENTENCE.split(text, maxsplit=1)
     rest = "".join(rest)
     if 20 <= len(first) <= 300 and len(rest) >= 100:

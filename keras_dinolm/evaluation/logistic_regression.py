@@ -101,12 +101,13 @@ def as_strengths(
     strengths: float | Sequence[float], has_dev: bool
 ) -> tuple[float, ...]:
     """Checks the strengths; one is enough, several need dev data."""
-    one = isinstance(strengths, str | bytes) or not isinstance(
+    if isinstance(strengths, str | bytes) or not isinstance(
         strengths, Iterable
-    )
+    ):
+        strengths = [strengths]
     many = tuple(
         arguments.number("strengths", strength, above=0)
-        for strength in ([strengths] if one else strengths)
+        for strength in strengths
     )
     if not many:
         arguments.refuse("strengths", strengths, "one number or more")

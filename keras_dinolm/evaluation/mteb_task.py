@@ -58,6 +58,7 @@ def mteb_task(
     }
     folder = arguments.path("folder", folder)
     arguments.choice("split", split, SPLITS)
+    folder = arguments.path("folder", folder)
     arguments.string("language", language)
     if isinstance(task, str) or type(task) not in makers:
         raise ValueError(

@@ -1,10 +1,10 @@
 """Lists of records, one JSON object a line, that survive a kill."""
 
 import json
-import pathlib
 import warnings
 from typing import Any
 
+from keras_dinolm import arguments
 from keras_dinolm.files.locks import lock
 from keras_dinolm.files.read import parse_json
 from keras_dinolm.files.write import write_file
@@ -35,7 +35,7 @@ def read_json_lines(path: Path) -> list[Any]:
     assert kd.files.read_json_lines("results.jsonl") == [{"seed": 0}]
     ```
     """
-    path = pathlib.Path(path)
+    path = arguments.path("path", path)
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
@@ -79,7 +79,7 @@ def append_json_line(path: Path, record: Any) -> None:
     ```
     """
     line = json.dumps(record, ensure_ascii=False)
-    path = pathlib.Path(path)
+    path = arguments.path("path", path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with lock(path.with_name(f".{path.name}.lock"), what="file"):
         records = read_json_lines(path)

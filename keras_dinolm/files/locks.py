@@ -3,12 +3,12 @@
 import contextlib
 import json
 import os
-import pathlib
 import socket
 from collections.abc import Iterator
 
 import filelock
 
+from keras_dinolm import arguments
 from keras_dinolm.typing import Path
 
 
@@ -43,7 +43,7 @@ def lock(
         pass
     ```
     """
-    path = pathlib.Path(path)
+    path = arguments.path("path", path)
     holder = path.with_name(f"{path.name}-holder")
     held = filelock.FileLock(path)
     try:

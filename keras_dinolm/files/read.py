@@ -5,6 +5,7 @@ import pathlib
 import warnings
 from typing import Any
 
+from keras_dinolm import arguments
 from keras_dinolm.typing import Path
 
 
@@ -33,7 +34,7 @@ def read_json(path: Path, what: str, fix: str) -> Any:
     assert plan == {"steps": 100}
     ```
     """
-    path = pathlib.Path(path)
+    path = arguments.path("path", path)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -69,7 +70,7 @@ def read_json_or_set_aside(path: Path) -> Any:
     assert kd.files.read_json_or_set_aside("no_file.json") is None
     ```
     """
-    path = pathlib.Path(path)
+    path = arguments.path("path", path)
     try:
         return read_json(path, "file", "")
     except FileNotFoundError:
@@ -102,7 +103,7 @@ def set_aside(path: Path, why: object) -> pathlib.Path:
         assert kd.files.set_aside("plan.json", "a torn file").is_file()
     ```
     """
-    path = pathlib.Path(path)
+    path = arguments.path("path", path)
     aside = path.with_name(f"{path.name}.damaged")
     number = 2
     while aside.exists() or aside.is_symlink():

@@ -7,6 +7,7 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 
+from keras_dinolm import arguments
 from keras_dinolm.typing import Path
 
 _FULL = {
@@ -41,7 +42,7 @@ def require_space(folder: Path, size: int, what: str) -> None:
     kd.files.require_space(".", 1000, "my notes")
     ```
     """
-    folder = pathlib.Path(os.path.realpath(folder))
+    folder = pathlib.Path(os.path.realpath(arguments.path("folder", folder)))
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free

@@ -13,6 +13,7 @@ import re
 import shutil
 from collections.abc import Iterator
 
+from keras_dinolm import arguments
 from keras_dinolm.typing import Path
 
 try:
@@ -79,6 +80,7 @@ def sweep(folder: Path) -> list[pathlib.Path]:
     assert not kd.files.sweep(".")  # nobody was killed
     ```
     """
+    folder = arguments.path("folder", folder)
     try:
         found = [entry.path for entry in os.scandir(os.fspath(folder))]
     except (FileNotFoundError, NotADirectoryError):

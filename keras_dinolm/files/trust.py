@@ -4,6 +4,7 @@ import hashlib
 import os
 import pathlib
 
+from keras_dinolm import arguments
 from keras_dinolm.typing import Path
 
 
@@ -27,6 +28,8 @@ def checksum(path: Path) -> str:
     assert kd.files.checksum("notes.txt") != before
     ```
     """
+    # `open` takes a number for a file that is open already, and closes it.
+    path = arguments.path("path", path)
     digest = hashlib.blake2b(digest_size=16)
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
@@ -61,6 +64,7 @@ def inside(folder: Path, name: str) -> pathlib.Path:
     )
     ```
     """
+    folder = arguments.path("folder", folder)
     folder = pathlib.Path(folder)
     given = isinstance(name, str) and name and "\0" not in name
     if given:

@@ -123,6 +123,7 @@ def folder_to_disk(folder: Path) -> None:
     Args:
         folder: string or path.
     """
+    folder = arguments.path("folder", folder)
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:  # Windows opens no folders

@@ -123,7 +123,7 @@ def check_scalar(
     if isinstance(value, keras.KerasTensor | keras.Variable) or ops.is_tensor(
         value
     ):
-        if len(value.shape):
+        if len(ops.shape(value)):
             arguments.refuse(name, value, "a number or a scalar tensor")
         return value
     return arguments.number(name, value, **limits)

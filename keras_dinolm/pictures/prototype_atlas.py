@@ -212,7 +212,7 @@ def _spans(reader, texts, span_length):
     """Rows of ids, `[CLS]` first, and how many texts they come from."""
     limit = reader.limit("span_length", span_length)
     rows, num_texts = [], 0
-    for document in to_documents(texts):
+    for document in to_documents(texts, "texts"):
         num_texts += 1
         ids = reader.ids(document.text)
         if ids:

@@ -65,6 +65,8 @@ def bag_then_blocks(
     bag.max_steps  # 1000
     ```
     """
+    # At this place, they are the arguments.
+    parts.check_options(locals())
     few = TextViews(
         tokenizer, sequence_length, groups=[ViewGroup("local", 2, span)]
     )

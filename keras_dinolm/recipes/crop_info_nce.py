@@ -51,6 +51,8 @@ def crop_info_nce(
     phase, = kd.recipes.crop_info_nce(tokenizer, size="nano")
     ```
     """
+    # At this place, they are the arguments.
+    parts.check_options(locals())
     views = TextViews(
         tokenizer, sequence_length, groups=[ViewGroup("local", 2, span)]
     )

@@ -66,6 +66,8 @@ def dino(
         - [iBOT](https://arxiv.org/abs/2111.07832)
         - [DINOv2](https://arxiv.org/abs/2304.07193)
     """
+    # At this place, they are the arguments.
+    parts.check_options(locals())
     long = ViewGroup(
         "global",
         2,

@@ -5,6 +5,7 @@ import os
 import pathlib
 from typing import Any
 
+from keras_dinolm import arguments
 from keras_dinolm import objectives as o
 from keras_dinolm.models import DinoLM
 from keras_dinolm.models import DinoLMBackbone
@@ -28,6 +29,7 @@ def preset_of(teacher: str | os.PathLike) -> pathlib.Path:
     Raises:
         FileNotFoundError: if there is no preset.
     """
+    arguments.path("teacher", teacher)
     for folder in (pathlib.Path(teacher), pathlib.Path(teacher, "preset")):
         if (folder / "config.json").is_file():
             return folder
@@ -113,6 +115,9 @@ def distillation(
         - [SEED](https://arxiv.org/abs/2101.04731)
         - [DINO](https://arxiv.org/abs/2104.14294)
     """
+    # At this place, they are the arguments.
+    parts.check_options(locals())
+    arguments.path("teacher", teacher)
     preset = preset_of(teacher)
     views = TextViews(
         tokenizer,

@@ -8,10 +8,12 @@ from keras import ops
 
 from keras_dinolm import arguments
 from keras_dinolm.models.distillation.dino_lm import DinoLM
+from keras_dinolm.models.encoder.extend_context import ROPE
 from keras_dinolm.models.encoder.extend_context import extend_context
 from keras_dinolm.objectives import GramAnchoring
 from keras_dinolm.schedules import Schedule
 from keras_dinolm.schedules import value_at
+from keras_dinolm.schedules.values import checked_value
 from keras_dinolm.views import TextViews
 from keras_dinolm.views import ViewGroup
 from keras_dinolm.views.settings import last
@@ -111,6 +113,12 @@ class LongContextAdaptation:
         factor = arguments.count(
             "factor", factor, 2, meaning="how many times as long windows become"
         )
+        arguments.choice("rope", rope, ROPE)
+        if position_jitter is not None:
+            arguments.number("position_jitter", position_jitter, 1)
+        gram_weight = checked_value("gram_weight", gram_weight, low=0)
+        if momentum is not None:
+            momentum = checked_value("momentum", momentum, low=0, high=1)
         arguments.instance("model", model, DinoLM, "a `DinoLM`")
         arguments.instance("views", views, TextViews, "a `TextViews`")
         if views.roles != model.roles:

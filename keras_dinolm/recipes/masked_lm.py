@@ -50,6 +50,8 @@ def masked_lm(
     References:
         - [BERT](https://arxiv.org/abs/1810.04805)
     """
+    # At this place, they are the arguments.
+    parts.check_options(locals())
     group = ViewGroup(
         "whole",
         1,

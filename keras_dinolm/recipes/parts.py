@@ -1,7 +1,11 @@
 """What several recipes have in common."""
 
+from collections.abc import Callable
 from typing import Any
 
+import keras_hub
+
+from keras_dinolm import arguments
 from keras_dinolm import models
 from keras_dinolm import objectives as o
 from keras_dinolm import schedules
@@ -25,6 +29,63 @@ FIRST_AND_LAST = (0, -1)
 # The feature of a text after a short training: its embeddings alone. On dev
 # files this was the best choice for every recipe that we tried.
 EMBEDDINGS = (0,)
+
+
+def _above(name, value):
+    return arguments.number(name, value, above=0)
+
+
+def _share(name, value):
+    return arguments.number(name, value, above=0, high=1)
+
+
+def _two_shares(name, value):
+    """A pair of numbers in [0, 1]."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        arguments.refuse(name, value, "a pair of numbers")
+    for item in value:
+        arguments.number(name, item, 0, 1)
+
+
+def _tokenizer(name, value):
+    kinds = keras_hub.tokenizers.Tokenizer
+    arguments.instance(name, value, kinds, "a `DinoLMTokenizer`")
+
+
+# What the options of our recipes may be.
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "tokenizer": _tokenizer,
+    "size": lambda name, value: arguments.choice(name, value, models.SIZES),
+    "sequence_length": lambda name, value: arguments.count(name, value, 2),
+    "batch_size": arguments.count,
+    "bag_batch_size": arguments.count,
+    "bag_steps": arguments.count,
+    "num_local": lambda name, value: arguments.count(name, value, 2),
+    "num_prototypes": lambda name, value: arguments.count(name, value, 2),
+    "learning_rate": _above,
+    "bag_learning_rate": _above,
+    "temperature": _above,
+    "mask_ratio": _share,
+    "dropout": lambda name, value: arguments.number(name, value, 0, below=1),
+    "info_nce_weight": lambda name, value: arguments.number(name, value, 0),
+    "momentum": _two_shares,
+}
+
+
+def check_options(options: dict[str, Any]) -> None:
+    """Raises unless a recipe can be made with these arguments.
+
+    `span` is left to the view group that gets it.
+
+    Args:
+        options: dict of name to value.
+
+    Raises:
+        ValueError: naming the argument that is out of its range.
+    """
+    for name, value in options.items():
+        if name in _CHECKS:
+            _CHECKS[name](name, value)
 
 
 def encoder(

@@ -80,7 +80,7 @@ class Phase:
             )
         where = f"of the phase {name!r}"
         arguments.instance("views", self.views, TextViews, "a `TextViews`")
-        arguments.integer("batch_size", self.batch_size, 1, meaning=where)
+        arguments.count("batch_size", self.batch_size, meaning=where)
         arguments.number("share", self.share, above=0, meaning=where)
         if self.max_steps is not None:
             arguments.integer("max_steps", self.max_steps, 1, meaning=where)
@@ -88,9 +88,12 @@ class Phase:
         for field in ("backbone", "model"):
             if not callable(getattr(self, field)):
                 arguments.refuse(field, getattr(self, field), "a callable")
-        if self.pooled_layers is not None:
-            for index, layer in enumerate(self.pooled_layers):
-                arguments.integer(f"pooled_layers[{index}]", layer)
+        layers = self.pooled_layers
+        if layers is not None:
+            if not isinstance(layers, tuple | list) or not layers:
+                arguments.refuse("pooled_layers", layers, "a tuple of ints")
+            for index, layer in enumerate(layers):
+                arguments.integer(f"pooled_layers[{index}]", layer, -1)
 
     def kept(self, model: DinoLM) -> DinoLMBackbone:
         """The backbone that the phase leaves.

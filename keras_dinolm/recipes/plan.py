@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_dinolm import arguments
 from keras_dinolm.data import TokenStore
 from keras_dinolm.data import view_dataset
 from keras_dinolm.recipes.phase import Phase
@@ -83,6 +84,7 @@ def make_dataset(
         As `view_dataset`. All batches have one width, so that one step is
         compiled.
     """
+    arguments.instance("phase", phase, Phase, "a `keras_dinolm.recipes.Phase`")
     return view_dataset(
         tokens,
         phase.views,

@@ -88,7 +88,6 @@ def pretrain(
         A `DinoLMTextEmbedder`, whose `encode` takes texts.
 
     Raises:
-        TypeError: if `texts` are no texts.
         ValueError: for arguments out of range, too few texts, options that
             the recipe does not have, or a folder that holds another run or
             other files.
@@ -122,11 +121,11 @@ def pretrain(
     if minutes is not None:
         minutes = arguments.number("minutes", minutes, above=0)
     if steps is not None:
-        steps = arguments.integer("steps", steps, 1)
+        steps = arguments.count("steps", steps)
     size = arguments.choice("size", size, SIZES)
     # Of 32 bits, which is what NumPy and the backends take.
     seed = arguments.integer("seed", seed, 0, 2**31 - 1)
-    vocabulary_size = arguments.integer("vocabulary_size", vocabulary_size, 8)
+    vocabulary_size = arguments.count("vocabulary_size", vocabulary_size, 8)
     sequence_length = arguments.integer("sequence_length", sequence_length, 4)
     share = None
     if isinstance(held_out, numbers.Number):
@@ -138,7 +137,7 @@ def pretrain(
             meaning="a share of the texts, or texts",
         )
     verbose = arguments.choice("verbose", verbose, ("auto", 0, 1, 2))
-    chosen = registry.get(recipe)
+    chosen = registry.find("recipe", recipe)
     chosen.check_options(options)
     check_is_ours(directory)
     if verbose:
@@ -148,7 +147,7 @@ def pretrain(
         train, measured = texts_module.split_held_out(documents, share)
     else:
         train = documents
-        measured = list(texts_module.read_texts(held_out))
+        measured = list(texts_module.read_texts(held_out, "held_out"))
     digest, usable = texts_module.survey(train)
     if usable < FEWEST_TEXTS:
         raise ValueError(

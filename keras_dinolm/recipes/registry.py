@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from keras_dinolm import arguments
 from keras_dinolm.models import DinoLMTokenizer
 from keras_dinolm.recipes.phase import Phase
 
@@ -105,7 +106,12 @@ def register(
     ```
     """
     if function is None:
+        if tokenizer is not None and not callable(tokenizer):
+            arguments.refuse("tokenizer", tokenizer, "a function")
         return lambda f: register(f, tokenizer=tokenizer)
+    for argument, value in (("function", function), ("tokenizer", tokenizer)):
+        if value is not None and not inspect.isroutine(value):
+            arguments.refuse(argument, value, "a function")
     parameters = inspect.signature(function).parameters
     missing = [name for name in GIVEN if name not in parameters]
     if missing:
@@ -135,10 +141,26 @@ def get(name: str) -> Recipe:
     Raises:
         ValueError: if there is none of that name.
     """
+    return find("name", name)
+
+
+def find(argument: str, name: str) -> Recipe:
+    """The recipe of a name, for an argument that is called otherwise.
+
+    Args:
+        argument: string. The argument, for the message.
+        name: string.
+
+    Returns:
+        A `Recipe`.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
     if not isinstance(name, str) or name not in _RECIPES:
         raise ValueError(
-            f"Argument `recipe` must be one of {', '.join(names())}, or the "
-            "name of a function of yours that `kd.recipes.register` was "
-            f"called with. Received: recipe={name!r}"
+            f"Argument `{argument}` must be one of {', '.join(names())}, or "
+            "the name of a function of yours that `kd.recipes.register` was "
+            f"called with. Received: {argument}={name!r}"
         )
     return _RECIPES[name]

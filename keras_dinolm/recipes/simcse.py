@@ -1,5 +1,6 @@
 """SimCSE: the same text twice, with different dropout."""
 
+from keras_dinolm import arguments
 from keras_dinolm import objectives as o
 from keras_dinolm.models import DinoLMTokenizer
 from keras_dinolm.recipes import parts
@@ -56,11 +57,15 @@ def simcse(
     References:
         - [SimCSE](https://arxiv.org/abs/2104.08821)
     """
-    if not 0 < dropout < 1:
-        raise ValueError(
-            "Argument `dropout` must be greater than 0 and below 1: it alone "
-            f"makes the two views differ. Received: dropout={dropout}"
-        )
+    # At this place, they are the arguments.
+    parts.check_options(locals())
+    arguments.number(
+        "dropout",
+        dropout,
+        above=0,
+        below=1,
+        meaning="it alone makes the two views differ",
+    )
     views = TextViews(
         tokenizer, sequence_length, groups=[ViewGroup("local", 2)]
     )

@@ -57,19 +57,24 @@ class TextSearch:
         sequence_length: int = 128,
         verbose: int = 0,
     ):
+        arguments.path("preset", preset)
+        if isinstance(documents, str | bytes | dict) or not isinstance(
+            documents, Iterable
+        ):
+            arguments.refuse("documents", documents, "a list of `Document`")
+        if folder is not None:
+            arguments.path("folder", folder)
         self.documents = list(documents)
         for index, document in enumerate(self.documents):
             arguments.instance(
                 f"documents[{index}]", document, Document, "a `Document`"
             )
-        sequence_length = arguments.integer(
-            "sequence_length", sequence_length, 2
-        )
+        sequence_length = arguments.count("sequence_length", sequence_length, 2)
         arguments.choice("verbose", verbose, (0, 1, 2, False, True))
         if not self.documents:
             raise ValueError(
-                "There is no text to search in. Files are UTF-8 text, or JSON "
-                "lines with their text under 'text'."
+                "Argument `documents` holds no text to search in. Files are "
+                "UTF-8 text, or JSON lines with their text under 'text'."
             )
         self.embedder = DinoLMTextEmbedder.from_preset(preset)
         if self.embedder.preprocessor is not None:

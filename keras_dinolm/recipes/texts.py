@@ -19,19 +19,20 @@ from keras_dinolm.data.corpora.documents import to_documents
 MOST_HELD_OUT = 1_000
 
 
-def read_texts(texts: Any) -> Corpus | list[Document]:
+def read_texts(texts: Any, name: str = "texts") -> Corpus | list[Document]:
     """Texts as they were given to `pretrain`, readable more than once.
 
     Args:
         texts: path of a file or folder, or iterable of strings, `Document`
             or mappings with `"text"`.
+        name: string. The argument, for the messages.
 
     Returns:
         A re-iterable corpus, or a list of `Document`.
 
     Raises:
         FileNotFoundError: for a path that does not exist.
-        TypeError: for anything else, or a string that is no path.
+        ValueError: for anything else.
     """
     if isinstance(texts, os.PathLike):
         return read_files(texts)
@@ -39,25 +40,25 @@ def read_texts(texts: Any) -> Corpus | list[Document]:
         if not _exists(texts):
             shown = texts if len(texts) <= 60 else texts[:57] + "..."
             raise FileNotFoundError(
-                "Argument `texts` is a single string, so it must be the path "
+                f"Argument `{name}` is a single string, so it must be the path "
                 "of a file or folder, and there is none of that name in "
                 f"{pathlib.Path.cwd()}. For texts, pass a list of strings. "
-                f"Received: texts={shown!r}"
+                f"Received: {name}={shown!r}"
             )
         return read_files(texts)
     if isinstance(texts, bytes | dict) or not isinstance(texts, Iterable):
-        raise TypeError(
-            "Argument `texts` must be a list of strings (or of `Document`, or "
-            "any iterable of them), or the path of a file or folder. "
-            f"Received: texts of type {type(texts).__name__}"
+        raise ValueError(
+            f"Argument `{name}` must be a list of strings (or of `Document`, "
+            "or any iterable of them), or the path of a file or folder. "
+            f"Received: {name} of type {type(texts).__name__}"
         )
     if isinstance(texts, Corpus):
         return texts
     try:
-        return list(to_documents(texts, "texts"))
+        return list(to_documents(texts, name))
     except ValueError as error:
-        raise TypeError(
-            "Argument `texts` must hold strings, `Document` or mappings with "
+        raise ValueError(
+            f"Argument `{name}` must hold strings, `Document` or mappings with "
             f"a string under 'text'. {error}"
         ) from None
 

@@ -321,7 +321,7 @@ def _check(
         arguments.refuse(
             "make_dataset", make_dataset, "a callable `(start_step) -> dataset`"
         )
-    if isinstance(callbacks, keras.callbacks.Callback) or not all(
+    if not isinstance(callbacks, list | tuple) or not all(
         isinstance(callback, keras.callbacks.Callback) for callback in callbacks
     ):
         arguments.refuse("callbacks", callbacks, "a list of Keras callbacks")

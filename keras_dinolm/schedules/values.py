@@ -1,5 +1,6 @@
 """Arguments that are a number or a schedule, checked."""
 
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import Any
@@ -40,7 +41,7 @@ def checked_value(name: str, value: Any, **limits: Any) -> float | Schedule:
 
 
 def check_values(
-    name: str, schedule: Schedule, updates: Iterable[int], **limits: Any
+    name: str, schedule: Callable, updates: Iterable[int], **limits: Any
 ) -> None:
     """Raises unless the values of a schedule are numbers of a range.
 
@@ -74,7 +75,7 @@ def check_values(
         )
 
 
-def turning_points(schedule: Schedule) -> Iterator[int]:
+def turning_points(schedule: Callable) -> Iterator[int]:
     """Updates at which a schedule begins, turns or ends, as far as is known.
 
     Args:
@@ -85,16 +86,18 @@ def turning_points(schedule: Schedule) -> Iterator[int]:
     """
     yield 0
     yield from getattr(schedule, "knots", ())
-    if isinstance(schedule, Schedule) and hasattr(schedule, "then"):
-        inner = schedule.then if callable(schedule.then) else None
-        for point in (0,) if inner is None else turning_points(inner):
-            yield min(schedule.steps + point, 2**31 - 1)
-    elif hasattr(schedule, "begin") and hasattr(schedule, "steps"):
-        yield schedule.begin
-        yield schedule.begin + schedule.steps
+    steps, inner, begin = (
+        getattr(schedule, name, None) for name in ("steps", "then", "begin")
+    )
+    if inner is not None and steps is not None:
+        for point in turning_points(inner) if callable(inner) else (0,):
+            yield min(steps + point, 2**31 - 1)
+    elif begin is not None and steps is not None:
+        yield begin
+        yield begin + steps
 
 
-def is_known(schedule: Schedule) -> bool:
+def is_known(schedule: Callable) -> bool:
     """Whether `turning_points` are all places where a schedule may turn.
 
     Between them it moves one way, so that its values there bound all others.

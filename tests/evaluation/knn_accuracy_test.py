@@ -65,7 +65,7 @@ def test_labels_may_be_anything_hashable():
 
 def test_unknown_labels_count_as_wrong():
     x = np.eye(4)
-    assert knn_accuracy(x, "abcd", x, "abxy", k=1) == 0.5
+    assert knn_accuracy(x, list("abcd"), x, list("abxy"), k=1) == 0.5
 
 
 def test_features_may_be_tensors_of_half_precision():

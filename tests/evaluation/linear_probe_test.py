@@ -93,7 +93,7 @@ def test_an_unfinished_fit_warns_and_says_what_to_do():
     [
         ({"train_labels": ["a"] * 9}, "at least two different.*'a'"),
         ({"strengths": [0.1, 1.0]}, "give `dev_features`"),
-        ({"strengths": -1.0}, "must be positive"),
+        ({"strengths": -1.0}, "`strengths` must be.*above 0"),
         ({"dev_features": np.ones((3, 6))}, "go together"),
         ({"test_features": np.ones((9, 5))}, "must have 6 columns"),
         ({"max_iterations": 0}, "max_iterations=0"),

@@ -91,7 +91,7 @@ def test_fewer_documents_than_ranks():
         ({"relevant": ["a", "b"]}, "Received: 'a'"),
         ({"relevant": [0, []]}, r"relevant\[1\]=\[\]"),
         ({"relevant": [{0: 0.0}, 1]}, r"relevant\[0\]"),
-        ({"relevant": [{0: -1.0}, 1]}, "not negative"),
+        ({"relevant": [{0: -1.0}, 1]}, r"`relevant\[0\]\[0\]`.*least 0"),
         ({"relevant": {0: 1, 5: 1}}, "keys"),
         ({"k": 0}, "k=0"),
         ({"document_features": np.ones((3, 5))}, "`document_features`"),

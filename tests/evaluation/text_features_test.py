@@ -132,7 +132,7 @@ def test_an_encoder_of_words_is_asked_once():
 
 @pytest.mark.once
 def test_wrong_encoders_are_named():
-    with pytest.raises(TypeError, match="must have a method `encode"):
+    with pytest.raises(ValueError, match="must have a method `encode"):
         TextFeatures("bert")
     with pytest.raises(TypeError, match="encode_words"):
         TextFeatures(letters).words([["a"]])

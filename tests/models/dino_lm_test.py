@@ -67,7 +67,9 @@ def test_teacher_starts_as_the_student_and_follows_it_once_per_update():
 
 
 def test_teacher_reads_whole_views_without_dropout_or_gradient():
-    model = tiny.model(backbone_overrides={"dropout": 0.5, "drop_path": 0.5})
+    model = tiny.model(
+        backbone_overrides={"dropout": 0.5, "drop_path_rate": 0.5}
+    )
     views = tiny.batch()
     one, two = (model(views, training=True) for _ in range(2))
     a, b = (

@@ -51,6 +51,8 @@ def test_chunks_are_for_sizes_above_the_limit(make):
     class Fixed(keras.layers.Layer):
         """Targets that know the direct form only."""
 
+        statistics = after_step = None
+
     teacher, student = np.zeros((2, 5, 8)), np.zeros((6, 5, 8))
     for limit, expected in ((30 * 12, False), (30 * 12 - 1, True)):
         objective = make(max_logits=limit)

@@ -79,7 +79,7 @@ def test_empty_texts_and_constant_features_are_no_trouble(reader):
 
 
 def test_wrong_arguments_are_named(reader):
-    with pytest.raises(TypeError, match="string.*int"):
+    with pytest.raises(ValueError, match="`a` must be a string.*a=3"):
         token_similarity(reader, 3)
     with pytest.raises(ValueError, match="max_tokens"):
         token_similarity(reader, A, max_tokens=0)

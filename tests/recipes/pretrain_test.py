@@ -327,8 +327,8 @@ def test_one_process_a_folder(finished):
 @pytest.mark.parametrize(
     ["changes", "error", "message"],
     [
-        ({"texts": 5}, TypeError, "must be a list of strings"),
-        ({"texts": ["a", 5]}, TypeError, "index 1: 5"),
+        ({"texts": 5}, ValueError, "must be a list of strings"),
+        ({"texts": ["a", 5]}, ValueError, "index 1: 5"),
         ({"texts": "a text, no path"}, FileNotFoundError, "single string"),
         ({"texts": []}, ValueError, "at least 16 texts"),
         ({"texts": ["a text"] * 15}, ValueError, "at least 16.*: 15 such"),

@@ -212,13 +212,17 @@ def read_documents(
 
 
 def read_texts(
-    corpus: Texts, title: str, show_progress: bool, alternates: bool = False
+    corpus: Texts,
+    title: str,
+    show_progress: bool,
+    alternates: bool = False,
+    name: str = "corpus",
 ) -> Iterator[str]:
     """Yields the text of each document, under a progress bar.
 
     With `alternates`, these follow the text, after a blank line each.
     """
-    for document in read_documents(corpus, title, show_progress):
+    for document in read_documents(corpus, title, show_progress, name):
         others = document.alternates if alternates else ()
         yield "\n\n".join((document.text, *others))
 

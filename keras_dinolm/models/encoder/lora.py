@@ -45,7 +45,7 @@ def enable_lora(encoder: keras.layers.Layer, rank: int) -> None:
     Reference:
         [LoRA](https://arxiv.org/abs/2106.09685)
     """
-    arguments.integer("rank", rank, 1)
+    rank = arguments.count("rank", rank)
     if _adapted(encoder):
         raise ValueError(
             "The encoder has low-rank updates already. `encoder.clone()` is a "

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_dinolm import arguments
+from keras_dinolm.layers.poolers import POOLERS
 from keras_dinolm.layers.poolers import get_pooler
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.encoder.lora import merged_values
@@ -77,6 +79,8 @@ class TextEncoder(keras.layers.Layer):
         kwargs.setdefault("dtype", backbone.dtype_policy)
         super().__init__(**kwargs)
         self.backbone = backbone
+        if pooling is not None:
+            arguments.choice("pooling", pooling, POOLERS)
         self.pooling = pooling
         if isinstance(backbone, DinoLMBackbone):
             if pooling not in (None, backbone.pooling):
@@ -254,10 +258,9 @@ class TextEncoder(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "TextEncoder":
         config = dict(config)
-        if isinstance(config["backbone"], dict):
-            config["backbone"] = keras.saving.deserialize_keras_object(
-                config["backbone"]
-            )
+        backbone = arguments.field(config, "backbone", cls)
+        if isinstance(backbone, dict):
+            config["backbone"] = keras.saving.deserialize_keras_object(backbone)
         return cls(**config)
 
 

@@ -83,6 +83,7 @@ def check_preset(preset: Path, needs_tokenizer: bool = True) -> None:
     kd.models.check_preset("my_preset")
     ```
     """
+    arguments.flag("needs_tokenizer", needs_tokenizer)
     folder = local_folder(preset)
     if folder is None:
         return

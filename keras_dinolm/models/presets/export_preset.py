@@ -5,6 +5,7 @@ from typing import Any
 
 import keras_hub
 
+from keras_dinolm import arguments
 from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.encoder.text_encoder import TextEncoder
@@ -73,6 +74,18 @@ def export_preset(
     backbone = keras_hub.models.Backbone.from_preset("my_preset")
     ```
     """
+    directory = arguments.path("directory", directory)
+    arguments.instance("encoder", encoder, TextEncoder, "a `TextEncoder`")
+    arguments.instance(
+        "tokenizer",
+        tokenizer,
+        keras_hub.tokenizers.Tokenizer,
+        "the tokenizer that the encoder was trained with",
+    )
+    if sequence_length is not None:
+        sequence_length = arguments.count("sequence_length", sequence_length, 2)
+    if heads is not None and not hasattr(heads, "projection"):
+        arguments.refuse("heads", heads, "a network with heads, or `None`")
     _check_vocabulary(encoder, tokenizer)
     backbone = encoder.backbone
     check_finite(backbone.weights, "The encoder", DIVERGED)

@@ -17,6 +17,7 @@ from keras_dinolm.models.presets.write_preset import save_model
 from keras_dinolm.models.tasks.recompiled import Recompiled
 from keras_dinolm.models.tasks.string_inputs import StringInputs
 from keras_dinolm.models.tasks.text_preprocessor import DinoLMTextPreprocessor
+from keras_dinolm.models.tasks.text_preprocessor import check_preprocessor
 from keras_dinolm.typing import Path
 
 
@@ -72,8 +73,18 @@ class DinoLMTextClassifier(
         dropout: float = 0.1,
         **kwargs: Any,
     ) -> None:
-        arguments.integer("num_classes", num_classes, 1)
-        arguments.number("dropout", dropout, 0, below=1)
+        num_classes = arguments.count("num_classes", num_classes)
+        dropout = arguments.number("dropout", dropout, 0, below=1)
+        arguments.instance(
+            "backbone", backbone, DinoLMBackbone, "a `DinoLMBackbone`"
+        )
+        check_preprocessor(preprocessor)
+        try:
+            keras.activations.get(activation)
+        except (TypeError, ValueError):
+            arguments.refuse(
+                "activation", activation, "an activation of Keras, or its name"
+            )
 
         # === Layers ===
         self.backbone = backbone

@@ -34,6 +34,7 @@ from keras_dinolm.models.tasks.network_call import NetworkCall
 from keras_dinolm.models.tasks.recompiled import Recompiled
 from keras_dinolm.models.tasks.string_inputs import StringInputs
 from keras_dinolm.models.tasks.text_preprocessor import DinoLMTextPreprocessor
+from keras_dinolm.models.tasks.text_preprocessor import check_preprocessor
 from keras_dinolm.models.tasks.token_rows import token_rows
 from keras_dinolm.typing import Path
 
@@ -131,6 +132,7 @@ class DinoLMTextEmbedder(
         **kwargs: Any,
     ) -> None:
         arguments.flag("normalize", normalize)
+        check_preprocessor(preprocessor)
         arguments.choice("similarity_fn_name", similarity_fn_name, SIMILARITIES)
         prompts = _checked_prompts(prompts, default_prompt_name)
 

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import keras_hub
 
+from keras_dinolm import arguments
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.presets.check_preset import check_preset
 from keras_dinolm.models.presets.preset_files import named_errors
@@ -66,11 +67,16 @@ class DinoLMTextPreprocessor(
         truncate: str = "round_robin",
         **kwargs: Any,
     ) -> None:
-        if sequence_length < 2:
-            raise ValueError(
-                "Argument `sequence_length` must be at least 2: [CLS] and one "
-                f"token. Received: sequence_length={sequence_length}"
-            )
+        sequence_length = arguments.count(
+            "sequence_length", sequence_length, 2, meaning="[CLS] and one token"
+        )
+        arguments.choice("truncate", truncate, ("round_robin", "waterfall"))
+        arguments.instance(
+            "tokenizer",
+            tokenizer,
+            keras_hub.tokenizers.Tokenizer,
+            "a `DinoLMTokenizer`",
+        )
         # `super` is not used, because the two parents were not made to be
         # combined. Both constructors do just this.
         keras_hub.models.Preprocessor.__init__(self, **kwargs)
@@ -133,3 +139,14 @@ class DinoLMTextPreprocessor(
             FileExistsError: if `preset_dir` holds something else.
         """
         save_part(preset_dir, super().save_to_preset)
+
+
+def check_preprocessor(preprocessor: Any) -> None:
+    """Raises a `ValueError` unless this is a preprocessor or `None`."""
+    if preprocessor is not None:
+        arguments.instance(
+            "preprocessor",
+            preprocessor,
+            keras.layers.Layer,
+            "a `DinoLMTextPreprocessor` or `None`",
+        )
