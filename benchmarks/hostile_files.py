@@ -569,7 +569,7 @@ def _(folder):
     edit("config.json", "config", "vocabulary_size", value=10**6)(folder)
 
 
-@case("heads", "heads of a narrow decoy", "sequence/projection/2")
+@case("heads", "heads of a narrow decoy", "sequence/projection/1")
 def _(folder):
     with h5py.File(folder / "heads.weights.h5", "r+") as file:
         del file["sequence/projection/0"]

@@ -297,6 +297,8 @@ class _Sizes:
 
     def check_rest(self):
         """What no array shows: finite, and not huge."""
+        if not isinstance(self.config.get("name", ""), str):
+            self.refuse("name", self.config["name"], "a string")
         for key, value in self.config.items():
             for number in value if isinstance(value, list) else [value]:
                 if isinstance(number, float) and not math.isfinite(number):

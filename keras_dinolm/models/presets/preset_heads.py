@@ -207,13 +207,24 @@ def _read(preset) -> tuple[dict[str, Any], Shapes]:
         ):
             if config[name] != size:
                 refuse(name, f"{size} (the size of '{head}' in '{WEIGHTS}')")
-        second = shapes.get(f"{head}/projection/2")
-        if second != (first[1], first[1]):
-            raise ValueError(
-                f"The file '{WEIGHTS}' of the preset folder '{folder}' must "
-                f"have an array '{head}/projection/2' of shape "
-                f"{(first[1], first[1])}. Received: {second}. {_FIX}"
+        dim, hidden, bottleneck = first[0], first[1], prototypes[0]
+        for index, shape in enumerate(
+            (
+                (dim, hidden),
+                (hidden,),
+                (hidden, hidden),
+                (hidden,),
+                (hidden, bottleneck),
+                (bottleneck,),
             )
+        ):
+            found = shapes.get(f"{head}/projection/{index}")
+            if found != shape:
+                raise ValueError(
+                    f"The file '{WEIGHTS}' of the preset folder '{folder}' "
+                    f"must have an array '{head}/projection/{index}' of shape "
+                    f"{shape}. Received: {found}. {_FIX}"
+                )
     return config, shapes
 
 
