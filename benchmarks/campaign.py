@@ -169,6 +169,11 @@ def serve(args):
 
     for room in dir(kd):
         getattr(kd, room)
+    if args.kills is args.faults is None or args.inputs:
+        # Takes seconds, and each child would do it again.
+        from tests.properties import tokenizers
+
+        tokenizers.warm()
 
     with tempfile.TemporaryDirectory(prefix="campaign-") as name:
         visits = list(areas(args, pathlib.Path(name)))

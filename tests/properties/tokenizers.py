@@ -49,6 +49,14 @@ texts = st.lists(
 cases = st.fixed_dictionaries({"texts": texts, "lowercase": st.booleans()})
 
 
+def warm() -> None:
+    """Makes what takes seconds, and runs nothing of a backend."""
+    from keras_dinolm.text import tf_words
+
+    for lowercase in (True, False):
+        tf_words._tables(lowercase, lowercase)
+
+
 @functools.cache
 def tokenizer(lowercase: bool = True):
     letters = "abcdefghijklmnopqrstuvwxyzABCéäßיшฟ狐カ한ा1.#-"
