@@ -219,6 +219,12 @@ def test_a_preset_folder_with_a_missing_file(load, preset):
         "config.json",
     ):
         pathlib.Path(preset, name).unlink()
+        if (
+            name == "tokenizer.json"
+            and load == kd.models.DinoLMBackbone.from_preset
+        ):
+            load(preset)  # a backbone needs none
+            continue
         text = message(lambda: load(preset), FileNotFoundError)
         says(text, re.escape(preset), "lacks the file", "export_preset")
         says(text, re.escape(name))

@@ -156,7 +156,9 @@ def test_a_teacher_brings_its_tokenizer_and_its_heads(tokens, teachers):
 
 
 def test_dropout_is_what_simcse_needs(tokens):
-    with pytest.raises(ValueError, match="`dropout` must be greater than 0"):
+    with pytest.raises(
+        ValueError, match="`dropout` must be a finite number above 0"
+    ):
         kd.recipes.simcse(tokens[0], dropout=0.0)
 
 

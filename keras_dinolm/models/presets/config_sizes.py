@@ -279,13 +279,16 @@ class _Sizes:
         Without it, a small array in the place of a large one would be enough
         to give a size. Two numbers share a byte in int4, so half are enough.
         """
-        column = next(key for key in columns if key in self.config)
+        # A registered backbone may have other arguments, or fewer.
+        column = next((key for key in columns if key in self.config), hidden)
         row = sum(self.config[key] for key in rows if key in self.config)
         if "position_embedding" not in " ".join(self.shapes):
             # No array: rotary and relative positions.
             row -= self.config.get("max_sequence_length", 0)
-        dim, column = self.config[hidden], self.config[column]
-        made = row * column + blocks * 2 * dim * (2 * dim + self.config[wide])
+        dim, column, wide = (
+            self.config.get(key, 0) for key in (hidden, column, wide)
+        )
+        made = row * column + blocks * 2 * dim * (2 * dim + wide)
         stored = sum(math.prod(shape) for shape in self.shapes.values())
         if made > 2 * stored:
             self.refuse(
