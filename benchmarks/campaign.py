@@ -117,7 +117,6 @@ def parse():
         "--visit", type=int, help="repeat this visit of an area, and no other"
     )
     parser.add_argument("--jobs", type=int, default=1, help="backends at once")
-    parser.add_argument("--list", action="store_true", help="show the areas")
     parser.add_argument("--server", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.minutes is None and not args.server and args.visit is None:

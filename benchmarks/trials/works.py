@@ -5,8 +5,11 @@ and returns what must be equal to the bit in the end. Works are tiny, because
 what counts is how often they are killed.
 """
 
+import argparse
 import dataclasses
+import gzip
 import hashlib
+import json
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -231,6 +234,58 @@ def evaluation(folder):
     )
 
 
+# === The contest ===
+
+
+def _contest_data(folder):
+    """Tasks, and a corpus that is packed without the time of day."""
+    _tasks(folder)
+    lines = [json.dumps({"text": text, "source": "a"}) for text in texts()]
+    data = gzip.compress("\n".join(lines).encode(), mtime=0)
+    (folder / "tasks" / "corpus" / "train.jsonl.gz").write_bytes(data)
+
+
+def _contest_arguments(folder):
+    import quality
+
+    flags = ["--data", folder / "tasks", "--output", folder / "out"]
+    flags += ["--results", folder / "out" / "results.jsonl", "--seeds", 0, 1]
+    flags += ["--methods", "bm25", "--vocabulary-size", 200]
+    return quality.parse_arguments([str(flag) for flag in flags])
+
+
+@work("vocabulary", prepare=_contest_data)
+def vocabulary(folder):
+    """A vocabulary that is learned, and the tokens that it makes."""
+    from contest.run import Workshop
+
+    workshop = Workshop(_contest_arguments(folder))
+    return {
+        "vocabulary": digest(workshop.tokenizer.get_vocabulary()),
+        **_contents(workshop.tokens),
+    }
+
+
+@work("contest", prepare=_contest_data, varies=("results.jsonl",))
+def contest(folder):
+    """Runs that are finished, collected and put into a table."""
+    import quality
+    from contest.run import run
+
+    args = _contest_arguments(folder)
+    kd.files.claim_folder(args.output, "contest", quality.WRITTEN)
+    for seed in args.seeds:
+        if seed in [line["seed"] for line in quality.finished(args)]:
+            continue
+        place = quality.run_folder(args, "bm25", seed)
+        found = run(argparse.Namespace(args=args), "bm25", seed, None, place)
+        kd.files.write_json(place / "result.json", found)
+        quality.collect(args, "bm25", seed)
+    quality.report(args)
+    lines = quality.finished(args)
+    return {"results": [[line["seed"], line["scores"]] for line in lines]}
+
+
 # === Pictures ===
 
 
@@ -357,7 +412,7 @@ def _state(model, history):
     "fit DinoLM",
     varies=(".run.json", "checkpoint.json"),
     look=_read_checkpoints,
-    share=0.3,
+    share=0.15,
 )
 def fit_dino(folder):
     import kill_and_resume
@@ -365,7 +420,7 @@ def fit_dino(folder):
     return kill_and_resume.train(folder / "out", steps=16)
 
 
-@work("ablation", share=0.5, varies=("*.png", ".run.json"))
+@work("ablation", share=0.3, varies=("*.png", ".run.json"))
 def ablation(folder):
     def recipe(config, seed):
         return _toy(config["rate"], seed)
@@ -442,7 +497,7 @@ def export(folder):
 
 @work(
     "pretrain",
-    share=0.2,
+    share=0.1,
     varies=(
         ".run.json",
         "checkpoint.json",
