@@ -77,10 +77,7 @@ def leaky(text, line):
 
 
 if args.corpus:
-    plain = [path for path in args.corpus if ".jsonl" not in path]
-    jsonl = [path for path in args.corpus if ".jsonl" in path]
-    texts = [d.text for d in kd.data.read_text(plain, split="paragraph")]
-    texts += [d.text for d in kd.data.read_jsonl(jsonl)]
+    texts = [d.text for d in kd.data.read_files(args.corpus)]
     planted, tests = [""] * len(texts), {}
 else:
     texts = [document.text for document in kd.data.installed_docs("train")]

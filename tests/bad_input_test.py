@@ -159,11 +159,10 @@ def test_a_store_built_with_another_tokenizer(
     tokens, tokenizer, other_tokenizer
 ):
     views = kd.views.TextViews(other_tokenizer, sequence_length=16)
+    text = message(lambda: kd.data.view_dataset(tokens, views, batch_size=4))
+    says(text, "`views`", re.escape(str(tokens.directory)), "another directory")
     attempts = [
         lambda: kd.data.TokenStore.open(tokens.directory, other_tokenizer),
-        lambda: kd.data.view_dataset(
-            tokens, views, batch_size=4, tokenizer=other_tokenizer
-        ),
         lambda: store(TEXTS, other_tokenizer, tokens.directory),
     ]
     for attempt in attempts:
@@ -186,7 +185,7 @@ def test_a_store_that_is_not_there_or_damaged(tokens, tokenizer, tmp_path):
         lambda: kd.data.TokenStore.open(tokens.directory, tokenizer),
         FileNotFoundError,
     )
-    says(text, "damaged", re.escape(shard.name), "build it again")
+    says(text, "damaged", re.escape(shard.name), "build a new")
 
 
 def test_a_preset_with_the_tokenizer_of_another_model(

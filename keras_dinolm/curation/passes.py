@@ -67,7 +67,7 @@ def map_texts(
         for index in itertools.count():
             path = folder / f"part-{index:05d}.json"
             chunk = list(itertools.islice(texts, CHUNK))
-            part = _read_part(path, num_numbers)
+            part: Any = _read_part(path, num_numbers)
             digest = digest_texts(chunk)
             if part is None and chunk:
                 part = {

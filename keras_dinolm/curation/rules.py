@@ -97,7 +97,7 @@ def make_rules(*rows: tuple[str, Any, collections.abc.Callable]) -> list[Rule]:
 def check_pairs(name: str, value: Any) -> list[tuple[int, float]]:
     """Returns pairs of a length in words and a limit, or raises."""
     what = "pairs (n, share), such as [(2, 0.2)], or ()"
-    arguments.instance(name, value, list | tuple, what)
+    arguments.instance(name, value, (list, tuple), what)
     pairs = []
     for pair in value:
         if not isinstance(pair, list | tuple) or len(pair) != 2:

@@ -26,7 +26,6 @@ from keras_dinolm.data.store_header import render
 from keras_dinolm.files.space import full_disk_named
 from keras_dinolm.text.encoder import Encoder
 from keras_dinolm.text.sentences import split_sentences
-from keras_dinolm.typing import Path
 
 
 def digest_texts(
@@ -55,7 +54,7 @@ def digest_texts(
 
 def write_shard(
     encoder: Encoder,
-    scratch: Path,
+    scratch: pathlib.Path,
     dtype: str,
     fingerprint: str,
     index: int,
@@ -138,7 +137,7 @@ def write_shard(
 
 
 def write_no_alternates(
-    scratch: Path, index: int, dtype: str, header: dict[str, Any]
+    scratch: pathlib.Path, index: int, dtype: str, header: dict[str, Any]
 ) -> dict[str, Any]:
     """Writes the files of a shard without alternates in a corpus with some.
 
@@ -162,12 +161,16 @@ def write_no_alternates(
     return header
 
 
-def write_header(scratch: Path, index: int, header: dict[str, Any]) -> None:
+def write_header(
+    scratch: pathlib.Path, index: int, header: dict[str, Any]
+) -> None:
     """Writes the header of a shard."""
     _write(shard_path(scratch, index, "json"), render(header))
 
 
-def move_shard(scratch: Path, directory: Path, index: int) -> None:
+def move_shard(
+    scratch: pathlib.Path, directory: pathlib.Path, index: int
+) -> None:
     """Moves what was written of a shard to its place.
 
     The header comes last, so that a shard with a header is complete. An old
@@ -209,7 +212,9 @@ def _write(path, data):
         os.fsync(file.fileno())
 
 
-def read_shard_header(directory: Path, index: int) -> dict[str, Any] | None:
+def read_shard_header(
+    directory: pathlib.Path, index: int
+) -> dict[str, Any] | None:
     """Reads the header of a shard.
 
     Returns:

@@ -183,7 +183,7 @@ def damaged(directory: pathlib.Path, path: pathlib.Path, why: str) -> NoReturn:
     raise ValueError(_words(directory, path, why))
 
 
-def _missing(directory, path, why) -> NoReturn:
+def _missing(directory: pathlib.Path, path: pathlib.Path, why: str) -> NoReturn:
     raise FileNotFoundError(_words(directory, path, why))
 
 

@@ -304,7 +304,7 @@ def _string(path, value, name, pattern, where=""):
         _refuse(path, f"`{where}{name}` is {shorten(text)}")
 
 
-def _refuse(path, why) -> NoReturn:
+def _refuse(path: Path, why: str) -> NoReturn:
     raise ValueError(
         f"{path} is not the header of a token store, or is damaged: {why}. "
         f"{REPAIR}"

@@ -176,7 +176,9 @@ def verify(folder):
                 _check_data(folder, group, entry, checksum)
 
 
-def _read_group(folder, group, entries) -> Iterator[tuple[dict, Any, bytes]]:
+def _read_group(
+    folder: Any, group: str, entries: list
+) -> Iterator[tuple[dict, Any, bytes]]:
     with _open(folder, group) as file:
         for entry in entries:
             dtype, size = _size(entry)

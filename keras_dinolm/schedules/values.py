@@ -41,7 +41,7 @@ def checked_value(name: str, value: Any, **limits: Any) -> float | Schedule:
 
 
 def check_values(
-    name: str, schedule: Callable, updates: Iterable[int], **limits: Any
+    name: str, schedule: Any, updates: Iterable[int], **limits: Any
 ) -> None:
     """Raises unless the values of a schedule are numbers of a range.
 

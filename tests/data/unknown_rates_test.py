@@ -90,7 +90,7 @@ def test_the_warning_points_at_the_call():
 def test_wrong_arguments(tokenizer):
     with pytest.raises(ValueError, match="`tokenizer` must be"):
         kd.data.unknown_rates("x", ["a"])
-    with pytest.raises(ValueError, match="corpus"):
+    with pytest.raises(ValueError, match="`texts`"):
         kd.data.unknown_rates(tokenizer, "a text")
     with pytest.raises(ValueError, match="`show_progress`"):
         kd.data.unknown_rates(tokenizer, ["a"], show_progress=2)

@@ -9,7 +9,6 @@ import tempfile
 import time
 import warnings
 
-import keras_hub
 import numpy as np
 from hypothesis import strategies as st
 
@@ -149,7 +148,7 @@ def _load(loader, folder):
     elif loader == "tokenizer":
         kd.models.DinoLMTokenizer.from_preset(folder)
     else:
-        keras_hub.models.TextClassifier.from_preset(folder, num_classes=2)
+        kd.models.DinoLMTextClassifier.from_preset(folder, num_classes=2)
 
 
 def _write(folder, mutation):

@@ -85,7 +85,7 @@ def test_a_checkpoint_is_whole_or_refused(case):
 
 
 @pytest.mark.once
-@few(25)
+@few(12)
 @given(presets.hostile)
 def test_a_hostile_preset_is_refused(case):
     presets.check_hostile(case)

@@ -255,7 +255,7 @@ class AnnouncesChanges:
         Returns:
             A `keras.callbacks.History`.
         """
-        with self._weight_changes().long(self):  # type: ignore[arg-type]
+        with self._weight_changes().long(self):
             return super().fit(*args, **kwargs)  # type: ignore[misc]
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:

@@ -158,7 +158,7 @@ def load_heads(tower, preset):
         variable.assign(value)
 
 
-def _read(preset) -> tuple[dict[str, Any], Shapes]:
+def _read(preset: Path) -> tuple[dict[str, Any], Shapes]:
     """The config and the shapes of the weights, which agree."""
     folder = pathlib.Path(preset)
     if not has_heads(folder):

@@ -5,6 +5,7 @@ import math
 import os
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import h5py
 
@@ -167,7 +168,7 @@ class _RefusedError(Exception):
     pass
 
 
-def _arrays(file) -> Iterator[tuple[str, tuple[tuple[int, ...], int]]]:
+def _arrays(file: Any) -> Iterator[tuple[str, tuple[tuple[int, ...], int]]]:
     """Yields `(path, (shape, bytes))` of each array."""
     seen: set[int] = set()
     groups = [("", file, 0)]

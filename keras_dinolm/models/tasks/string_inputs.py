@@ -26,7 +26,7 @@ class StringInputs(AnnouncesChanges):
     Arguments have the order that they have in Keras.
     """
 
-    def fit(  # type: ignore[override]
+    def fit(
         self,
         x: Any = None,
         y: Any = None,
@@ -74,7 +74,7 @@ class StringInputs(AnnouncesChanges):
                 plain = False
         else:
             plain = held_out is None
-        with self._weight_changes().long(self):  # type: ignore[arg-type]
+        with self._weight_changes().long(self):
             if plain and self._tokenizes(x):
                 x, y = self._tokenized(x, y)
                 return keras.Model.fit(

@@ -512,8 +512,11 @@ class DinoLMTextEmbedder(
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("backbone", "normalize", "pooling"):
             # The graph was made with it. A later one would only be saved.
+            is_made = name in vars(self)
+            if name == "backbone":
+                is_made = getattr(self, name, None) is not None
             old = getattr(self, name, None)
-            if old is not None and old is not value and old != value:
+            if is_made and old is not value and old != value:
                 raise AttributeError(
                     f"`{name}` cannot be changed once the model is made. "
                     "Build another one: `DinoLMTextEmbedder(backbone, "
