@@ -18,6 +18,7 @@ from keras_dinolm.models.presets.preset_files import has_file
 from keras_dinolm.models.presets.preset_files import read_object
 from keras_dinolm.models.presets.weight_shapes import Shapes
 from keras_dinolm.models.presets.weight_shapes import h5_shapes
+from keras_dinolm.typing import Path
 
 CONFIG = "heads.json"
 WEIGHTS = "heads.weights.h5"
