@@ -111,7 +111,7 @@ def check(case: dict) -> None:
         warnings.simplefilter("ignore")
         try:
             made = _callable(case["name"])(**arguments)
-        except ValueError as error:
+        except (ValueError, FileNotFoundError) as error:
             named = f"`{argument}`" in str(error) or f"{argument}=" in str(
                 error
             )

@@ -35,7 +35,15 @@ def read_vocabulary(path: Path) -> list[str]:
         ValueError: if it is no such file: too large, or not UTF-8.
     """
     path = arguments.path("vocabulary", path)
-    status = os.stat(path)
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(
+            error.errno,
+            "There is no file for the argument `vocabulary`, which is a list "
+            f"of tokens or the path of a vocabulary file. {_FIX}",
+            str(path),
+        ) from None
     if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
         raise ValueError(
             f"A vocabulary is a file of at most {_MOST_BYTES:,} bytes, with "
