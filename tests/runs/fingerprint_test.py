@@ -158,6 +158,7 @@ def test_a_dataset_that_can_be_read_again_is_made_once():
     assert made == [0, 0, 5]
 
 
+@pytest.mark.once
 def test_what_a_view_dataset_is_made_of_is_named(tmp_path):
     texts = [f"text number {i} of a small corpus" for i in range(10, 50)]
     tokenizer = kd.data.train_tokenizer(texts, 80, show_progress=False)
