@@ -242,7 +242,7 @@ def _inputs(args, area, count, scratch):
         left = None if count is None else count - done
         if left is not None and left <= 0:
             return None
-        # The first try of a chunk is the dearest, so chunks are whole.
+        # The first try of a chunk costs most, so chunks are whole.
         size = area.chunk
         seed = random.Random(f"{args.seed} {area.name} {number}").getrandbits(
             32

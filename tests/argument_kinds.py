@@ -11,7 +11,7 @@ NAN = math.nan
 INF = math.inf
 HUGE = 10**30
 
-# Of no use for any number, whatever its range.
+# These are no number, whatever its range.
 NO_NUMBER = (
     NAN,
     INF,
@@ -33,7 +33,7 @@ NO_NUMBER = (
     np.array([1.0, 2.0]),
     np.array([1, 2]),
 )
-# Of no use for a word, a path or a flag.
+# These are no word, path or flag.
 NO_WORD = (NAN, 7, 1.5, 1j, True, None, [], [1], {}, object(), b"x", np.ones(2))
 
 

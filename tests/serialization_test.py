@@ -160,7 +160,7 @@ def test_comes_back_equal(name):
         assert hash(again) == hash(value)
 
 
-# Of networks within networks, each checks its own fields.
+# Each network within a network checks its own fields.
 PARTS = sorted(
     name
     for name, value in OBJECTS.items()

@@ -222,7 +222,7 @@ def _write_shards(
     shards = [headers[index] for index in range(len(headers))]
     if shard_path(directory, len(shards), "json").exists():
         raise _other_corpus(
-            directory, f"it ends after {first:,} documents, and goes on there"
+            directory, f"it ends after {first:,} documents, and has more there"
         )
     if not any(shard["tokens"] for shard in shards):
         # Nobody shall be told that these are the tokens of another corpus.

@@ -123,7 +123,7 @@ def pretrain(
     if steps is not None:
         steps = arguments.count("steps", steps)
     size = arguments.choice("size", size, SIZES)
-    # Of 32 bits, which is what NumPy and the backends take.
+    # NumPy and the backends take seeds of 32 bits.
     seed = arguments.integer("seed", seed, 0, 2**31 - 1)
     vocabulary_size = arguments.count("vocabulary_size", vocabulary_size, 8)
     sequence_length = arguments.integer("sequence_length", sequence_length, 4)

@@ -115,7 +115,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.monitor = monitor
         self.position = Position()
         # What a resumed run must have in common with this one, and what it
-        # needs to go on; `keras_dinolm.runs.fit` fills them.
+        # needs to resume; `keras_dinolm.runs.fit` fills them.
         self.settings = {}
         self.first_weights: str | None = None
         self.history = None
@@ -449,7 +449,7 @@ def _named_errors(path):
 
 
 def check_header(path, header):
-    """Raises unless the header holds what a run needs to go on."""
+    """Raises unless the header holds what a run needs to resume."""
     for field, kind, what in (
         ("backend", str, "a string"),
         ("settings", dict, "a dict"),

@@ -285,7 +285,7 @@ class CheckpointFolder:
             return (
                 f"The newest good checkpoint is {self.path(other)}. Move "
                 f"every folder after it away, {self.path(step)} among them, "
-                "and run the same command again to go on from there."
+                "and run the same command again to resume from there."
             )
         return (
             "There is no other good checkpoint: move the folder "

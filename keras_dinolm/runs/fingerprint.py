@@ -21,7 +21,7 @@ from keras_dinolm.runs import random_state
 _NAMES = ("name", "keras_history", "input_layers", "output_layers")
 # An error shows so many differences.
 _SHOWN = 20
-# Of each model, the folders that it was trained in, and what it was before.
+# For each model, the folders that it was trained in, and what it was before.
 _TRAINED: Any = weakref.WeakKeyDictionary()
 
 
@@ -146,7 +146,7 @@ def differences(then: dict, now: dict) -> list[str]:
     for path in dict.fromkeys([*then, *now]):
         # A missing value differs from one that is `None`, and NaN is itself.
         pair = [json.dumps(d[path]) if path in d else "-" for d in (then, now)]
-        # Of an empty dict, what it lacks is listed.
+        # What an empty dict lacks is listed.
         filled = any(p.startswith(f"{path}.") for p in (*then, *now))
         if pair[0] != pair[1] and not filled:
             before, after = map(_cut, pair)
@@ -272,7 +272,7 @@ def _comparable(tree, is_name=False):
     """Drops what differs between two processes that do the same.
 
     Keras numbers names in the order of building. The code of a lambda tells
-    the line that it stands in.
+    its line in the file.
     """
     if isinstance(tree, dict):
         if tree.get("class_name") == "__lambda__":

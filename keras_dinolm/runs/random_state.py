@@ -60,7 +60,7 @@ def check(state):
                 f"The random state {name!r} must have shape {now.shape} and "
                 f"dtype {now.dtype}. Received: "
                 f"{None if then is None else (then.shape, str(then.dtype))}. "
-                "Move the checkpoint away to go on from an earlier one."
+                "Move the checkpoint away to resume from an earlier one."
             )
     before = read()
     try:
@@ -68,7 +68,7 @@ def check(state):
     except (IndexError, OverflowError, RuntimeError, ValueError) as error:
         raise CheckpointError(
             f"The random state cannot be restored ({error}). Move the "
-            "checkpoint away to go on from an earlier one."
+            "checkpoint away to resume from an earlier one."
         ) from None
     finally:
         write(before)

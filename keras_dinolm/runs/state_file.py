@@ -26,7 +26,7 @@ from keras_dinolm import files
 
 FORMAT = 2
 HEADER = "checkpoint.json"
-# Of the header, which is read whole. Those of large models have a few MiB.
+# The header is read whole. Those of large models have a few MiB.
 MOST_HEADER = 16 << 20
 # What it is made of: a history of 30 numbers has as many after 30,000 epochs.
 MOST_PARTS = 1_000_000

@@ -310,7 +310,7 @@ def test_prompts_come_before_texts_and_are_saved(embedder):
     ):
         np.testing.assert_allclose(found, plain(text), atol=1e-6)
     del model.prompts["query"]
-    # Not `default_prompt_name`, which is for `encode`.
+    # `default_prompt_name` is for `encode` alone.
     np.testing.assert_allclose(
         model.encode_query("fox"), plain("fox"), atol=1e-6
     )

@@ -236,7 +236,7 @@ class _Array:
         while True:
             try:
                 value, end = _decode(self.buffer, self._position)
-                # A number may go on in what follows.
+                # A number may have more digits in what follows.
                 if end < len(self.buffer) or not self._more():
                     text = self.buffer[self._position : end]
                     self._position = end

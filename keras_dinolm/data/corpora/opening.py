@@ -17,7 +17,7 @@ from keras_dinolm.data.corpora.compression import decompressed
 # What is looked at to tell text from anything else.
 _HEAD = 1 << 16
 
-# Stands in a decoded text for each place that its encoding does not know.
+# Marks each place of a decoded text that its encoding does not know.
 # No encoding decodes anything to it.
 UNDECODED = "\udcff"
 _HANDLER = "keras_dinolm.mark"

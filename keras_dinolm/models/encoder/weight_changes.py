@@ -125,8 +125,8 @@ class _Change:
         self.changes = changes
         self.network = network
         self.thread = threading.get_ident()
-        # Of the `with` block, whose end is the end of the change even if an
-        # interrupt hits `__exit__` before it has said so.
+        # The `with` block runs in this frame. The change ends with it, even if
+        # an interrupt hits `__exit__` before it has said so.
         self.frame: Any = None
         self.copies: dict[int, Tensor] | None = None
 
@@ -202,7 +202,7 @@ class AnnouncesChanges:
 
     Methods of Keras that change weights take `WeightChanges` of the model, or
     of its `backbone`, so that `encode` in another thread gives features of
-    before or of after. And Keras compiles anew what it had compiled for the
+    before or of after. Keras also compiles again what it had compiled for the
     network as it was before quantization or LoRA.
     """
 
@@ -315,5 +315,5 @@ class AnnouncesChanges:
         return True
 
 
-# Not attributes of the models, in which Keras would look for layers.
+# Keras would look for layers in attributes of the models.
 _STATES: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()

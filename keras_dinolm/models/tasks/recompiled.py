@@ -10,7 +10,7 @@ class Recompiled:
 
     keras-hub's tasks have a `compile` of their own. Keras does not dare to
     call it, and warns each time. The optimizer of a task that was trained is
-    loaded as well, so that training can go on.
+    loaded as well, so that training can continue.
     """
 
     def get_compile_config(self) -> dict[str, Any]:

@@ -581,7 +581,7 @@ def _check_finite(features, lengths, indices, backbone):
     if np.isfinite(features).all():
         return
     for feature, length, index in zip(features, lengths, indices):
-        # Of tokens, only those of the text; the rest is padding.
+        # Only the tokens of the text count; the rest is padding.
         real = feature[:length] if feature.ndim == 2 else feature
         if np.isfinite(real).all():
             continue

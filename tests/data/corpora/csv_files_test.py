@@ -14,7 +14,7 @@ from keras_dinolm.data import read_csv
 
 pytestmark = pytest.mark.once
 
-# Whatever may stand in a field. A field of white space alone is no document.
+# Whatever a field may hold. A field of white space alone is no document.
 FIELDS = st.text(
     st.sampled_from('ab,;|\t"\n\r é日\u2028'), min_size=1, max_size=12
 ).filter(str.strip)

@@ -116,7 +116,7 @@ def test_byte_order_marks_are_known(tmp_path, encoding):
     path = tmp_path / "a.txt"
     path.write_bytes(UMLAUTS.encode(encoding))
     assert read(path) == UMLAUTS.split("\n")
-    # Of big-endian machines, too.
+    # Big-endian machines write it so.
     path.write_bytes("\ufeffGröße".encode("utf-16-be"))
     assert read(path) == ["Größe"]
     records = tmp_path / "a.jsonl"

@@ -100,7 +100,7 @@ def test_a_named_pipe(tmp_path):
     corpus = read_jsonl(path)
     assert len(list(corpus)) == 3_000
     writer.join()
-    # Not by waiting for another writer.
+    # It must not wait for another writer.
     with pytest.raises(ValueError, match="read already"):
         list(corpus)
 
