@@ -221,6 +221,7 @@ EXEMPT_CALLABLES: dict[str, str] = {
     "files.replace_folder": "a context, which checks when it is entered",
     "files.write_file": "a context, which checks when it is entered",
     "files.remove": "takes a path of ours",
+    "files.remove_folder": "takes a path of ours",
     "files.set_aside": "takes a path of ours",
 }
 

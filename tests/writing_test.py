@@ -54,7 +54,6 @@ EXCEPTIONS = {
     ("keras_dinolm/runs/ablation.py", "self.folder.write_text"): (
         "a method that calls `files`"
     ),
-    ("keras_dinolm/runs/ablation_folder.py", "path.rename"): _MOVED,
     ("keras_dinolm/runs/checkpoint_folder.py", "os.rename"): _MOVED,
     ("keras_dinolm/runs/state_file.py", "open"): _HIDDEN,
     (

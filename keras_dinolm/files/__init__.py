@@ -1,6 +1,7 @@
 """Writing that destroys nothing, and reading that trusts nothing."""
 
 from keras_dinolm.files.folders import claim_folder
+from keras_dinolm.files.folders import remove_folder
 from keras_dinolm.files.folders import replace_folder
 from keras_dinolm.files.home import home
 from keras_dinolm.files.json_lines import append_json_line
@@ -35,6 +36,7 @@ __all__ = [
     "read_json_lines",
     "read_json_or_set_aside",
     "remove",
+    "remove_folder",
     "replace_folder",
     "require_space",
     "set_aside",

@@ -13,6 +13,7 @@ from keras_dinolm import arguments
 from keras_dinolm.files.read import read_json
 from keras_dinolm.files.space import full_disk_named
 from keras_dinolm.files.space import require_space
+from keras_dinolm.files.temporary import remove
 from keras_dinolm.files.temporary import remove_litter
 from keras_dinolm.files.temporary import sweep
 from keras_dinolm.files.temporary import temporary
@@ -149,6 +150,32 @@ def claim_folder(directory: Path, kind: str, names: Iterable[str]) -> bool:
     sweep(folder)
     write_json(marker, {"kind": kind})
     return False
+
+
+def remove_folder(path: Path) -> None:
+    """Removes a folder of ours at once, if it is there.
+
+    It loses its name first, so that nobody, also after a kill, finds half of
+    it under that name. What a killed process left of it is removed as well.
+
+    Args:
+        path: string or path.
+
+    Example:
+
+    ```python
+    import keras_dinolm as kd
+
+    kd.files.claim_folder("scratch", "my script", [])
+    kd.files.remove_folder("scratch")
+    ```
+    """
+    path = arguments.path("path", path)
+    sweep(path.parent)
+    if path.is_dir():
+        with temporary(path, folder=True) as doomed:
+            path.rename(doomed / path.name)
+            remove(doomed)
 
 
 def _check_replaceable(target, refuse):

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from keras_dinolm import arguments
 from keras_dinolm import files
-from keras_dinolm.files.temporary import temporary
 from keras_dinolm.runs import fingerprint
 from keras_dinolm.runs.state_file import CheckpointError
 from keras_dinolm.typing import Path
@@ -91,11 +90,7 @@ class AblationFolder:
 
     def remove_run(self, change: str, seed: int) -> None:
         """Removes a run's checkpoints."""
-        path = self.of_run(change, seed)
-        if path.is_dir():
-            with temporary(path, folder=True) as doomed:
-                path.rename(doomed / path.name)
-                files.remove(doomed)
+        files.remove_folder(self.of_run(change, seed))
 
     def check_recipe(
         self, settings: dict, descriptions: dict[str, dict]

@@ -8,7 +8,6 @@ import shutil
 
 from keras_dinolm import arguments
 from keras_dinolm import files
-from keras_dinolm.files.temporary import temporary
 from keras_dinolm.runs import state_file
 from keras_dinolm.runs.state_file import CheckpointError
 
@@ -207,10 +206,7 @@ class CheckpointFolder:
 
     def _delete(self, step):
         # Moved away first: what bears the name of a checkpoint is whole.
-        path = self.path(step)
-        with temporary(path, folder=True) as doomed:
-            os.rename(path, doomed / path.name)
-            files.remove(doomed)
+        files.remove_folder(self.path(step))
 
     def set_aside(self, after):
         """Renames the checkpoints after a step; no run resumes from them.

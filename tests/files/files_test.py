@@ -292,6 +292,28 @@ def test_a_link_to_a_folder_stays(tmp_path):
     assert _names(tmp_path / "disk2") == ["a"]
 
 
+REMOVES = """
+import sys, time, shutil
+from keras_dinolm import files
+def slow(path):
+    print("ready", flush=True)
+    time.sleep(60)
+shutil.rmtree = slow
+files.remove_folder(sys.argv[1])
+"""
+
+
+def test_a_folder_is_removed_at_once_also_after_a_kill(tmp_path):
+    path = tmp_path / "step-1"
+    (path / "deep").mkdir(parents=True)
+    (path / "deep" / "a").write_text("1")
+    _kill(_child(REMOVES, path))
+    assert not path.exists()
+    assert len(_names(tmp_path)) == 1
+    files.remove_folder(path)
+    assert _names(tmp_path) == []
+
+
 # === Folders that we write in ===
 
 
