@@ -151,11 +151,35 @@ def claim_folder(directory: Path, kind: str, names: Iterable[str]) -> bool:
     return False
 
 
+def kind_of(folder: Path) -> str | None:
+    """What `claim_folder` made a folder for.
+
+    Args:
+        folder: string or path.
+
+    Returns:
+        The kind, or `None` for a folder that nobody claimed.
+    """
+    marker = arguments.path("folder", folder) / MARKER
+    try:
+        found = read_json(marker, "folder marker", "")
+    except (OSError, ValueError):
+        return None
+    kind = found.get("kind") if isinstance(found, dict) else None
+    return kind if isinstance(kind, str) else None
+
+
 def _check_replaceable(target, refuse):
     if not target.exists():
         return
     if not target.is_dir():
         reason = "it is a file"
+    elif _is_working_directory(target):
+        # This process, and the shell that started it, would be left in a
+        # folder that is gone.
+        reason = "it is, or holds, the working directory"
+    elif os.path.ismount(target):
+        reason = "something is mounted on it; a folder in it will do"
     elif not any(target.iterdir()):
         return
     else:
@@ -167,6 +191,14 @@ def _check_replaceable(target, refuse):
             "left alone. Choose another `directory`, or move it away",
             str(target),
         )
+
+
+def _is_working_directory(folder):
+    try:
+        here = pathlib.Path(os.path.realpath(os.getcwd()))
+    except FileNotFoundError:  # it was removed
+        return False
+    return here.is_relative_to(folder)
 
 
 def _file_to_disk(path):
