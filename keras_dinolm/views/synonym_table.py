@@ -88,5 +88,5 @@ def _read(path):
     except UnicodeDecodeError as error:
         raise ValueError(
             f"The file of synonyms '{path}' is not UTF-8 ({error.reason} at "
-            f"byte {error.start}). Convert it, as by `iconv -f cp1252 -t utf-8`."
+            f"byte {error.start}). Convert it: `iconv -f cp1252 -t utf-8 FILE`."
         ) from None
