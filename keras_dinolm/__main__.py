@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import importlib.util
+import inspect
 import json
 import os
 import pathlib
@@ -282,7 +283,7 @@ def pretrain(args: argparse.Namespace) -> None:
             "--docs reads the documentation, so give the folder of the run "
             f"alone. Received the texts: {', '.join(paths)}"
         )
-    options = dict(_option(text) for text in args.option)
+    options = _options(args.option)
     _check_run(run, paths)
     print(f"Starting (backend: {os.environ['KERAS_BACKEND']}) ...", flush=True)
 
@@ -290,6 +291,12 @@ def pretrain(args: argparse.Namespace) -> None:
         import keras_dinolm as kd
         from keras_dinolm.recipes.texts import read_files
 
+    own = set(inspect.signature(kd.recipes.pretrain).parameters) & set(options)
+    if own:
+        raise ValueError(
+            f"--option is for options of the recipe, and {', '.join(own)} is "
+            "none. `python -m keras_dinolm pretrain --help` lists the others."
+        )
     if paths:
         texts: Any = read_files(paths, args.unit, args.text_key)
         held_out: Any = 0.05
@@ -431,6 +438,18 @@ def _check_run(run, paths):
             "name the folder of the run too: python -m keras_dinolm pretrain "
             f"{run} runs/mine --minutes 10"
         )
+
+
+def _options(texts):
+    options = {}
+    for name, value in map(_option, texts):
+        if name in options:
+            raise ValueError(
+                f"--option has {name} twice: {options[name]!r} and {value!r}. "
+                "Give it once."
+            )
+        options[name] = value
+    return options
 
 
 def _option(text):

@@ -1,6 +1,7 @@
 """Measures the encoder while it learns, and keeps the best one."""
 
 import math
+import pathlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +10,12 @@ import keras
 
 from keras_dinolm import arguments
 from keras_dinolm.callbacks.collapse_monitor import check_checkpoint
+from keras_dinolm.files.folders import check_replaceable
 from keras_dinolm.models import DinoLMBackbone
 from keras_dinolm.models import DinoLMTextEmbedder
 from keras_dinolm.models import DinoLMTextPreprocessor
 from keras_dinolm.models import Distillation
+from keras_dinolm.models.presets.write_preset import refuse
 from keras_dinolm.typing import Path
 
 
@@ -167,6 +170,8 @@ class OnlineProbe(keras.callbacks.Callback):
         Raises:
             ValueError: for another model, a student without a
                 `DinoLMBackbone`, or an unknown `student`.
+            FileExistsError: if something else than a preset is in
+                `directory`.
         """
         if not isinstance(model, Distillation):
             raise ValueError(
@@ -180,6 +185,9 @@ class OnlineProbe(keras.callbacks.Callback):
                 "which `DinoLMTextEmbedder` takes. Received a backbone of "
                 f"class {type(backbone).__name__}"
             )
+        if self.directory is not None:
+            # Now, and not after the first probe.
+            check_replaceable(pathlib.Path(self.directory).resolve(), refuse)
         if self._model is not model:
             self._embedder = None
         super().set_model(model)

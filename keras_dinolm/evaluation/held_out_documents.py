@@ -30,7 +30,7 @@ class HeldOutDocuments:
         documents: Iterable of held-out documents (or of strings, which have no
             label), such as `kd.data.installed_docs("held_out")`. A document
             is used if its first sentence has 20 to 300 characters and the
-            rest at least 100.
+            rest at least 100, and no document before has the same rest.
         train: Iterable of labelled training documents to compare with, or
             `None` to measure search alone.
         num_queries: Integer. How many held-out documents to use, at most.
@@ -78,11 +78,15 @@ class HeldOutDocuments:
         num_queries = arguments.count("num_queries", num_queries)
         num_labelled = arguments.count("num_labelled", num_labelled)
         rng = np.random.default_rng(arguments.count("seed", seed, 0))
-        found = []
+        # Of copies, one counts: a search that found another copy would be
+        # marked as wrong.
+        pairs = {}
         for document in to_documents(documents, "documents"):
             pair = first_sentence(document.text)
             if pair:
-                found.append((*pair, document.label))
+                query, rest = pair
+                pairs.setdefault(rest, (query, rest, document.label))
+        found = list(pairs.values())
         if not found:
             raise ValueError(
                 "`documents` must have at least one document whose first "

@@ -63,7 +63,7 @@ def replace_folder(
     target = pathlib.Path(
         os.path.realpath(arguments.path("directory", directory))
     )
-    _check_replaceable(target, refuse)
+    check_replaceable(target, refuse)
     target.parent.mkdir(parents=True, exist_ok=True)
     if size is not None:
         require_space(target.parent, size, f"'{target}'")
@@ -74,7 +74,7 @@ def replace_folder(
                 _file_to_disk(os.path.join(folder, name))
             folder_to_disk(folder)
         # Someone may have put a file there while this one was written.
-        _check_replaceable(target, refuse)
+        check_replaceable(target, refuse)
         if target.exists():
             _exchange(new, target)
             # The old folder has this name now.
@@ -178,11 +178,46 @@ def remove_folder(path: Path) -> None:
             remove(doomed)
 
 
-def _check_replaceable(target, refuse):
+def kind_of(folder: Path) -> str | None:
+    """What `claim_folder` made a folder for.
+
+    Args:
+        folder: string or path.
+
+    Returns:
+        The kind, or `None` for a folder that nobody claimed.
+    """
+    marker = arguments.path("folder", folder) / MARKER
+    try:
+        found = read_json(marker, "folder marker", "")
+    except (OSError, ValueError):
+        return None
+    kind = found.get("kind") if isinstance(found, dict) else None
+    return kind if isinstance(kind, str) else None
+
+
+def check_replaceable(
+    target: pathlib.Path, refuse: Callable[[pathlib.Path], str | None]
+) -> None:
+    """Raises if `replace_folder` would refuse a folder.
+
+    Args:
+        target: `pathlib.Path`, of which links are followed.
+        refuse: as for `replace_folder`.
+
+    Raises:
+        FileExistsError: if something is there that must stay.
+    """
     if not target.exists():
         return
     if not target.is_dir():
         reason = "it is a file"
+    elif _is_working_directory(target):
+        # This process, and the shell that started it, would be left in a
+        # folder that is gone.
+        reason = "it is, or holds, the working directory"
+    elif os.path.ismount(target):
+        reason = "something is mounted on it; a folder in it will do"
     elif not any(target.iterdir()):
         return
     else:
@@ -194,6 +229,14 @@ def _check_replaceable(target, refuse):
             "left alone. Choose another `directory`, or move it away",
             str(target),
         )
+
+
+def _is_working_directory(folder):
+    try:
+        here = pathlib.Path(os.path.realpath(os.getcwd()))
+    except FileNotFoundError:  # it was removed
+        return False
+    return here.is_relative_to(folder)
 
 
 def _file_to_disk(path):

@@ -42,7 +42,8 @@ def temporary(target: pathlib.Path, folder: bool) -> Iterator[pathlib.Path]:
     Yields:
         `pathlib.Path`.
     """
-    stem = target.name.encode()[:_LONGEST].decode(errors="ignore")
+    # A name need not be UTF-8.
+    stem = os.fsdecode(os.fsencode(target.name)[:_LONGEST])
     for number in itertools.count():
         path = target.with_name(f".{stem}.{number}~dinolm")
         remove_litter(path)

@@ -1,6 +1,7 @@
 """`fit` that resumes where it was, whatever stopped it."""
 
 import math
+import os
 import warnings
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_dinolm import arguments
+from keras_dinolm.callbacks import OnlineProbe
 from keras_dinolm.runs import fingerprint
 from keras_dinolm.runs import model_state
 from keras_dinolm.runs import random_state
@@ -325,6 +327,17 @@ def _check(
         isinstance(callback, keras.callbacks.Callback) for callback in callbacks
     ):
         arguments.refuse("callbacks", callbacks, "a list of Keras callbacks")
+    folders = [
+        os.path.realpath(callback.directory)
+        for callback in callbacks
+        if isinstance(callback, OnlineProbe) and callback.directory
+    ]
+    if len(set(folders)) < len(folders):
+        raise ValueError(
+            "Each `OnlineProbe` among `callbacks` needs a `directory` of its "
+            "own, or one would replace the best encoder of another. "
+            f"Received: directories {sorted(folders)}"
+        )
     arguments.choice("verbose", verbose, ("auto", 0, 1, 2, False, True))
     unwanted = {"x", "y", "epochs", "initial_epoch", "batch_size"} & set(kwargs)
     if unwanted:

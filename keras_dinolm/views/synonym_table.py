@@ -28,7 +28,9 @@ def synonym_table(path: Path, tokenizer: Any) -> ReplacementTable:
         file), `"not_one_token"` and `"without_synonym"`; the rest are used.
 
     Raises:
-        ValueError: if the tokenizer has no vocabulary of words and pieces.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is not UTF-8, or the tokenizer has no
+            vocabulary of words and pieces.
 
     Example:
 
@@ -57,7 +59,7 @@ def synonym_table(path: Path, tokenizer: Any) -> ReplacementTable:
     }
     words, found = set(), {}
     replacements = collections.defaultdict(set)
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in _read(path).splitlines():
         line_words = {word.strip() for word in line.split("\t")} - {""}
         words |= line_words
         line_ids = set()
@@ -78,3 +80,13 @@ def synonym_table(path: Path, tokenizer: Any) -> ReplacementTable:
             "without_synonym": len(alone),
         },
     )
+
+
+def _read(path):
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"The file of synonyms '{path}' is not UTF-8 ({error.reason} at "
+            f"byte {error.start}). Convert it: `iconv -f cp1252 -t utf-8 FILE`."
+        ) from None

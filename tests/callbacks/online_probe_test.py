@@ -263,3 +263,28 @@ def test_wants_a_distillation_and_a_known_monitor(monkeypatch):
         OnlineProbe(Features(), tokenizer()).set_model(model)
     with pytest.raises(ValueError, match=r"monitor='y'.*\['at'\]"):
         play(monkeypatch, [0.1], monitor="y")
+
+
+# === Folders ===
+
+
+def _probe(directory):
+    return OnlineProbe(
+        Features(), tokenizer(), monitor="norm", directory=directory
+    )
+
+
+@pytest.mark.once
+def test_a_folder_of_something_else_is_refused_before_training(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(FileExistsError, match="thesis.tex"):
+        _probe(tmp_path).set_model(build())
+    assert (tmp_path / "thesis.tex").read_text() == "mine"
+
+
+@pytest.mark.once
+def test_two_probes_do_not_share_a_folder(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "best")
+    probes = [_probe(tmp_path / "best"), _probe(tmp_path / "link")]
+    with pytest.raises(ValueError, match="`directory` of its own"):
+        fit(build(), 4, tmp_path / "run", probes)

@@ -58,3 +58,12 @@ def test_a_sentence_ends_with_a_full_stop_or_with_its_paragraph():
 def test_a_corpus_of_short_texts_is_refused():
     with pytest.raises(ValueError, match="20 to 300 characters"):
         HeldOutDocuments([Document("too short")])
+
+
+def test_copies_count_once():
+    """Else a search that finds the other copy is marked as wrong."""
+    documents = [document(i % 12) for i in range(36)]
+    held_out = HeldOutDocuments(documents)
+    assert sorted(held_out.texts) == sorted(set(held_out.texts))
+    assert len(held_out.texts) == 12
+    assert held_out.evaluate(counts) == {"nDCG@10": 1.0}

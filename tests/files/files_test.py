@@ -203,6 +203,38 @@ def test_long_and_odd_names(tmp_path):
     assert len(_names(tmp_path)) == 4
 
 
+def test_names_that_are_not_utf8(tmp_path):
+    name = os.fsdecode("é.txt".encode("latin-1"))
+    files.write_text(tmp_path / name, "one")
+    with files.replace_folder(tmp_path / name[:-4], lambda _: None) as new:
+        files.write_text(new / name, "two")
+    assert (tmp_path / name).read_text() == "one"
+    assert (tmp_path / name[:-4] / name).read_text() == "two"
+    assert len(_names(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("inside", [".", "deeper"])
+def test_the_working_directory_is_not_replaced(tmp_path, monkeypatch, inside):
+    """Who works in it would be left in a folder that is gone."""
+    (tmp_path / "here/deeper").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here" / inside)
+    for target in (tmp_path / "here", os.path.relpath(tmp_path / "here")):
+        with pytest.raises(FileExistsError, match="the working directory"):
+            with files.replace_folder(target, lambda _: None):
+                pytest.fail("it was begun")
+    assert os.getcwd() == str(tmp_path / "here" / inside).removesuffix("/.")
+
+
+def test_a_place_where_something_is_mounted_is_not_replaced(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "volume").mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: "volume" in str(path))
+    with pytest.raises(FileExistsError, match="mounted.*a folder in it"):
+        with files.replace_folder(tmp_path / "volume", lambda _: None):
+            pytest.fail("it was begun")
+
+
 # === Full disks ===
 
 

@@ -222,3 +222,21 @@ def test_the_backend_is_that_of_keras_or_the_first_installed(
     installed.clear()
     with pytest.raises(SystemExit, match="no backend is installed"):
         command_line.default_backend()
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["batch_size=8", "batch_size=16"], "batch_size twice: 8 and 16"),
+        (["seed=3"], "--option is for options of the recipe, and seed is"),
+        (["verbose=0"], "and verbose is"),
+    ],
+)
+def test_options_twice_or_of_the_command_are_refused(
+    texts, tmp_path, capsys, options, words
+):
+    run = tmp_path / "run"
+    arguments = ["pretrain", texts, run, "--steps", 2, "--option", *options]
+    assert call(*arguments) == 2
+    assert words in capsys.readouterr().err
+    assert not run.exists()

@@ -116,3 +116,18 @@ def test_wrong_arguments_are_named():
     ):
         with pytest.raises(ValueError, match="WordPiece tokenizer"):
             make(object())
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path):
+    path = tmp_path / "synonyms.tsv"
+    path.write_bytes("café\tbar\n".encode("cp1252"))
+    with pytest.raises(ValueError, match=r"synonyms\.tsv' is not UTF-8.*iconv"):
+        kd.views.synonym_table(path, WordPiece(["bar"]))
+
+
+def test_a_byte_order_mark_is_no_letter(tmp_path):
+    path = tmp_path / "synonyms.tsv"
+    path.write_text("big\tlarge\n", encoding="utf-8-sig")
+    table = kd.views.synonym_table(path, WordPiece(["big", "large"]))
+    assert table[5] == [6]
+    assert table.counts["not_one_token"] == 0

@@ -53,6 +53,12 @@ class Limits:
         self.maximum_characters = arguments.count(
             "maximum_characters", maximum_characters
         )
+        if self.minimum_characters > self.maximum_characters:
+            arguments.refuse(
+                "minimum_characters",
+                minimum_characters,
+                f"at most maximum_characters={maximum_characters}",
+            )
         self.encoding = check_encoding(encoding)
         self.errors = arguments.choice("errors", errors, ("skip", "replace"))
 

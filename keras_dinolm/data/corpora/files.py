@@ -1,5 +1,6 @@
 """Finding files, by rules that are stated and with nothing left unsaid."""
 
+import errno
 import glob
 import os
 import pathlib
@@ -10,7 +11,12 @@ from typing import TypeAlias
 
 from keras_dinolm import arguments
 from keras_dinolm.data.corpora import compression
+from keras_dinolm.files.folders import kind_of
 from keras_dinolm.typing import Path
+
+# What these folders hold is made of texts: its texts would be read twice, and
+# a run that is resumed would find others than those it began with.
+_RUNS = ("run of pretrain", "run of keras_dinolm.runs", "ablation")
 
 Paths: TypeAlias = Path | Sequence[Path]
 
@@ -52,6 +58,8 @@ def find_files(paths: Paths, endings: tuple[str, ...]) -> Found:
       files that end in one of `endings`, in small or capital letters, perhaps
       followed by that of a compression.
     - Files and folders whose name begins with a dot are left out.
+    - Folders of runs in a folder of texts, as `pretrain` writes them, are left
+      out.
     - Links are followed. A file or folder that is reached twice is read once.
     - A name with `*`, `?` or `[...]` that is no file stands for all that it
       matches, `**` for folders at any depth. `~` is the home folder.
@@ -191,10 +199,15 @@ class _Search:
         for entry in entries:
             path = folder / entry.name
             if entry.name.startswith("."):
-                wanted = entry.is_file() and self._ends(path)
+                wanted = self._ends(path) and _is_file(path)
                 self._leave("hidden files and folders", path, not wanted)
+            elif not _leads_somewhere(path):
+                self._leave("links that lead nowhere", path)
             elif entry.is_dir():
-                any_counts |= self._walk(path)
+                if kind_of(path) in _RUNS:
+                    self._leave("folders of runs", path, quiet=True)
+                else:
+                    any_counts |= self._walk(path)
             elif entry.is_file():
                 if self._ends(path):
                     self._take(path)
@@ -203,8 +216,6 @@ class _Search:
                     ending = pathlib.PurePath(entry.name.lower()).suffix
                     reason = f"files of other endings ({ending or 'none'})"
                     self._leave(reason, path)
-            elif entry.is_symlink():
-                self._leave("links that lead nowhere", path)
             else:
                 self._leave("pipes, sockets and devices in a folder", path)
         return any_counts
@@ -229,6 +240,24 @@ class _Search:
 
     def _leave(self, reason, path, quiet=False):
         self.left_out.append(LeftOut(reason, path, quiet))
+
+
+def _leads_somewhere(path):
+    """Whether a path is no link, or a link to something."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return False
+    except OSError as error:  # a link to itself
+        return error.errno != errno.ELOOP
+    return True
+
+
+def _is_file(path):
+    try:
+        return path.is_file()
+    except OSError:  # a link to itself
+        return False
 
 
 def _exists(path):

@@ -8,6 +8,8 @@ import pytest
 
 from keras_dinolm.data import read_text
 from keras_dinolm.data.corpora.files import find_files
+from keras_dinolm.files import claim_folder
+from keras_dinolm.recipes.run_folder import KIND
 
 pytestmark = pytest.mark.once
 
@@ -182,3 +184,28 @@ def test_found_files_are_told_from_named_ones(tmp_path):
     found = find_files([tmp_path / "x", tmp_path / "a.txt"], (".txt",))
     assert found.named == {tmp_path / "a.txt"}
     assert found.files == [tmp_path / "x" / "b.txt", tmp_path / "a.txt"]
+
+
+def test_links_to_themselves_are_named(tmp_path):
+    put(tmp_path, "a.txt")
+    for name in ("loop.txt", ".hidden.txt"):
+        (tmp_path / name).symlink_to(name)
+    corpus = read_text(tmp_path)
+    with pytest.warns(UserWarning, match="1 links that lead nowhere: .*loop"):
+        assert [d.text for d in corpus] == ["a.txt"]
+
+
+def test_a_run_in_the_folder_of_its_texts_is_not_read(tmp_path):
+    """It would find other texts when it is resumed."""
+    put(tmp_path, "a.txt", "runs/mine/report.md", "runs/notes.txt")
+    assert len(texts(tmp_path)) == 3
+    marked = tmp_path / "runs" / "mine"
+    claim_folder(marked, KIND, ())
+    assert texts(tmp_path) == ["a.txt", "runs/notes.txt"]
+    assert texts(marked) == ["runs/mine/report.md"]  # if it is asked for
+
+
+def test_contradicting_limits_are_refused(tmp_path):
+    put(tmp_path, "a.txt")
+    with pytest.raises(ValueError, match="minimum_characters.*at most"):
+        read_text(tmp_path, minimum_characters=9, maximum_characters=8)
