@@ -251,6 +251,8 @@ class CollapseMonitor(keras.callbacks.Callback):
             (place, failure): Suspicion(**suspicion)
             for place, failure, suspicion in state["suspicions"]
         }
+        if self.checkpoint is not None:
+            self._spare()
 
     # === Judging ===
 

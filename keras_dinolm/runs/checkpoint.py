@@ -323,6 +323,8 @@ class Checkpoint(keras.callbacks.Callback):
             value: float. That of `monitor`, if it is known now.
         """
         if self._saved_step == self.position.step:
+            # The run that wrote it may have been killed before it did this.
+            self.folder.prune()
             return
         variables = model_state.groups(self.model)
         groups = {

@@ -145,7 +145,7 @@ class CheckpointFolder:
         """Writes the checkpoint of a step, then drops those too many.
 
         Args:
-            step: int. Nothing happens if its checkpoint exists.
+            step: int. Nothing is written if its checkpoint exists.
             groups: see `state_file.write`.
             header: see `state_file.write`.
             value: optional float by which the checkpoint is ranked.
@@ -171,7 +171,7 @@ class CheckpointFolder:
                 error.errno, self._not_written(error, before)
             ) from error
         self._values[step] = value
-        self._prune()
+        self.prune()
         return path
 
     def _not_written(self, error, steps):
@@ -196,7 +196,8 @@ class CheckpointFolder:
             f"the same command again. {kept}"
         )
 
-    def _prune(self):
+    def prune(self):
+        """Removes the checkpoints that are too many."""
         steps = self.steps()
         spared = {*steps[-self.keep :], self.best(), *self.spared}
         for step in steps:

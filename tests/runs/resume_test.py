@@ -324,3 +324,14 @@ def test_kill_9_leaves_no_trace(tmp_path):
     found = script.train(directory, steps)
     expected = script.train(tmp_path / "alone", steps)
     assert script.compare(expected, found) == []
+
+
+def test_what_a_kill_left_unpruned_goes_when_the_run_is_finished(tmp_path):
+    run(tmp_path, keep=5)
+    run(tmp_path / "other", keep=2)
+    kept = sorted(p.name for p in (tmp_path / "other").glob("step-*"))
+    assert len(kept) == 2
+    # The last checkpoint was written, and then the process was killed.
+    assert len(list(tmp_path.glob("step-*"))) > 2
+    run(tmp_path, keep=2)
+    assert sorted(p.name for p in tmp_path.glob("step-*")) == kept
