@@ -213,7 +213,7 @@ def _(folder):
 def _(folder):
     block = gzip.compress(b"x" * (1 << 20))
     good = gzip.compress(jsonl(texts(2)))
-    content = good + gzip.compress(b'{"text": "') + 600 * block
+    content = good + gzip.compress(b'{"text": "') + 300 * block
     content += gzip.compress(b'"}\n') + good
     (folder / "long.jsonl.gz").write_bytes(content)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -347,8 +347,8 @@ def _(folder):
             model,
             lambda step: _dataset(store, seed, step),
             folder / "run",
-            steps=4,
-            steps_per_epoch=2,
+            steps=2,
+            steps_per_epoch=1,
             verbose=0,
         )
 

@@ -40,6 +40,7 @@ def serve(lines: list[str], seconds: int) -> None:
         seconds: int. Limit of each.
     """
     import defect_cases
+
     import keras_dinolm
 
     defect_cases.import_all()
@@ -102,7 +103,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", nargs="+", choices=cases, default=[*cases])
     parser.add_argument("--backend", help="instead of the one of the line")
-    parser.add_argument("--seconds", type=int, default=120, help="of a line")
+    parser.add_argument("--seconds", type=int, default=240, help="of a line")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
