@@ -342,7 +342,10 @@ def _(folder):
     def fit(seed=0, learning_rate=1e-3):
         keras.utils.set_random_seed(seed)
         model = _model()
-        model.compile(kd.optimizers.adamw(learning_rate, schedule="constant"))
+        model.compile(
+            kd.optimizers.adamw(learning_rate, schedule="constant"),
+            jit_compile=False,
+        )
         return kd.runs.fit(
             model,
             lambda step: _dataset(store, seed, step),
@@ -444,7 +447,7 @@ def _(folder):
     optimizer = keras.optimizers.LossScaleOptimizer(
         kd.optimizers.adamw(1e-3, schedule="constant"), initial_scale=2.0**40
     )
-    model.compile(optimizer)
+    model.compile(optimizer, jit_compile=False)
     store = _store(folder / "tokens")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -559,7 +562,9 @@ def _(folder):
     def recipe(config, seed):
         store = _store(folder / "tokens")
         model = _model()
-        model.compile(kd.optimizers.adamw(1e-3, schedule="constant"))
+        model.compile(
+            kd.optimizers.adamw(1e-3, schedule="constant"), jit_compile=False
+        )
         return model, lambda step: ((b,) for b in _dataset(store, seed, step))
 
     def measure(model, history):
@@ -753,7 +758,9 @@ def _check_checkpoints(folder, forged):
 
     def fit():
         model = _model()
-        model.compile(kd.optimizers.adamw(1e-3, schedule="constant"))
+        model.compile(
+            kd.optimizers.adamw(1e-3, schedule="constant"), jit_compile=False
+        )
         kd.runs.fit(
             model,
             lambda step: _dataset(store, 0, step),
