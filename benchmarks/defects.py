@@ -9,9 +9,9 @@ comes out with what should. So the same file also runs against an older
 checkout. The reproductions are in `defect_cases.py`.
 
 Each one runs in a process of its own, in an empty folder, with a limit of time
-and memory. So a crash or a hang is a result as well. The process is a fork of
-one that has only imported the package; tensorflow survives no fork, so it is
-imported for each line. Exits with 1 if a line is wrong.
+and memory. So a crash or a hang is a result as well. On torch it is a fork of
+one that has only imported the package. The other backends survive no fork, so
+they are imported for each line. Exits with 1 if a line is wrong.
 
 Cost: five minutes on one core, most of it imports.
 """
@@ -47,7 +47,7 @@ def serve(lines: list[str], seconds: int) -> None:
 
     defect_cases.import_all()
     print("# " + keras_dinolm.__file__, flush=True)
-    run = _run_here if keras.backend.backend() == "tensorflow" else _run
+    run = _run_here if keras.backend.backend() != "torch" else _run
     for line in lines:
         outcome, spent = run(defect_cases.CASES[line][1], seconds)
         print(json.dumps([line, outcome, round(spent, 1)]), flush=True)
@@ -124,7 +124,7 @@ def main() -> int:
     groups: dict[tuple[str, str], list[str]] = {}
     for line in args.only:
         backend = args.backend or cases[line][0]
-        key = backend, line if backend == "tensorflow" else ""
+        key = backend, "" if backend == "torch" else line
         groups.setdefault(key, []).append(line)
     wrong = 0
     for (backend, _), lines in groups.items():
