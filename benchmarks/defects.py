@@ -115,7 +115,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", nargs="+", choices=cases, default=[*cases])
     parser.add_argument("--backend", help="instead of the one of the line")
-    parser.add_argument("--seconds", type=int, default=240, help="of a line")
+    parser.add_argument("--seconds", type=int, default=300, help="of a line")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
