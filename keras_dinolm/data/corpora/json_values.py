@@ -14,6 +14,11 @@ _SPACE = re.compile(r"[ \t\r\n\ufeff]*")
 # empty if the string has no end.
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+\\?("|\Z)', re.DOTALL)
 _decode = json.JSONDecoder().raw_decode
+# What matters within a string, and outside of strings.
+_QUOTED = re.compile(r'["\\]')
+_PLAIN = re.compile(r'["\[\]{},]')
+# An element, and its text.
+_TOO_LONG = (None, None)
 
 
 class Value(NamedTuple):
@@ -231,7 +236,10 @@ class _Array:
         yield Value(f"[{index}]", None, "", reason)
 
     def value(self):
-        """An element and its text; `None` if there is none."""
+        """An element and its text; `None` if there is none.
+
+        The text is `None`, too, if the element is too long.
+        """
         self._next()
         while True:
             try:
@@ -244,8 +252,44 @@ class _Array:
                 continue
             except (ValueError, RecursionError):
                 size = len(self.buffer) - self._position
-                if size > self._longest or not self._more():
+                if size > self._longest:
+                    return _TOO_LONG if self._pass() else None
+                if not self._more():
                     return None
+
+    def _pass(self):
+        """Goes to the end of an element; returns whether it is too long.
+
+        What is broken and shorter has no end that could be trusted.
+        """
+        depth = length = 0
+        quoted = False
+        while self._begun:
+            pattern = _QUOTED if quoted else _PLAIN
+            match = pattern.search(self.buffer, self._position)
+            end = match.start() if match else len(self.buffer)
+            length += end - self._position
+            self._position = end
+            # The character that a backslash escapes must be there as well.
+            if match is None or end + 1 == len(self.buffer):
+                if not self._more():
+                    return False
+                continue
+            mark = match[0]
+            if not quoted and depth == 0 and mark in ",]}":
+                break
+            step = 2 if mark == "\\" else 1
+            length += step
+            self._position += step
+            if mark == '"':
+                quoted = not quoted
+            elif mark in "[{":
+                depth += 1
+            elif mark in "]}":
+                depth -= 1
+            if mark in '"]}' and depth == 0 and not quoted:
+                break
+        return length > self._longest
 
     def _next(self):
         """Goes to the next character that is no space, and returns it."""

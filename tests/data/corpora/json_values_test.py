@@ -122,6 +122,31 @@ def test_a_damaged_array_is_read_up_to_the_damage(text):
     assert len(errors) == 1 and "damaged" in errors[0][1]
 
 
+@pytest.mark.parametrize(
+    "long",
+    [
+        "x" * 900_000,
+        '"]}{[\\' * 150_000,
+        {"a": [["]", {"b": '"'}]] * 60_000},
+        list(range(200_000)),
+        int("9" * 4_000),
+    ],
+    ids=["text", "marks", "object", "list", "short number"],
+)
+def test_a_long_element_of_an_array_costs_no_other(long):
+    rows = [{"text": "ab"}, long, {"text": "cd"}, {"text": long}, {"text": ""}]
+    for indent in (None, 1):
+        text = json.dumps(rows, indent=indent)
+        found = list(json_values(io.StringIO(text), 100_000))
+        assert [value.error for value in found] == [""] * 5
+        assert [value.place for value in found] == [f"[{i}]" for i in range(5)]
+        for row, value in zip(rows, found, strict=True):
+            if value.text is None or len(value.text) > 100_000:
+                assert len(json.dumps(row, indent=indent)) > 100_000
+            else:
+                assert value.value == row
+
+
 def test_every_value_has_a_place_of_its_own(tmp_path):
     rows = [{"text": str(i)} for i in range(50)]
     for form in FORMS.values():
