@@ -85,6 +85,9 @@ def write_text(path: Path, text: str) -> None:
         path: string or path.
         text: string.
 
+    Raises:
+        ValueError: if the text is no text in UTF-8.
+
     Example:
 
     ```python
@@ -93,8 +96,16 @@ def write_text(path: Path, text: str) -> None:
     kd.files.write_text("notes.txt", "whole, or not there")
     ```
     """
-    with write_file(path, "w") as file:
-        file.write(text)
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"'{path}' is not written: character {error.start} of its text, "
+            f"{text[error.start]!r}, is half of a surrogate pair, which UTF-8 "
+            "does not know. Repair the text first."
+        ) from None
+    with write_file(path, size=len(data)) as file:
+        file.write(data)
 
 
 def write_json(path: Path, value: Any, indent: int | None = 1) -> None:

@@ -152,6 +152,13 @@ def fit(
         restored = checkpoint.load(model)
         metrics = []
         if restored is not None:
+            if restored.position.step > steps:
+                raise CheckpointError(
+                    f"The run in {checkpoint.folder.directory} is at step "
+                    f"{restored.position.step}, beyond `steps`. Ask for as "
+                    "many steps or more, or give this run another "
+                    f"`directory`. Received: steps={steps}"
+                )
             _restore_history(history, restored, steps)
             checkpoint.restore_callbacks(restored)
             metrics = restored.metrics

@@ -196,6 +196,12 @@ def test_a_value_that_is_no_json_touches_nothing(tmp_path):
     assert files.read_json(tmp_path / "a.json", "file", "") == {"old": 1}
 
 
+def test_half_a_surrogate_pair_names_the_file(tmp_path):
+    with pytest.raises(ValueError, match="a.txt' is not written: character 1"):
+        files.write_text(tmp_path / "a.txt", "x\ud800")
+    assert _names(tmp_path) == []
+
+
 def test_long_and_odd_names(tmp_path):
     for name in ("n" * 255, "é" * 100, "a b\n.c", ".hidden"):
         files.write_text(tmp_path / name, name)

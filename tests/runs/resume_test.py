@@ -218,6 +218,12 @@ def test_more_steps_go_on(tmp_path):
     assert_same(straight, longer)
 
 
+def test_fewer_steps_than_were_made_are_refused(tmp_path):
+    run(tmp_path, steps=7)
+    with pytest.raises(CheckpointError, match="at step 7, beyond `steps`"):
+        run(tmp_path, steps=6)
+
+
 def test_progress_counts_the_steps_of_each_epoch(tmp_path, capsys):
     with pytest.raises(Crash):
         run(tmp_path, At(4, crash), verbose=0)
