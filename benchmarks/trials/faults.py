@@ -136,7 +136,7 @@ def two_at_once(trials: Trials, rng: random.Random) -> list[str]:
             complaints.append(str(ended))
         elif not ended.error.startswith(
             ("ValueError", "RuntimeError", "CheckpointError", "FileExists",
-             "Timeout", "OSError", "BlockingIOError")
+             "InUseError", "OSError", "BlockingIOError")
         ):  # fmt: skip
             complaints.append(f"no clear refusal: {ended}")
     if not any(ended.good for ended in ends):

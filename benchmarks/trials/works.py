@@ -266,7 +266,11 @@ def vocabulary(folder):
     }
 
 
-@work("contest", prepare=_contest_data, varies=("results.jsonl",))
+@work(
+    "contest",
+    prepare=_contest_data,
+    varies=("results.jsonl",),
+)
 def contest(folder):
     """Runs that are finished, collected and put into a table."""
     import quality
@@ -274,15 +278,17 @@ def contest(folder):
 
     args = _contest_arguments(folder)
     kd.files.claim_folder(args.output, "contest", quality.WRITTEN)
-    for seed in args.seeds:
-        if seed in [line["seed"] for line in quality.finished(args)]:
-            continue
-        place = quality.run_folder(args, "bm25", seed)
-        found = run(argparse.Namespace(args=args), "bm25", seed, None, place)
-        kd.files.write_json(place / "result.json", found)
-        quality.collect(args, "bm25", seed)
-    quality.report(args)
-    lines = quality.finished(args)
+    with kd.files.lock(folder / "out" / ".lock", 0, "folder of a contest"):
+        for seed in args.seeds:
+            if seed in [line["seed"] for line in quality.finished(args)]:
+                continue
+            place = quality.run_folder(args, "bm25", seed)
+            method = argparse.Namespace(args=args)
+            found = run(method, "bm25", seed, None, place)
+            kd.files.write_json(place / "result.json", found)
+            quality.collect(args, "bm25", seed)
+        quality.report(args)
+        lines = quality.finished(args)
     return {"results": [[line["seed"], line["scores"]] for line in lines]}
 
 

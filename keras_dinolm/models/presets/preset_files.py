@@ -261,8 +261,11 @@ def named_errors(function: Any) -> Any:
         except (FileNotFoundError, ImportError):
             raise
         except Exception as error:
-            foreign = not isinstance(error, (TypeError, ValueError))
-            if str(preset) in str(error) or (kwargs and not foreign):
+            of_caller = isinstance(error, (TypeError, ValueError)) and any(
+                f"`{name}`" in str(error) or f"{name}=" in str(error)
+                for name in kwargs
+            )
+            if str(preset) in str(error) or of_caller:
                 raise
             raise ValueError(
                 f"The preset '{preset}' cannot be loaded as a "
