@@ -1,5 +1,6 @@
 """Files appear whole or not at all, and nothing of the user's is lost."""
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -317,6 +318,18 @@ def test_a_file_that_arrives_while_the_folder_is_written_is_left_alone(
             target.mkdir()
             (target / "late").write_text("mine")
     assert _names(target) == ["late"]
+    assert _names(tmp_path) == ["preset"]
+
+
+def test_folders_are_exchanged_without_the_system_call_too(
+    tmp_path, monkeypatch
+):
+    """Other systems than Linux have no `renameat2`."""
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
+    for content in ("1", "2"):
+        with files.replace_folder(tmp_path / "preset", _never) as new:
+            (new / content).write_text(content)
+        assert _names(tmp_path / "preset") == [content]
     assert _names(tmp_path) == ["preset"]
 
 
