@@ -376,6 +376,7 @@ def test_what_a_kill_left_half_written_stops_no_contest(data, tmp_path):
     assert path.with_name(path.name + ".damaged").read_text().endswith("1.")
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_half_a_curve_is_probed_again(workshop, tmp_path):
     cost = methods.METHODS["bag"].cost()

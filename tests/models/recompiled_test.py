@@ -33,6 +33,7 @@ def test_an_embedder_loads_without_a_warning(tmp_path):
     load(tmp_path / "f.keras")
 
 
+@pytest.mark.once
 def test_training_of_a_classifier_goes_on_as_if_never_saved(tmp_path):
     classifier = kd.models.DinoLMTextClassifier(
         tiny.backbone(), 2, preprocessor(), dropout=0.0

@@ -49,14 +49,14 @@ def test_every_line_of_text_is_a_document(case):
 
 
 @pytest.mark.once
-@few(80)
+@few(50)
 @given(tokenizers.cases)
 def test_a_tokenizer_gives_the_same_ids_on_all_paths(case):
     tokenizers.check(case)
 
 
 @pytest.mark.once
-@few(60)
+@few(30)
 @given(stores.cases)
 def test_a_store_is_whole_or_refused(case):
     stores.check(case)
@@ -85,7 +85,7 @@ def test_a_checkpoint_is_whole_or_refused(case):
 
 
 @pytest.mark.once
-@few(12)
+@few(8)
 @given(presets.hostile)
 def test_a_hostile_preset_is_refused(case):
     presets.check_hostile(case)
@@ -94,7 +94,7 @@ def test_a_hostile_preset_is_refused(case):
 # === What each backend must show ===
 
 
-@few(60)
+@few(40)
 @given(losses.cases)
 def test_losses_and_gradients_are_those_of_float64(case):
     losses.check(case)
@@ -124,7 +124,7 @@ def test_a_preset_gives_the_same_bits_back(case):
     presets.check_round_trip(case)
 
 
-@few(12)
+@few(6)
 @given(encoding.cases)
 def test_encode_does_not_depend_on_the_batch(case):
     encoding.check(case)

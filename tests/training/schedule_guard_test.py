@@ -24,6 +24,7 @@ class NotOurs(kd.schedules.Linear):
         return late(math.nan)(step)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("bad", [math.nan, 1.5, -0.5])
 def test_fit_stops_before_a_momentum_spoils_the_teacher(bad):
     model = tiny.model(
