@@ -160,6 +160,8 @@ class CheckpointFolder:
         """
         path = self.path(step)
         if path.is_dir():
+            # Who wrote it may have been killed before this.
+            self.prune()
             return path
         before = None
         try:

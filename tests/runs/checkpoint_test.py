@@ -500,3 +500,12 @@ def test_header_says_what_wrote_it(tmp_path):
     )
     with pytest.raises(CheckpointError, match="KERAS_BACKEND=another"):
         Checkpoint(tmp_path).restore(build())
+
+
+def test_what_a_kill_left_unpruned_goes_with_the_next_save(tmp_path):
+    for step in (3, 6, 9):
+        arrays(CheckpointFolder(tmp_path, keep=3), step)
+    # The last one is there; a killed process did not come to the rest.
+    folder = CheckpointFolder(tmp_path, keep=2)
+    arrays(folder, 9)
+    assert folder.steps() == [6, 9]
