@@ -131,7 +131,9 @@ def check(case: dict) -> None:
         np.linalg.norm(grad) * np.linalg.norm(direction)
         for grad, direction in zip(grads, directions)
     )
-    limit = 1e-3 * norm + 1e-5 * size
+    # A softmax is as exact as its logits are rounded in float32, and the
+    # rounding of large ones is large.
+    limit = 1e-3 * max(1.0, scale / 10) * norm + 1e-5 * size
     assert abs(found - slope) <= limit, (found, slope, limit)
 
 
