@@ -312,6 +312,7 @@ def test_wrong_arguments(arguments, message, tmp_path):
         run(tmp_path, **arguments)
 
 
+@pytest.mark.once
 def test_kill_9_leaves_no_trace(tmp_path):
     """One real kill of a `DinoLM`; `benchmarks/kill_and_resume.py` does ten."""
     root = pathlib.Path(__file__).resolve().parents[2]
