@@ -290,6 +290,11 @@ add(
     {"pooling": choice("mean", "cls", "attention")},
 )
 add(
+    "layers.WeightedMeanPooling",
+    {"vocabulary_size": 4},
+    {"vocabulary_size": integer()},
+)
+add(
     "layers.OnlineCodebook",
     {"num_codes": 4},
     {
@@ -809,7 +814,7 @@ add(
             "layer_scale": number().optional(),
             "dropout": RATE,
             "drop_path_rate": RATE,
-            "pooling": choice("mean", "cls", "attention"),
+            "pooling": choice("mean", "cls", "attention", "weighted_mean"),
             "pooled_layers": Kind(
                 (NAN, True, None, "x", [], {}, object(), [1.5], [NAN], [True])
                 + ([7], [-2], ["x"], [None], 1j, (1.0,)),
@@ -1114,6 +1119,21 @@ add(
         "stddev": number(above=0),
         "max_tokens": whole(),
         "seed": SEED,
+    },
+)
+add(
+    "data.sif_weights",
+    lambda w: {"tokens": w.tokens, "vocabulary_size": 8},
+    {
+        "tokens": OBJECT,
+        "vocabulary_size": integer(8),
+        "smoothing": number(above=0),
+        "power": number(0),
+        "special_token_ids": Kind(
+            (NAN, 7, True, None, "x", {}, object(), [1.5], [NAN], [True])
+            + ([8], [-1], ["x"], [None]),
+            ([], (3,), np.array([3, 4])),
+        ),
     },
 )
 DATASET = {

@@ -59,6 +59,7 @@ def _objects():
     yield layers.AttentionPooling(2)
     yield layers.ClsPooling()
     yield layers.MeanPooling()
+    yield layers.WeightedMeanPooling(6)
     yield layers.ProjectionHead(8, 4, 2, "zeros")
     yield layers.Prototypes(5)
     yield layers.Registers(2)

@@ -16,6 +16,7 @@ from keras_dinolm.data.corpora.text_files import read_text
 from keras_dinolm.data.homogeneous_batches import HomogeneousBatches
 from keras_dinolm.data.near_duplicates import find_near_duplicates
 from keras_dinolm.data.ppmi_embeddings import ppmi_embeddings
+from keras_dinolm.data.sif_weights import sif_weights
 from keras_dinolm.data.stream_dataset import stream_dataset
 from keras_dinolm.data.token_store import TokenStore
 from keras_dinolm.data.tokenization import tokenize
@@ -40,6 +41,7 @@ __all__ = [
     "read_parquet",
     "read_table",
     "read_text",
+    "sif_weights",
     "steps_per_epoch",
     "stream_dataset",
     "tokenize",

@@ -11,6 +11,7 @@ from keras_dinolm.layers.online_codebook import OnlineCodebook
 from keras_dinolm.layers.poolers import AttentionPooling
 from keras_dinolm.layers.poolers import ClsPooling
 from keras_dinolm.layers.poolers import MeanPooling
+from keras_dinolm.layers.poolers import WeightedMeanPooling
 from keras_dinolm.layers.poolers import get_pooler
 from keras_dinolm.layers.projection import ProjectionHead
 from keras_dinolm.layers.prototypes import Prototypes
@@ -36,6 +37,7 @@ __all__ = [
     "RotaryTables",
     "SelfAttention",
     "Sinkhorn",
+    "WeightedMeanPooling",
     "get_pooler",
     "l2_normalize",
 ]

@@ -145,10 +145,122 @@ class AttentionPooling(_Pooler):
         return {**super().get_config(), "num_heads": self.num_heads}
 
 
+@keras.saving.register_keras_serializable(package="keras_dinolm")
+class WeightedMeanPooling(_Pooler):
+    """A mean of the real tokens, in which each token id has its own weight.
+
+    Frequent words say little of what a text is about. The pooler keeps one
+    number a token of the vocabulary, the logarithm of its weight, and returns
+    `sum(exp(w) x) / sum(exp(w))`. All logarithms are 0 at first, which is the
+    plain mean. Assign those of `kd.data.sif_weights` to `log_weights`, let
+    them learn, or freeze them with `trainable = False`.
+
+    Only the ratios of weights in a row matter: a row whose tokens all have
+    tiny weights pools to their mean. A row without a real token pools to zero.
+
+    Args:
+        vocabulary_size: int. How many token ids there are.
+        **kwargs: as for `keras.layers.Layer`.
+
+    Call arguments:
+        tokens: float tensor `[batch, length, dim]`.
+        padding_mask: bool tensor `[batch, length]`, `True` at real tokens.
+        token_ids: int tensor `[batch, length]`.
+
+    Returns:
+        float tensor `[batch, dim]`.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import keras_dinolm as kd
+
+    pooler = kd.layers.WeightedMeanPooling(vocabulary_size=10)
+    tokens = np.array([[[2.0], [4.0], [9.0]]])
+    mask = np.array([[True, True, False]])
+    ids = np.array([[7, 5, 0]])
+    pooler(tokens, mask, ids)  # [[3.0]]
+    log_weights = np.zeros(10)
+    log_weights[7] = np.log(3.0)
+    pooler.log_weights.assign(log_weights)
+    pooler(tokens, mask, ids)  # [[2.5]]
+    ```
+
+    Reference:
+        [A Simple but Tough-to-Beat Baseline for Sentence
+        Embeddings](https://openreview.net/forum?id=SyK00v5xx)
+    """
+
+    def __init__(self, vocabulary_size: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.vocabulary_size = arguments.count(
+            "vocabulary_size", vocabulary_size
+        )
+
+    def build(
+        self,
+        tokens_shape: tuple[int | None, ...],
+        padding_mask_shape: tuple[int | None, ...] | None = None,
+        token_ids_shape: tuple[int | None, ...] | None = None,
+    ) -> None:
+        self.log_weights = self.add_weight(
+            shape=(self.vocabulary_size,),
+            initializer="zeros",
+            autocast=False,
+            name="log_weights",
+        )
+
+    def token_weights(self, padding_mask: Tensor, token_ids: Tensor) -> Tensor:
+        """How much each token counts in its row.
+
+        Args:
+            padding_mask: bool tensor `[batch, length]`.
+            token_ids: int tensor `[batch, length]`.
+
+        Returns:
+            float32 tensor `[batch, length]`. Rows sum to 1; those without a
+            real token are 0.
+        """
+        mask = ops.cast(padding_mask, "bool")
+        logs = ops.take(self.log_weights, token_ids, axis=0)
+        logs = ops.where(mask, ops.cast(logs, "float32"), -1e9)
+        # The largest weight of a row becomes 1, so that no sum is too small.
+        largest = ops.stop_gradient(ops.max(logs, axis=1, keepdims=True))
+        weights = ops.where(mask, ops.exp(logs - largest), 0.0)
+        total = ops.sum(weights, axis=1, keepdims=True)
+        return weights / ops.maximum(total, 1.0)
+
+    def call(
+        self, tokens: Tensor, padding_mask: Tensor, token_ids: Tensor
+    ) -> Tensor:
+        weights = self.token_weights(padding_mask, token_ids)
+        # Sums in float32, as in `MeanPooling`.
+        pooled = ops.sum(
+            ops.cast(tokens, "float32") * weights[:, :, None], axis=1
+        )
+        return ops.cast(pooled, self.compute_dtype)
+
+    def compute_output_shape(
+        self,
+        tokens_shape: tuple[int | None, ...],
+        padding_mask_shape: tuple[int | None, ...] | None = None,
+        token_ids_shape: tuple[int | None, ...] | None = None,
+    ) -> tuple[int | None, ...]:
+        return (tokens_shape[0], tokens_shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "vocabulary_size": self.vocabulary_size,
+        }
+
+
 POOLERS = {
     "mean": MeanPooling,
     "cls": ClsPooling,
     "attention": AttentionPooling,
+    "weighted_mean": WeightedMeanPooling,
 }
 
 
@@ -156,11 +268,13 @@ def get_pooler(pooling: str, **kwargs: Any) -> keras.layers.Layer:
     """Makes the pooler of that name.
 
     Args:
-        pooling: `"mean"`, `"cls"` or `"attention"`.
-        **kwargs: for its constructor.
+        pooling: `"mean"`, `"cls"`, `"attention"` or `"weighted_mean"`.
+        **kwargs: for its constructor; `"weighted_mean"` needs
+            `vocabulary_size`.
 
     Returns:
-        A layer, called with `(tokens, padding_mask)`.
+        A layer, called with `(tokens, padding_mask)`; a `WeightedMeanPooling`
+        takes the token ids, too.
 
     Raises:
         ValueError: for any other name.

@@ -9,6 +9,7 @@ from tests.layers.arrays import to_numpy
 
 TOKENS = np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32")
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]], "bool")
+IDS = np.array([[3, 1, 4, 1, 5], [2, 0, 0, 0, 0]], "int32")
 
 CASES = {
     "attention": (lambda **k: layers.SelfAttention(2, **k), (TOKENS,)),
@@ -36,6 +37,10 @@ CASES = {
     "rotary_tables": (
         lambda **k: layers.RotaryTables(4, 3, 100.0, 2.0, 1.5, 0, **k),
         (TOKENS,),
+    ),
+    "weighted_mean_pooling": (
+        lambda **k: layers.WeightedMeanPooling(6, **k),
+        (TOKENS, MASK, IDS),
     ),
 }
 FLOAT32_OUTPUT = {"projection_head", "prototypes"}

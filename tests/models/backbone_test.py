@@ -16,9 +16,12 @@ def features(backbone, inputs):
     return {k: v.astype("float64") for k, v in found.items()}
 
 
-@pytest.mark.parametrize("pooling", ["mean", "attention"])
+@pytest.mark.parametrize("pooling", ["mean", "attention", "weighted_mean"])
 def test_padding_changes_no_feature(pooling):
     backbone = tiny.backbone(pooling=pooling, activation="swiglu")
+    if pooling == "weighted_mean":
+        rng = np.random.default_rng(0)
+        backbone.pooler.set_weights([rng.normal(size=len(tiny.VOCABULARY))])
     if pooling == "attention":
         query = np.random.default_rng(0).normal(size=(16, 2))
         backbone.pooler.set_weights([query])

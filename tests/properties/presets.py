@@ -21,7 +21,9 @@ round_trips = st.fixed_dictionaries(
     {
         "num_layers": st.sampled_from([1, 2]),
         "num_registers": st.sampled_from([0, 2]),
-        "pooling": st.sampled_from(["cls", "mean", "attention"]),
+        "pooling": st.sampled_from(
+            ["cls", "mean", "attention", "weighted_mean"]
+        ),
         "seed": st.integers(0, 2**32),
         "lowercase": st.booleans(),
         "sequence_length": st.integers(4, 600),

@@ -70,8 +70,11 @@ class DinoLMBackbone(AnnouncesChanges, keras_hub.models.Backbone):
             of each residual branch.
         drop_path_rate: float in [0, 1). Probability that a sample skips a
             residual branch.
-        pooling: `"mean"` over the real tokens, `"cls"`, or `"attention"`
-            (learned weights, which start as the mean).
+        pooling: `"mean"` over the real tokens, `"cls"`, `"attention"`
+            (learned weights, which start as the mean), or `"weighted_mean"`
+            (one weight a token of the vocabulary, see
+            `kd.layers.WeightedMeanPooling`; they are
+            `backbone.pooler.log_weights`).
         pooled_layers: tuple of ints. The layers whose token features, each
             through the norm of the output, are averaged before they are
             pooled: 0 the embeddings, `i` what block `i` gives, counted from
@@ -230,11 +233,12 @@ class DinoLMBackbone(AnnouncesChanges, keras_hub.models.Backbone):
         self.output_norm = keras.layers.LayerNormalization(
             epsilon=NORM_EPSILON, dtype=dtype, name="output_norm"
         )
+        of_pooler = {
+            "attention": {"num_heads": num_heads},
+            "weighted_mean": {"vocabulary_size": vocabulary_size},
+        }
         self.pooler = get_pooler(
-            pooling,
-            dtype=dtype,
-            name="pooler",
-            **({"num_heads": num_heads} if pooling == "attention" else {}),
+            pooling, dtype=dtype, name="pooler", **of_pooler.get(pooling, {})
         )
 
         # === Functional Model ===
@@ -257,11 +261,14 @@ class DinoLMBackbone(AnnouncesChanges, keras_hub.models.Backbone):
         if len(pooled) > 1:
             average = keras.layers.Average(dtype=dtype, name="layer_average")
             pooled = [average(pooled)]
+        rows = [padding_mask]
+        if pooling == "weighted_mean":
+            rows.append(token_ids)
         super().__init__(
             inputs={"token_ids": token_ids, "padding_mask": padding_mask},
             outputs={
                 "sequence_output": normed[-1],
-                "pooled_output": self.pooler(*pooled, padding_mask),
+                "pooled_output": self.pooler(*pooled, *rows),
             },
             dtype=dtype,
             **kwargs,

@@ -106,6 +106,9 @@ def check_keras_sizes(
             if key == "num_registers" and found is None:
                 found = 0
             sizes.size(key, found)
+    weights = sizes.find([("layers/weighted_mean_pooling/vars/0", 0)])
+    if weights is not None:
+        sizes.size("vocabulary_size", weights)
     if "bucket_size" in config:  # relative positions of DeBERTa
         rows = sizes.find([("layers/relative_embedding/vars/0", 0)]) or 0
         sizes.size("bucket_size", rows // 2)

@@ -30,10 +30,11 @@ class AdamW(keras.optimizers.Adam):
     """AdamW with scheduled, grouped decay and depth-wise learning rates.
 
     It differs from `keras.optimizers.AdamW` in what self-distillation needs:
-    weight decay may be a schedule; biases, norms, LayerScale, registers and
-    prototypes are not decayed; earlier layers may learn more slowly; and
-    schedules count optimizer updates, also under gradient accumulation, where
-    Keras' own schedules count micro-batches.
+    weight decay may be a schedule; biases, norms, LayerScale, registers,
+    prototypes and the log-weights of `WeightedMeanPooling` are not decayed;
+    earlier layers may learn more slowly; and schedules count optimizer
+    updates, also under gradient accumulation, where Keras' own schedules
+    count micro-batches.
 
     Options are given to groups of variables by regular expressions that are
     searched in `variable.path`, such as
@@ -44,8 +45,8 @@ class AdamW(keras.optimizers.Adam):
         weight_decay: float or schedule. Decoupled: multiplied by the learning
             rate of the variable. Defaults to `0.04`.
         no_decay: regular expressions. Variables that match one are not
-            decayed. The default names biases, norms, LayerScale, registers
-            and prototypes.
+            decayed. The default names biases, norms, LayerScale, registers,
+            prototypes and the log-weights of `WeightedMeanPooling`.
         layer_decay: float in (0, 1]. The learning rate of block i of n is
             multiplied by `layer_decay ** (n - i)`, of the embeddings by
             `layer_decay ** (n + 1)`; heads and the final norm keep the full

@@ -17,6 +17,7 @@ NO_DECAY = (
     r"layer_scale",
     r"register",
     r"(^|/)prototypes(/|$)",
+    r"(^|/)log_weights$",
 )
 
 # In a `DinoLM`: the projection heads, each with its prototypes; the parts of
