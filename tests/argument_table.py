@@ -1855,6 +1855,7 @@ add(
         "pooled_layers": Kind(
             (NAN, True, "x", [], {}, object(), [1.5], ["x"], [None], [-2])
         ),
+        "starts_as": WORD.optional(),
     },
 )
 add("recipes.get", {"name": "dino"}, {"name": choice("dino")})

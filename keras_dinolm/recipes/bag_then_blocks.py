@@ -120,6 +120,7 @@ def bag_then_blocks(
             tell_apart,
             max_steps=bag_steps,
             keep="student",
+            starts_as="counted embeddings",
         ),
         Phase("blocks", many, batch_size, deeper, predict_words),
     ]

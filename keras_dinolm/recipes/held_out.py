@@ -18,7 +18,10 @@ FEWEST_QUERIES = 20
 
 
 def measure(
-    embedder: DinoLMTextEmbedder, documents: list[Document], seed: int = 0
+    embedder: DinoLMTextEmbedder,
+    documents: list[Document],
+    seed: int = 0,
+    stages: dict[str, dict[str, float]] | None = None,
 ) -> dict:
     """Measures an encoder on texts that it was not trained on, without labels.
 
@@ -29,6 +32,8 @@ def measure(
         embedder: `DinoLMTextEmbedder`.
         documents: list of `Document`.
         seed: int, of the untrained encoder.
+        stages: dict of name to scores of the same search, as `search` gives
+            them: what the encoder was on its way. They get rows of their own.
 
     Returns:
         A dict: `documents`, their number; with two texts or more `dim`,
@@ -46,16 +51,50 @@ def measure(
             found["dim"] = features.shape[1]
             found["rankme"] = rankme(features)
             found["feature_std"] = feature_std(features)
-        usable = sum(first_sentence(d.text) is not None for d in documents)
-        if usable >= FEWEST_QUERIES:
-            task = HeldOutDocuments(documents)
+        task = search_task(documents)
+        if task is not None:
             found["queries"] = len(task.queries)
             found["search"] = {
+                "untrained": task.evaluate(untrained(embedder, seed)),
+                **(stages or {}),
                 "this encoder": task.evaluate(embedder),
-                "the same, untrained": task.evaluate(untrained(embedder, seed)),
                 "TF-IDF (baseline)": task.evaluate(tfidf(task)),
             }
     return found
+
+
+def search_task(documents: list[Document]) -> HeldOutDocuments | None:
+    """The search for the rest of a text by its first sentence.
+
+    Args:
+        documents: list of `Document`.
+
+    Returns:
+        `HeldOutDocuments`, or `None` if there are too few for a score.
+    """
+    usable = sum(first_sentence(d.text) is not None for d in documents)
+    return HeldOutDocuments(documents) if usable >= FEWEST_QUERIES else None
+
+
+def search(
+    embedder: DinoLMTextEmbedder, documents: list[Document]
+) -> dict[str, float] | None:
+    """How well an encoder finds the rest of a text by its first sentence.
+
+    Args:
+        embedder: `DinoLMTextEmbedder`.
+        documents: list of `Document`.
+
+    Returns:
+        A dict of scores, or `None` if there are too few texts.
+    """
+    task = search_task(documents)
+    if task is None:
+        return None
+    with warnings.catch_warnings():
+        # Long texts are cut, for all encoders alike.
+        warnings.filterwarnings("ignore", ".*texts have more than")
+        return task.evaluate(embedder)
 
 
 def describe(found: dict) -> str:

@@ -43,6 +43,9 @@ class Phase:
         pooled_layers: tuple of ints or `None`. The layers that a text's
             feature is taken from once the phase is over, as for
             `DinoLMBackbone`. `None` keeps those that it was trained with.
+        starts_as: string or `None`. What the report calls the encoder that
+            `backbone` makes, where it is more than the phase before left: its
+            row tells what the start alone is worth. `None` for no such row.
 
     Raises:
         ValueError: for arguments out of range, such as a batch size or a
@@ -71,6 +74,7 @@ class Phase:
     max_steps: int | None = None
     keep: Literal["learned", "student"] = "learned"
     pooled_layers: tuple[int, ...] | None = None
+    starts_as: str | None = None
 
     def __post_init__(self) -> None:
         name = arguments.string("name", self.name)
@@ -85,6 +89,8 @@ class Phase:
         if self.max_steps is not None:
             arguments.integer("max_steps", self.max_steps, 1, meaning=where)
         arguments.choice("keep", self.keep, ("learned", "student"))
+        if self.starts_as is not None:
+            arguments.string("starts_as", self.starts_as)
         for field in ("backbone", "model"):
             if not callable(getattr(self, field)):
                 arguments.refuse(field, getattr(self, field), "a callable")

@@ -13,6 +13,7 @@ from keras_dinolm.data import TokenStore
 from keras_dinolm.data import tokenize
 from keras_dinolm.data import train_tokenizer
 from keras_dinolm.models import DinoLMTextEmbedder
+from keras_dinolm.models import DinoLMTextPreprocessor
 from keras_dinolm.models import DinoLMTokenizer
 from keras_dinolm.models import TextEncoder
 from keras_dinolm.models import export_preset
@@ -70,14 +71,17 @@ class PretrainingRun:
         histories: list[PhaseHistory] = []
         for index, phase in enumerate(phases):
             model, history = self._train_phase(
-                index, phase, before, steps, tokens, bar
+                index, phase, before, steps, tokens, tokenizer, bar
             )
             histories.append(history)
             before = phase.kept(model)
+            if phase is not phases[-1]:
+                self._measure(f"after {phase.name}", before, tokenizer)
         bar.finish()
         self._export(phases[-1], model, before, tokenizer)
-        self._report(tokens, histories, before.hidden_dim)
+        found = self._report(tokens, histories, before.hidden_dim)
         self.folder.save(finished=True)
+        self._say(held_out_module.describe(found))
         taken = clock(sum(h.seconds for h in histories))
         self._say(
             f"Trained for {taken}. The encoder is in "
@@ -190,13 +194,25 @@ class PretrainingRun:
 
     # === Training ===
 
-    def _train_phase(self, index, phase, before, steps, tokens, bar):
+    def _measure(self, stage, backbone, tokenizer):
+        """Remembers what the encoder is worth so far, for the report."""
+        stages = self.folder.state.get("stages", {})
+        if stage not in stages:
+            embedder = DinoLMTextEmbedder(
+                backbone, DinoLMTextPreprocessor(tokenizer)
+            )
+            scores = held_out_module.search(embedder, self.held_out)
+            self.folder.save(stages={**stages, stage: scores})
+
+    def _train_phase(self, index, phase, before, steps, tokens, tokenizer, bar):
         """The trained model of a phase, and its `PhaseHistory`."""
         checkpoints = self.directory / "checkpoints" / f"{index}-{phase.name}"
         # A checkpoint replaces what would be counted.
         is_new = not any(checkpoints.glob("step-*"))
         keras.utils.set_random_seed(self.asked["seed"])
         backbone = phase.backbone(before, tokens if is_new else None)
+        if is_new and phase.starts_as:
+            self._measure(phase.starts_as, backbone, tokenizer)
         model = phase.model(backbone, steps[index])
         patience = min(max(steps[index] // 4, 50), 300)
         monitor = CollapseMonitor(patience, check_every=patience // 5)
@@ -246,8 +262,12 @@ class PretrainingRun:
         write_curves(self.directory / "curves.png", histories, dim)
         embedder = DinoLMTextEmbedder.from_preset(self.directory / "preset")
         self._say("Measuring on held-out texts ...")
+        stages = self.folder.state.get("stages", {})
         found = held_out_module.measure(
-            embedder, self.held_out, self.asked["seed"]
+            embedder,
+            self.held_out,
+            self.asked["seed"],
+            {name: scores for name, scores in stages.items() if scores},
         )
         unknown = sum(shard["unknown"] for shard in tokens.shards)
         vocabulary = embedder.backbone.vocabulary_size
@@ -266,6 +286,7 @@ class PretrainingRun:
             self.notes,
             found,
         )
+        return found
 
     def _say(self, text: str) -> None:
         if self.verbose:

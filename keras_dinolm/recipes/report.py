@@ -179,10 +179,11 @@ def _held_out(found, dim):
         )
         sections.append(
             "Find the rest of a text by its first sentence, among "
-            f"{found['queries']:,} (nDCG@10 in percent, higher is better). "
-            "TF-IDF finds texts that share words with the query, and often "
-            "wins on such a task; the encoder should be far above an "
-            f"untrained one.\n\n| | nDCG@10 |\n|---|---|\n{rows}"
+            f"{found['queries']:,} (nDCG@10 in percent, higher is better): "
+            "what each stage of the training brought. TF-IDF finds texts that "
+            "share words with the query, and often wins on such a task; the "
+            "encoder should be far above an untrained one.\n\n"
+            f"| | nDCG@10 |\n|---|---|\n{rows}"
         )
     return "\n\n".join(sections)
 

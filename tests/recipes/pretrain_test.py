@@ -79,6 +79,30 @@ def test_the_report_says_what_a_reader_needs(finished):
     assert len(rows) >= 6 and all(row.endswith(".") for row in rows)
 
 
+def test_the_report_tells_what_each_stage_brought(finished):
+    directory, embedder = finished
+    report = (directory / "report.md").read_text()
+    rows = dict(re.findall(r"^\| ([^|]+) \| ([\d.]+) \|$", report, re.M))
+    *_, untrained, counted, bag, last, baseline = rows
+    assert (untrained, last) == ("untrained", "this encoder")
+    assert (counted, bag) == ("counted embeddings", "after bag")
+    assert baseline == "TF-IDF (baseline)"
+    # By hand: the search on the texts that were held out.
+    held_out = kd.recipes.texts.read_documents_of(directory / "held_out.jsonl")
+    task = kd.evaluation.HeldOutDocuments(held_out)
+    backbone = kd.recipes.parts.encoder(
+        "nano", embedder.preprocessor.tokenizer, num_layers=0, num_registers=0
+    )
+    tokens = kd.data.TokenStore.open(
+        directory / "tokens", embedder.preprocessor.tokenizer
+    )
+    kd.recipes.parts.count_embeddings(backbone, tokens)
+    counted_bag = kd.models.DinoLMTextEmbedder(backbone, embedder.preprocessor)
+    for name, encoder in ((counted, counted_bag), (last, embedder)):
+        score = 100 * task.evaluate(encoder)["nDCG@10"]
+        assert float(rows[name]) == pytest.approx(score, abs=0.06)
+
+
 def test_the_picture_is_a_png_of_all_curves(finished):
     data = (finished[0] / "curves.png").read_bytes()
     assert data.startswith(b"\x89PNG") and len(data) > 30_000
@@ -147,8 +171,12 @@ def test_an_interrupted_run_ends_with_the_same_bits(
             pretrain(tmp_path / "run")
     assert not (tmp_path / "run" / "preset").exists()
     embedder = pretrain(tmp_path / "run", verbose=2)
-    assert "Resuming phase blocks after step 1." in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Resuming phase blocks after step 1." in printed
     assert same_weights(finished[1], embedder)
+    # What was measured before the interruption is still known.
+    for stage in ("counted embeddings", "after bag", "this encoder"):
+        assert re.search(rf"{stage} +[\d.]+$", printed, re.M)
 
 
 @pytest.mark.slow
