@@ -238,6 +238,74 @@ def strings(name: str, value: Any) -> list[str]:
     return list(texts(name, value))
 
 
+def matrix(name: str, value: Any, *, meaning: str = "") -> np.ndarray:
+    """Returns an array of real numbers with rows and columns.
+
+    Args:
+        name: string. The argument, as the user wrote it.
+        value: what the user gave. A memory map is not read.
+        meaning: optional string. What the array stands for, for the message.
+
+    Returns:
+        A NumPy array `[N, D]` of any real dtype.
+
+    Raises:
+        ValueError: unless the value is such an array, with at least one row
+            and one column.
+
+    Example:
+
+    ```python
+    from keras_dinolm import arguments
+
+    assert arguments.matrix("features", [[1, 2, 3]]).shape == (1, 3)
+    ```
+    """
+    if value is None or isinstance(value, str | bytes):
+        refuse(name, value, "an array [N, D] of real numbers", meaning)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):
+        refuse(name, value, "an array [N, D] of real numbers", meaning)
+    # NumPy alone knows no bfloat16, whose kind is "V".
+    if array.dtype.kind not in "fiu" and "float" not in str(array.dtype):
+        refuse(name, value, "an array [N, D] of real numbers", meaning)
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(
+            f"Argument `{name}` must have shape [N, D], with at least one row "
+            f"and one column. Received: {name} of shape {array.shape}"
+        )
+    return array
+
+
+def check_finite(name: str, array: np.ndarray) -> None:
+    """Raises unless all numbers of a matrix are finite.
+
+    Args:
+        name: string. The argument, as the user wrote it.
+        array: array `[N, D]`.
+
+    Raises:
+        ValueError: naming the first row with NaN or infinity.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_dinolm import arguments
+
+    arguments.check_finite("features", np.ones((2, 3)))
+    ```
+    """
+    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"Argument `{name}` must be finite. Received: NaN or infinity in "
+            f"{len(bad):,} of {len(array):,} rows of {name}, first in row "
+            f"{bad[0]}"
+        )
+
+
 def field(config: Any, name: str, owner: type) -> Any:
     """Returns an entry of a configuration, or raises a `ValueError`.
 

@@ -278,6 +278,10 @@ add(
         "output_dim": integer().optional(),
     },
 )
+CENTROIDS = MATRIX.but(
+    [1.5, 2], [1, 4], [4, 0], (4,), np.zeros((3, 4)), np.ones((1, 4))
+)
+add("layers.FixedPrototypes", {"centroids": (3, 4)}, {"centroids": CENTROIDS})
 add("layers.LayerScale", {}, {"initial_value": number()})
 add("layers.ClsPooling")
 add("layers.MeanPooling")
@@ -783,6 +787,17 @@ add(
     {**OBJECTIVE, **BOTH_TEMPERATURES},
 )
 add(
+    "objectives.UnitPrediction",
+    {"centroids": (3, 4)},
+    {
+        **OBJECTIVE,
+        "centroids": CENTROIDS,
+        "teacher": OBJECT.optional(),
+        "window": integer(0),
+        "temperature": number(above=0).optional(),
+    },
+)
+add(
     "objectives.VICReg",
     {},
     {
@@ -859,6 +874,51 @@ add(
         **LESSON,
         "weight": number(above=0),
         "name": WORD.but(""),
+    },
+)
+BY_FEATURE = Kind((NAN, 7, True, "x", [1], object(), {"x": 1}, {1: 2}))
+add(
+    "models.FixedTeacher",
+    lambda w: {"encoder": w.encoder},
+    {
+        "encoder": BACKBONE_OBJECT,
+        "prototypes": BY_FEATURE.but(
+            {"token": FEATURES},
+            {"token": None},
+            {"token": np.ones((3, 8)) * NAN},
+        ).but({"sequence": (3, 8), "token": (4, 8)}, good=(None,)),
+        "statistics": BY_FEATURE.but(
+            {"token": 1.0}, {"token": (1.0,)}, {"token": (0.0, 0.0)}
+        ).but(
+            {"token": (NAN, 1.0)},
+            {"token": ("x", 1.0)},
+            {"sequence": (np.ones(3), 1.0)},
+            good=(None, {"token": (np.ones(8), 2.0)}),
+        ),
+    },
+)
+add(
+    "models.token_features",
+    lambda w: {
+        "encoder": w.encoder,
+        "batches": [
+            w.views(
+                {
+                    "token_ids": np.full((2, 8), 5, "int32"),
+                    "lengths": np.full(2, 8, "int32"),
+                    "starts": np.zeros(2, "int32"),
+                },
+                seed=0,
+                step=0,
+            )
+        ],
+    },
+    {
+        "encoder": BACKBONE_OBJECT,
+        "batches": Kind((None, 7, NAN, "x", object(), [7], ["x"], [])),
+        "num_tokens": integer(),
+        "window": integer(0),
+        "group": WORD.but("", "nonsense").optional().but(good=("local",)),
     },
 )
 MODEL = {
@@ -1107,6 +1167,18 @@ add(
     "data.find_near_duplicates",
     {"texts": TEXTS, **QUIET},
     {"texts": CORPUS, "threshold": SIMILAR, "show_progress": FLAG},
+)
+add(
+    "data.centroids",
+    {"features": FEATURES, "num_clusters": 2},
+    {
+        "features": MATRIX.but(np.ones((6, 4))),
+        "num_clusters": integer(2, 6),
+        "seed": SEED,
+        "max_rows": integer(),
+        "batch_size": integer(),
+        "max_iterations": integer(),
+    },
 )
 add(
     "data.ppmi_embeddings",

@@ -53,6 +53,7 @@ def _objects():
     yield layers.DropPath(0.1, dropout=0.2, seed=3)
     yield layers.EncoderBlock(2, 8, "swiglu", 0.1, 0.2, None, True, "zeros")
     yield layers.Expander(4)
+    yield layers.FixedPrototypes((4, 3))
     yield layers.LayerScale(0.2)
     yield layers.FeedForward(4, "swiglu", "zeros", 5)
     yield layers.OnlineCodebook(4, 0.5, False, 0.2)
@@ -95,6 +96,7 @@ def _objects():
     yield objectives.KoLeo(across_views=True, **common)
     yield objectives.MaskedLM(**common)
     yield objectives.MeanEntropyMaximization(0.2, **common)
+    yield objectives.UnitPrediction((4, 16), tiny.backbone(), 2, 0.5, **common)
     yield objectives.VICReg(1.0, 2.0, 3.0, 8, "global", 1, **common)
     yield kd.optimizers.AdamW(
         schedules.Warmup(3, 0.1),
@@ -112,6 +114,9 @@ def _objects():
     backbone = tiny.backbone(num_registers=1, pooled_layers=(0, -1))
     yield backbone
     yield models.TextEncoder(backbone)
+    yield models.FixedTeacher(
+        backbone, {"token": (4, 16)}, {"sequence": (0.5, 2.0)}
+    )
     model = tiny.model([objectives.InfoNCE()], momentum=LINEAR)
     yield model
     yield model.student

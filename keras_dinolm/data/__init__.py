@@ -4,6 +4,7 @@ Importing this imports no framework, so that worker processes and scripts that
 only prepare data start at once.
 """
 
+from keras_dinolm.data.centroids import centroids
 from keras_dinolm.data.corpora.any_files import read_files
 from keras_dinolm.data.corpora.corpus import Corpus
 from keras_dinolm.data.corpora.csv_files import read_csv
@@ -32,6 +33,7 @@ __all__ = [
     "HomogeneousBatches",
     "TokenStore",
     "UnknownRate",
+    "centroids",
     "find_near_duplicates",
     "installed_docs",
     "ppmi_embeddings",

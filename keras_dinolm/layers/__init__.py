@@ -4,6 +4,7 @@ from keras_dinolm.layers.attention import SelfAttention
 from keras_dinolm.layers.drop_path import DropPath
 from keras_dinolm.layers.encoder_block import EncoderBlock
 from keras_dinolm.layers.expander import Expander
+from keras_dinolm.layers.fixed_prototypes import FixedPrototypes
 from keras_dinolm.layers.layer_scale import LayerScale
 from keras_dinolm.layers.mlp import FeedForward
 from keras_dinolm.layers.normalize import l2_normalize
@@ -28,6 +29,7 @@ __all__ = [
     "EncoderBlock",
     "Expander",
     "FeedForward",
+    "FixedPrototypes",
     "LayerScale",
     "MeanPooling",
     "OnlineCodebook",

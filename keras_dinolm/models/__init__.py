@@ -5,7 +5,9 @@ Importing this registers the classes that keras-hub's `from_preset` needs.
 
 from keras_dinolm.models.distillation.dino_lm import DinoLM
 from keras_dinolm.models.distillation.distillation import Distillation
+from keras_dinolm.models.distillation.fixed_teacher import FixedTeacher
 from keras_dinolm.models.distillation.lesson import Lesson
+from keras_dinolm.models.distillation.token_features import token_features
 from keras_dinolm.models.encoder.backbone import SIZES
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.encoder.extend_context import extend_context
@@ -28,6 +30,7 @@ __all__ = [
     "DinoLMTextPreprocessor",
     "DinoLMTokenizer",
     "Distillation",
+    "FixedTeacher",
     "Lesson",
     "TextEncoder",
     "check_preset",
@@ -35,4 +38,5 @@ __all__ = [
     "extend_context",
     "extend_depth",
     "register_backbone",
+    "token_features",
 ]

@@ -19,6 +19,7 @@ from keras_dinolm.objectives.similarity_distillation import (
     SimilarityDistillation,
 )
 from keras_dinolm.objectives.token_distillation import TokenDistillation
+from keras_dinolm.objectives.unit_prediction import UnitPrediction
 from keras_dinolm.objectives.vicreg import VICReg
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "SequenceDistillation",
     "SimilarityDistillation",
     "TokenDistillation",
+    "UnitPrediction",
     "VICReg",
 ]

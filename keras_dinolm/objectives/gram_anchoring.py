@@ -16,6 +16,9 @@ from keras_dinolm.objectives.gram_groups import join_views
 from keras_dinolm.objectives.gram_groups import positions_of_context
 from keras_dinolm.objectives.objective import Objective
 from keras_dinolm.objectives.objective import Result
+from keras_dinolm.objectives.own_teacher import check_own_teacher
+from keras_dinolm.objectives.own_teacher import own_copy
+from keras_dinolm.objectives.own_teacher import own_tokens
 from keras_dinolm.objectives.token_alignment import align
 from keras_dinolm.objectives.token_alignment import flat_slots
 from keras_dinolm.typing import Tensor
@@ -109,10 +112,7 @@ class GramAnchoring(Objective):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if teacher is not None:
-            arguments.instance(
-                "teacher", teacher, keras.layers.Layer, "an encoder or `None`"
-            )
+        check_own_teacher(teacher)
         if refresh_every is None and max_refreshes is not None:
             raise ValueError(
                 "Argument `max_refreshes` counts the copies that "
@@ -162,21 +162,9 @@ class GramAnchoring(Objective):
         self.groups = find_gram_groups(lesson.roles)
         if self.groups.context:
             self.extra_metrics = ("tokens_without_context",)
-        own = lesson.teacher.encoder
-        encoder = own
-        if self._given:
-            encoder = self._given()
-            if not isinstance(encoder, type(own)):
-                encoder = type(own)(encoder)
-            if encoder.vocabulary_size != own.vocabulary_size:
-                raise ValueError(
-                    "Argument `teacher` of `GramAnchoring` must read the same "
-                    "token ids as the model, so come from the same tokenizer. "
-                    f"Received: a vocabulary of {encoder.vocabulary_size} "
-                    f"tokens, the model's has {own.vocabulary_size}"
-                )
-        else:
-            self._source = lambda: own
+        encoder = self._given() if self._given else lesson.teacher.encoder
+        if not self._given:
+            self._source = lambda: encoder
             self.copies = self.add_weight(
                 shape=(),
                 dtype="int32",
@@ -186,8 +174,9 @@ class GramAnchoring(Objective):
                 aggregation="only_first_replica",
                 name="copies",
             )
-        self.gram_teacher = encoder.clone(name="gram_teacher")
-        self.gram_teacher.trainable = False
+        self.gram_teacher = own_copy(
+            encoder, lesson, "GramAnchoring", "gram_teacher"
+        )
         super().build_for(lesson)
 
     def compute(self, features: Features) -> Result:
@@ -273,11 +262,6 @@ class GramAnchoring(Objective):
         It is copied only after this step is known to be good. Until then, the
         weights or features of the teacher are used in its place.
         """
-        arrays = features.batch[group]
-        inputs = {
-            "token_ids": join_views(arrays["token_ids"]),
-            "padding_mask": join_views(arrays["padding_mask"]),
-        }
         read = features.teacher.get(group, {}).get("tokens")
         weights = contextlib.nullcontext()
         if due is not None and read is None:
@@ -289,9 +273,7 @@ class GramAnchoring(Objective):
                 initialize_variables=False,
             )
         with weights:
-            tokens = self.gram_teacher(inputs, training=False)["tokens"]
-        shape = ops.shape(arrays["token_ids"])
-        tokens = ops.reshape(tokens, (*shape, tokens.shape[-1]))
+            tokens = own_tokens(self.gram_teacher, features.batch[group])
         if due is not None and read is not None:
             tokens = ops.where(due, read, tokens)
         return tokens

@@ -24,7 +24,8 @@ class SequenceDistillation(PrototypeDistillation):
     The teacher scores its views against the prototypes, `targets` turn the
     scores into assignments, and the student predicts them from every other
     view. The loss is the mean over all pairs of a teacher view and a student
-    view that are not the same view.
+    view that are not the same view; with a teacher without heads
+    (`FixedTeacher`, `CachedTeacher`), over all pairs.
 
     Metrics: `teacher_entropy` and `student_entropy`, mean entropy of an
     assignment in nats (ln K is undecided, 0 is one prototype), and
@@ -114,12 +115,15 @@ class SequenceDistillation(PrototypeDistillation):
 
     def build_for(self, lesson: Any) -> None:
         self.roles = lesson.roles
+        self._all_pairs = getattr(lesson.teacher, "teaches_own_view", False)
         super().build_for(lesson)
 
     def compute(self, features: Features) -> Result:
         teacher, teacher_ids = self._views(features.teacher, "teacher")
         student, student_ids = self._views(features.student, "student")
         pairs = teacher_ids[:, None] != student_ids[None, :]
+        if self._all_pairs:
+            pairs = np.ones_like(pairs)
         pairs = pairs.astype("float32")
         if needs_chunks(self, teacher, student):
             loss, found, statistics = distill_in_chunks(

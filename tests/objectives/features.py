@@ -26,6 +26,7 @@ class Lesson:
     num_prototypes = 5
     bottleneck_dim = 4
     student = teacher = Tower()
+    teacher_is_fixed = True
 
 
 def draw(batch, seed, num_layers=0):

@@ -59,6 +59,10 @@ def make_objectives():
         O.CrossViewTokenDistillation(targets=L.Centering(), **options),
         O.FeatureRegression(num_layers=2),
         O.KoLeo(across_views=True, name="koleo_across_views"),
+        # Its own teacher computes in half precision, too.
+        O.UnitPrediction(
+            (5, 8), tiny.backbone(hidden_dim=8), window=1, temperature=0.5
+        ),
         O.VICReg(expander_dim=8),
     ]
     # All others, and those to come, as they are by default.

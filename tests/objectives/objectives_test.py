@@ -30,6 +30,7 @@ class Lesson:
 
     roles = ROLES
     num_prototypes = K
+    teacher = None
 
 
 def make_features(batch_size=3, update=0, duplicate=False):

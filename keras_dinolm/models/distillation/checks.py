@@ -7,14 +7,18 @@ from typing import Any
 import keras
 
 from keras_dinolm import arguments
+from keras_dinolm.models.distillation.headless import HeadlessTeacher
 from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.encoder.text_encoder import TextEncoder
 from keras_dinolm.objectives import MaskedLM
 from keras_dinolm.objectives import Objective
 from keras_dinolm.objectives import Result
+from keras_dinolm.objectives import UnitPrediction
 
 NETWORKS = ("student", "teacher")
+# Objectives that a student solves by copying, unless it reads masked views.
+PREDICT_HIDDEN = (MaskedLM, UnitPrediction)
 
 
 def checked_roles(roles: Mapping) -> dict[str, tuple[str, ...]]:
@@ -147,11 +151,12 @@ def check_objectives(objectives: list[Objective], mask_student: bool) -> None:
     )
     check_names("objectives", [objective.name for objective in objectives])
     for objective in objectives:
-        if isinstance(objective, MaskedLM) and not mask_student:
+        if isinstance(objective, PREDICT_HIDDEN) and not mask_student:
             raise ValueError(
-                "`MaskedLM` predicts tokens that the student must not see, "
-                "but it reads whole views, as it does by default with a fixed "
-                "`teacher`. Remove the objective or pass `mask_student=True`. "
+                f"`{type(objective).__name__}` predicts tokens that the "
+                "student must not see, but it reads whole views, as it does "
+                "by default with a fixed `teacher`. Remove the objective or "
+                "pass `mask_student=True`. "
                 f"Received: objectives with {objective.name!r}"
             )
 
@@ -237,20 +242,27 @@ def check_teacher(teacher: Any) -> None:
 
 
 def check_is_tower(teacher: Any) -> None:
-    """Raises unless a teacher has heads beside its encoder."""
-    if not isinstance(teacher, Tower):
+    """Raises unless a teacher is a network that can teach."""
+    if not isinstance(teacher, Tower | HeadlessTeacher):
         raise ValueError(
-            "Argument `teacher` must be a trained `DinoLM`: its heads and "
-            "prototypes are needed beside its encoder. Load one by "
-            "`keras.saving.load_model`, or by `DinoLM.from_preset` from a "
-            "preset exported with `heads=True`. Received: "
-            f"teacher={teacher!r}"
+            "Argument `teacher` must be a trained `DinoLM`, or, without heads, "
+            "a `keras_dinolm.models.FixedTeacher(encoder)` or a "
+            "`CachedTeacher`. Load a `DinoLM` by `keras.saving.load_model`, "
+            "or by `DinoLM.from_preset` from a preset exported with "
+            f"`heads=True`. Received: teacher={teacher!r}"
         )
 
 
 def check_shares_prototypes(teacher: Tower, student: Tower) -> None:
     """Raises unless the student can learn from this fixed teacher."""
     missing = [head for head in student.heads if head not in teacher.heads]
+    if missing and isinstance(teacher, HeadlessTeacher):
+        raise ValueError(
+            f"The objectives compare with prototypes of {missing}, of which "
+            f"the `teacher` has those of {list(teacher.heads)}. Pass "
+            f"`prototypes={{{missing[0]!r}: centroids, ...}}` to "
+            f"`{type(teacher).__name__}`, or remove the objectives."
+        )
     if missing:
         raise ValueError(
             f"The `teacher` has no head {missing}, which the objectives read: "
@@ -258,7 +270,7 @@ def check_shares_prototypes(teacher: Tower, student: Tower) -> None:
             "objectives that need the others, or tie the heads "
             "(`TokenDistillation(head='sequence')`)."
         )
-    if teacher.num_prototypes != student.num_prototypes:
+    if teacher.heads and teacher.num_prototypes != student.num_prototypes:
         raise ValueError(
             "Student and `teacher` must have as many prototypes; leave "
             "`num_prototypes=None`. Received: num_prototypes="
@@ -266,6 +278,8 @@ def check_shares_prototypes(teacher: Tower, student: Tower) -> None:
             f"{teacher.num_prototypes}"
         )
     encoders = (teacher.encoder, student.encoder)
+    if not isinstance(teacher.encoder, TextEncoder):
+        return  # it reads no token ids
     sizes = [encoder.vocabulary_size for encoder in encoders]
     # Stock backbones may have unused rows at the end; ours are made for
     # their tokenizer.

@@ -53,9 +53,10 @@ class Lesson(keras.layers.Layer):
         objectives: list of `keras_dinolm.objectives.Objective`. Defaults to
             `SequenceDistillation`, `TokenDistillation`, `KoLeo` and `InfoNCE`
             at their default weights.
-        teacher: a trained `DinoLM`, or one of its towers. It is copied, heads
-            included, once for all lessons that are given the same object.
-            `None` makes the teacher from the student.
+        teacher: a trained `DinoLM` or one of its towers; without heads, a
+            `FixedTeacher` or a `CachedTeacher`. It is copied, heads included,
+            once for all lessons that are given the same object. `None` makes
+            the teacher from the student.
         weight: float. How much the lesson counts in the weighted mean of the
             losses of its student's lessons. Above 0.
         pooling: how a keras-hub backbone's sequence feature is made:
@@ -211,7 +212,8 @@ class Lesson(keras.layers.Layer):
             )
         self.roles = roles
         if self.num_prototypes is None:
-            self.num_prototypes = teacher.num_prototypes if teacher else 1024
+            self.num_prototypes = getattr(teacher, "num_prototypes", None)
+            self.num_prototypes = self.num_prototypes or 1024
         objectives = self.objectives.values()
         towers = {
             "heads": tuple(

@@ -15,7 +15,8 @@ def frozen_teacher(given: Any, known: dict) -> Tower | None:
     """A frozen copy of a fixed teacher, the same for the same object.
 
     Args:
-        given: a trained model, one of its towers, or `None`.
+        given: a trained model, one of its towers, a teacher without heads,
+            or `None`.
         known: dict of what was copied before, which is added to.
 
     Returns:

@@ -107,33 +107,9 @@ class Tower(keras.layers.Layer):
             `{"tokens": [B, V, L, D], "sequence": [B, V, D]}`, and with
             `num_layers` `"layers"`, a list of as many like `"tokens"`.
         """
-        ids = arrays["token_ids"]
-        if masked:
-            ids = arrays.get("masked_token_ids", ids)
-        shape = ops.shape(ids)
-        features = self.encoder(
-            {
-                "token_ids": ops.reshape(ids, (-1, shape[-1])),
-                "padding_mask": ops.reshape(
-                    arrays["padding_mask"], (-1, shape[-1])
-                ),
-            },
-            training=training,
-            num_layers=num_layers,
-            needs_tokens=needs_tokens,
+        return read_views(
+            self.encoder, arrays, masked, training, num_layers, needs_tokens
         )
-        dim = self.encoder.hidden_dim
-        outputs = {
-            "sequence": ops.reshape(features["sequence"], (*shape[:2], dim))
-        }
-        if "tokens" in features:
-            outputs["tokens"] = ops.reshape(features["tokens"], (*shape, dim))
-        if num_layers:
-            outputs["layers"] = [
-                ops.reshape(layer, (*shape, dim))
-                for layer in features["layers"]
-            ]
-        return outputs
 
     def project(self, head, features):
         """Float32 unit vectors `[..., bottleneck_dim]` of features."""
@@ -201,3 +177,50 @@ class Tower(keras.layers.Layer):
             arguments.field(config, "encoder", cls)
         )
         return cls(**config)
+
+
+def read_views(
+    encoder,
+    arrays,
+    masked=False,
+    training=None,
+    num_layers=0,
+    needs_tokens=True,
+):
+    """What an encoder makes of one view group.
+
+    Args:
+        encoder: `TextEncoder`.
+        arrays: as for `Tower.call`, like the others.
+        masked: boolean.
+        training: boolean.
+        num_layers: int.
+        needs_tokens: boolean.
+
+    Returns:
+        What `Tower.call` returns.
+    """
+    ids = arrays["token_ids"]
+    if masked:
+        ids = arrays.get("masked_token_ids", ids)
+    shape = ops.shape(ids)
+    features = encoder(
+        {
+            "token_ids": ops.reshape(ids, (-1, shape[-1])),
+            "padding_mask": ops.reshape(
+                arrays["padding_mask"], (-1, shape[-1])
+            ),
+        },
+        training=training,
+        num_layers=num_layers,
+        needs_tokens=needs_tokens,
+    )
+    dim = encoder.hidden_dim
+    outputs = {"sequence": ops.reshape(features["sequence"], (*shape[:2], dim))}
+    if "tokens" in features:
+        outputs["tokens"] = ops.reshape(features["tokens"], (*shape, dim))
+    if num_layers:
+        outputs["layers"] = [
+            ops.reshape(layer, (*shape, dim)) for layer in features["layers"]
+        ]
+    return outputs
