@@ -15,6 +15,8 @@ import keras_dinolm.__main__ as command_line
 from tests.recipes.made_texts import made_texts
 
 ROOT = pathlib.Path(__file__).parents[2]
+# What runs behind the command is tested on each backend elsewhere.
+pytestmark = pytest.mark.once
 
 
 @pytest.fixture(scope="module")

@@ -53,6 +53,7 @@ def test_it_returns_an_embedder_and_leaves_its_preset(finished):
     assert same_weights(embedder, again)
 
 
+@pytest.mark.once
 def test_the_report_says_what_a_reader_needs(finished):
     directory, _ = finished
     report = (directory / "report.md").read_text()
@@ -79,6 +80,7 @@ def test_the_report_says_what_a_reader_needs(finished):
     assert len(rows) >= 6 and all(row.endswith(".") for row in rows)
 
 
+@pytest.mark.once
 def test_the_report_tells_what_each_stage_brought(finished):
     directory, embedder = finished
     report = (directory / "report.md").read_text()
@@ -103,6 +105,7 @@ def test_the_report_tells_what_each_stage_brought(finished):
         assert float(rows[name]) == pytest.approx(score, abs=0.06)
 
 
+@pytest.mark.once
 def test_the_picture_is_a_png_of_all_curves(finished):
     data = (finished[0] / "curves.png").read_bytes()
     assert data.startswith(b"\x89PNG") and len(data) > 30_000
@@ -111,6 +114,7 @@ def test_the_picture_is_a_png_of_all_curves(finished):
 # === Called again ===
 
 
+@pytest.mark.once
 def test_a_finished_run_returns_at_once(finished, monkeypatch, capsys):
     monkeypatch.setattr(kd.runs, "fit", None)
     monkeypatch.setattr(module, "train_tokenizer", None)
@@ -134,6 +138,7 @@ def test_a_finished_run_returns_at_once(finished, monkeypatch, capsys):
         ("batch_size", 4, "options.batch_size: 8 then, 4 now"),
     ],
 )
+@pytest.mark.once
 def test_another_run_in_the_same_folder_is_refused(
     finished, name, value, difference
 ):
@@ -152,6 +157,7 @@ def test_another_run_in_the_same_folder_is_refused(
     assert (finished[0] / "run.json").read_bytes() == before
 
 
+@pytest.mark.once
 def test_an_interrupted_run_ends_with_the_same_bits(
     finished, tmp_path, monkeypatch, capsys
 ):
@@ -225,6 +231,7 @@ def test_a_run_json_of_another_program_is_left_alone(content, tmp_path):
     assert (tmp_path / "run.json").read_text() == content
 
 
+@pytest.mark.once
 def test_files_that_are_not_of_a_run_are_left_alone(tmp_path):
     (tmp_path / "report.md").write_text("mine")
     with pytest.raises(ValueError, match="holds files .report.md., but no run"):
@@ -234,6 +241,7 @@ def test_files_that_are_not_of_a_run_are_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1}', "\0" * 9])
+@pytest.mark.once
 def test_a_damaged_description_of_the_run_is_mended(
     content, finished, tmp_path, monkeypatch
 ):
@@ -294,6 +302,7 @@ def test_a_damaged_tokenizer_is_made_again(content, finished, tmp_path):
     assert path.read_bytes() == whole
 
 
+@pytest.mark.once
 def test_a_preset_that_was_removed_is_written_again(finished, tmp_path):
     directory = shutil.copytree(finished[0], tmp_path / "run")
     shutil.rmtree(directory / "preset")
@@ -342,6 +351,7 @@ def test_features_that_are_damaged_are_computed_again(
             again("a cat", **arguments)
 
 
+@pytest.mark.once
 def test_one_process_a_folder(finished):
     asked = json.loads((finished[0] / "run.json").read_text())["asked"]
     with RunFolder(finished[0], asked):
@@ -394,6 +404,7 @@ def test_one_process_a_folder(finished):
         ({"batch_size": 0}, ValueError, "batch_size=0"),
     ],
 )
+@pytest.mark.once
 def test_mistakes_are_named_before_anything_is_written(
     changes, error, message, tmp_path
 ):
@@ -402,6 +413,7 @@ def test_mistakes_are_named_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.once
 def test_a_mistake_before_the_tokens_does_not_bind_the_folder(
     tmp_path, monkeypatch
 ):
@@ -419,6 +431,7 @@ def test_a_mistake_before_the_tokens_does_not_bind_the_folder(
     assert len(vocabulary["vocabulary"]) > 100
 
 
+@pytest.mark.once
 def test_distillation_says_what_it_needs(tmp_path):
     with pytest.raises(ValueError, match="needs `teacher=...`"):
         kd.recipes.pretrain(
@@ -439,6 +452,7 @@ def phases(*pairs):
     ]
 
 
+@pytest.mark.once
 def test_steps_are_shared_and_what_is_left_goes_on():
     halves = phases((1, 10), (1, None))
     assert plan.split_steps(halves, 12, [1, 1]) == [6, 6]
@@ -450,6 +464,7 @@ def test_steps_are_shared_and_what_is_left_goes_on():
     assert plan.split_steps(thirds, 9, [1, 1]) == [3, 6]
 
 
+@pytest.mark.once
 def test_minutes_are_planned_once(tmp_path, monkeypatch):
     class Planned(Exception):
         pass
@@ -471,6 +486,7 @@ def test_minutes_are_planned_once(tmp_path, monkeypatch):
         monkeypatch.setattr(plan, "seconds_per_step", None)
 
 
+@pytest.mark.once
 def test_the_time_of_a_step_is_a_median_after_the_first_ones(monkeypatch):
     class Model:
         def __init__(self):
@@ -498,6 +514,7 @@ def test_the_time_of_a_step_is_a_median_after_the_first_ones(monkeypatch):
     assert trained == [(None, None), ("kept", None)]
 
 
+@pytest.mark.once
 def test_the_last_epoch_is_about_as_long_as_the_others():
     for steps in range(1, 2_000):
         length = plan.steps_per_epoch(steps)
