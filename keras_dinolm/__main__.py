@@ -1,4 +1,4 @@
-"""The command line: `python -m keras_dinolm pretrain|search|evaluate`."""
+"""The command line: `python -m keras_dinolm pretrain|distill|search|...`."""
 
 import argparse
 import contextlib
@@ -28,6 +28,7 @@ ABOUT = """\
 Trains text encoders without labels, and uses them.
 
   python -m keras_dinolm pretrain my_texts/ runs/mine --minutes 10
+  python -m keras_dinolm distill my_texts/ runs/mine --teacher T --minutes 10
   python -m keras_dinolm search runs/mine "a query" my_texts/
   python -m keras_dinolm evaluate runs/mine
 
@@ -45,6 +46,17 @@ Reads *.txt, *.md, *.rst, *.jsonl and *.ndjson (also with .gz) of folders, or
 the files named. With RUN alone, it reads the documentation strings of Python
 and of the installed packages. RUN is a new folder: it receives the encoder
 (preset/), report.md and curves.png. Stop it by Ctrl-C whenever you like: the
+same command continues where it was."""
+DISTILL = """\
+Makes a small, fast encoder for your texts, of one that exists.
+
+  python -m keras_dinolm distill my_texts/ runs/mine --teacher T --minutes 10
+  python -m keras_dinolm distill runs/docs --teacher T --steps 3000 --size table
+
+T is a folder with an encoder: of sentence-transformers or Hugging Face, a
+preset, or the run of an encoder that you trained. Or the name of one that is
+on this machine, such as all-MiniLM-L6-v2. Nothing is loaded from the network.
+Texts and RUN are as for `pretrain`. Stop it by Ctrl-C whenever you like: the
 same command continues where it was."""
 SEARCH = """\
 Finds the texts that are nearest to a query by meaning.
@@ -143,6 +155,7 @@ def _parser():
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_pretrain(commands)
+    _add_distill(commands)
     _add_search(commands)
     _add_evaluate(commands)
     return parser
@@ -161,29 +174,8 @@ def _command(commands, name, command, description):
 
 def _add_pretrain(commands):
     parser = _command(commands, "pretrain", pretrain, PRETRAIN)
-    # The list of all options would hide the error below it.
-    parser.usage = (
-        "%(prog)s [TEXTS ...] RUN (--minutes MINUTES | --steps STEPS) [options]"
-    )
+    _add_budget(parser, "of training, on this machine")
     add = parser.add_argument
-    add(
-        "paths",
-        nargs="+",
-        metavar="TEXTS ... RUN",
-        help="files or folders of texts, then the folder of the run",
-    )
-    add(
-        "--docs",
-        action="store_true",
-        help="read the documentation, as RUN alone does",
-    )
-    budget = parser.add_mutually_exclusive_group(required=True)
-    budget.add_argument(
-        "--minutes", type=float, help="of training, on this machine"
-    )
-    budget.add_argument(
-        "--steps", type=int, help="of training; the same on any machine"
-    )
     add(
         "--size",
         default="nano",
@@ -192,9 +184,63 @@ def _add_pretrain(commands):
     add(
         "--recipe",
         default="bag_then_blocks",
-        help="or crop_info_nce, dino, distillation, masked_lm, simcse; "
+        help="or crop_info_nce, dino, masked_lm, simcse; "
         "default: %(default)s",
     )
+    _add_training(parser)
+
+
+def _add_distill(commands):
+    parser = _command(commands, "distill", distill, DISTILL)
+    _add_budget(parser, "for all of it, on this machine", "--teacher T ")
+    add = parser.add_argument
+    add(
+        "--teacher",
+        required=True,
+        action="append",
+        metavar="T",
+        help="folder or name of an encoder; give it again for several",
+    )
+    add(
+        "--size",
+        default="nano",
+        help="table (no blocks), nano, tiny, mini, small, base or large; "
+        "default: %(default)s",
+    )
+    add(
+        "--vocabulary",
+        default="auto",
+        help="own or teacher; default: the teacher's where it can be read",
+    )
+    _add_training(parser)
+
+
+def _add_budget(parser, minutes, more=""):
+    # The list of all options would hide the error below it.
+    parser.usage = (
+        f"%(prog)s [TEXTS ...] RUN {more}(--minutes MINUTES | --steps STEPS) "
+        "[options]"
+    )
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="TEXTS ... RUN",
+        help="files or folders of texts, then the folder of the run",
+    )
+    parser.add_argument(
+        "--docs",
+        action="store_true",
+        help="read the documentation, as RUN alone does",
+    )
+    budget = parser.add_mutually_exclusive_group(required=True)
+    budget.add_argument("--minutes", type=float, help=minutes)
+    budget.add_argument(
+        "--steps", type=int, help="of training; the same on any machine"
+    )
+
+
+def _add_training(parser):
+    add = parser.add_argument
     add(
         "--option",
         nargs="+",
@@ -277,6 +323,20 @@ def pretrain(args: argparse.Namespace) -> None:
     Args:
         args: the arguments of the command.
     """
+    _train(args, "pretrain", recipe=args.recipe)
+
+
+def distill(args: argparse.Namespace) -> None:
+    """Makes a small encoder of one that exists.
+
+    Args:
+        args: the arguments of the command.
+    """
+    _train(args, "distill", teacher=args.teacher, vocabulary=args.vocabulary)
+
+
+def _train(args, name, **own):
+    """Calls `kd.recipes.pretrain` or `kd.recipes.distill`."""
     *paths, run = args.paths
     if args.docs and paths:
         raise ValueError(
@@ -291,31 +351,48 @@ def pretrain(args: argparse.Namespace) -> None:
         import keras_dinolm as kd
         from keras_dinolm.recipes.texts import read_files
 
-    own = set(inspect.signature(kd.recipes.pretrain).parameters) & set(options)
-    if own:
-        raise ValueError(
-            f"--option is for options of the recipe, and {', '.join(own)} is "
-            "none. `python -m keras_dinolm pretrain --help` lists the others."
-        )
+    function = getattr(kd.recipes, name)
+    _check_options(function, options)
     if paths:
         texts: Any = read_files(paths, args.unit, args.text_key)
         held_out: Any = 0.05
     else:
         texts = kd.data.installed_docs("train")
         held_out = kd.data.installed_docs("held_out")
-    kd.recipes.pretrain(
+    function(
         texts,
-        run,
+        directory=run,
         minutes=args.minutes,
         steps=args.steps,
         size=args.size,
-        recipe=args.recipe,
         seed=args.seed,
         vocabulary_size=args.vocabulary_size,
         sequence_length=args.sequence_length,
         held_out=held_out,
+        **own,
         **options,
     )
+
+
+def _check_options(function, options):
+    """Finds options that have names of their own, and those of no function."""
+    parameters = inspect.signature(function).parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    optional = [n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
+    own = set(parameters) & set(options) - set(optional)
+    if own:
+        raise ValueError(
+            f"--option is for options of the recipe, and {', '.join(own)} is "
+            f"none. `python -m keras_dinolm {function.__name__} --help` lists "
+            "the others."
+        )
+    unknown = set(options) - set(optional)
+    if unknown and not takes_all:
+        raise ValueError(
+            f"`{function.__name__}` has no option "
+            f"{', '.join(map(repr, sorted(unknown)))}. Its options are: "
+            f"{', '.join(optional)}."
+        )
 
 
 def search(args: argparse.Namespace) -> None:

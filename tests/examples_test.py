@@ -220,9 +220,9 @@ def test_long_context_prints_all_rows_and_leaves_a_preset(run, folder):
 
 
 @pytest.mark.slow
-def test_distill_compares_three_students_with_their_teacher(run, folder):
-    output = folder / "distill"
-    printed = run("distill.py", "--steps", 4, "--output", output)
+def test_students_are_compared_with_their_teacher(run, folder):
+    output = folder / "students"
+    printed = run("students.py", "--steps", 4, "--output", output)
     for row in ("teacher", "alone", "by_prototypes", "by_both"):
         assert re.search(rf"^  {row} +nDCG@10 [\d.]+", printed, re.M)
         assert (output / row / "config.json").exists()

@@ -1,13 +1,14 @@
 """Ways to train, each written once, and one call from texts to an encoder.
 
-`pretrain` does all of it. A recipe is a function that returns a list of
+`pretrain` does all of it from scratch, and `distill` from an encoder that
+exists. A recipe is a function that returns a list of
 `Phase`; `register` adds one of your own.
 """
 
 from keras_dinolm.recipes.bag_then_blocks import bag_then_blocks
 from keras_dinolm.recipes.crop_info_nce import crop_info_nce
 from keras_dinolm.recipes.dino import dino
-from keras_dinolm.recipes.distillation import distillation
+from keras_dinolm.recipes.distill import distill
 from keras_dinolm.recipes.long_context_adaptation import LongContextAdaptation
 from keras_dinolm.recipes.masked_lm import masked_lm
 from keras_dinolm.recipes.phase import Phase
@@ -26,7 +27,7 @@ __all__ = [
     "bag_then_blocks",
     "crop_info_nce",
     "dino",
-    "distillation",
+    "distill",
     "get",
     "make_dataset",
     "masked_lm",

@@ -30,7 +30,7 @@ def dino(
     masked tokens that of the same tokens seen whole (iBOT), KoLeo spreads the
     features, and InfoNCE gets them off the ground. Meant for longer training
     than minutes on a CPU: there `bag_then_blocks` is far ahead. The teacher
-    is kept, heads included, so the preset can be a teacher of `distillation`.
+    is kept, heads included.
 
     Rates, momentum and weights are those of the first example of this
     library, which trained `nano` for 4 minutes without InfoNCE (657 steps on

@@ -97,8 +97,8 @@ def make_dataset(
 
 def seconds_per_step(
     phases: list[Phase], tokens: TokenStore, seed: int
-) -> list[float]:
-    """Measures the seconds of a step of each phase.
+) -> tuple[list[float], float]:
+    """Measures the seconds of a step of each phase, and of compilation.
 
     Args:
         phases: list of `Phase`.
@@ -106,15 +106,18 @@ def seconds_per_step(
         seed: int.
 
     Returns:
-        A list of floats, medians of a few steps.
+        A list of floats, medians of a few steps; and the seconds of the first
+        step of each phase together, which compiles.
     """
-    before, costs = None, []
+    before, costs, compilation = None, [], 0.0
     for phase in phases:
         keras.utils.set_random_seed(seed)
         model = phase.model(phase.backbone(before, None), 10_000)
-        costs.append(_time_steps(model, make_dataset(phase, tokens, seed)))
+        cost, first = _time_steps(model, make_dataset(phase, tokens, seed))
+        costs.append(cost)
+        compilation += first
         before = phase.kept(model)
-    return costs
+    return costs, compilation
 
 
 def _time_steps(model, dataset):
@@ -128,4 +131,4 @@ def _time_steps(model, dataset):
         timed = times[3:]
         if len(timed) >= 2 and sum(timed) > TIMED_SECONDS:
             break
-    return statistics.median(times[3:])
+    return statistics.median(times[3:]), times[0]

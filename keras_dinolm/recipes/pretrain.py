@@ -1,9 +1,6 @@
 """One call from texts to an encoder."""
 
-import json
-import numbers
 import os
-import pathlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,14 +12,11 @@ from keras_dinolm.models import DinoLMTextEmbedder
 from keras_dinolm.models import DinoLMTokenizer
 from keras_dinolm.models.tasks.tokenizer import SPECIAL_TOKENS
 from keras_dinolm.recipes import registry
-from keras_dinolm.recipes import texts as texts_module
 from keras_dinolm.recipes.pretraining_run import PretrainingRun
+from keras_dinolm.recipes.run_arguments import RunArguments
+from keras_dinolm.recipes.run_arguments import plain_option
 from keras_dinolm.recipes.run_folder import RunFolder
 from keras_dinolm.recipes.run_folder import check_is_ours
-
-# Fewer texts are no corpus: a batch of them would be the same each time.
-FEWEST_TEXTS = 16
-
 
 def pretrain(
     texts: Any,
@@ -112,74 +106,33 @@ def pretrain(
     embedder.encode(["two", "texts"]).shape  # (2, 128)
     ```
     """
-    if (minutes is None) == (steps is None):
-        raise ValueError(
-            "Give either `minutes` (a time on this machine) or `steps` (the "
-            "same result on any machine). "
-            f"Received: minutes={minutes}, steps={steps}"
-        )
-    if minutes is not None:
-        minutes = arguments.number("minutes", minutes, above=0)
-    if steps is not None:
-        steps = arguments.count("steps", steps)
+    given = RunArguments(
+        minutes,
+        steps,
+        seed,
+        vocabulary_size,
+        sequence_length,
+        held_out,
+        verbose,
+    )
     size = arguments.choice("size", size, SIZES)
-    # NumPy and the backends take seeds of 32 bits.
-    seed = arguments.integer("seed", seed, 0, 2**31 - 1)
-    vocabulary_size = arguments.count("vocabulary_size", vocabulary_size, 8)
-    sequence_length = arguments.integer("sequence_length", sequence_length, 4)
-    share = None
-    if isinstance(held_out, numbers.Number):
-        share = arguments.number(
-            "held_out",
-            held_out,
-            0,
-            below=1,
-            meaning="a share of the texts, or texts",
-        )
-    verbose = arguments.choice("verbose", verbose, ("auto", 0, 1, 2))
     chosen = registry.find("recipe", recipe)
     chosen.check_options(options)
     check_is_ours(directory)
-    if verbose:
-        print("Reading the texts ...", flush=True)
-    documents = texts_module.read_texts(texts)
-    if share is not None:
-        train, measured = texts_module.split_held_out(documents, share)
-    else:
-        train = documents
-        measured = list(texts_module.read_texts(held_out, "held_out"))
-    digest, usable = texts_module.survey(train)
-    if usable < FEWEST_TEXTS:
-        raise ValueError(
-            f"`texts` must hold at least {FEWEST_TEXTS} texts with words in "
-            "them: an encoder learns from how texts differ. Received: "
-            f"{usable:,} such texts to train on, and {len(measured):,} held "
-            "out. Give more texts or, if a file holds a text in each line, "
-            "split it (`--unit line` on the command line)."
-        )
-    _try_recipe(chosen, size, sequence_length, options, steps)
+    read = given.read(texts)
+    _try_recipe(chosen, size, given.sequence_length, options, given.steps)
     asked = {
         "recipe": recipe,
-        "options": {k: _plain(k, v) for k, v in options.items()},
+        "options": {k: plain_option(k, v) for k, v in options.items()},
         "size": size,
-        "seed": seed,
-        "steps": steps,
-        "minutes": minutes,
-        "vocabulary_size": vocabulary_size,
-        "sequence_length": sequence_length,
-        "texts": digest,
-        "held_out": texts_module.survey(measured)[0],
+        **given.asked(),
+        **read.digests,
         "backend": keras.backend.backend(),
     }
     with RunFolder(directory, asked) as folder:
-        run = PretrainingRun(folder, chosen, options, train, measured, verbose)
-        preset = folder.directory / "preset"
-        # A preset that was removed is written again from the checkpoints.
-        if not folder.state.get("finished") or not preset.exists():
-            run.train()
-        elif verbose:
-            print(f"The run in {directory} is finished.", flush=True)
-        return DinoLMTextEmbedder.from_preset(preset)
+        return PretrainingRun(
+            folder, chosen, options, read.train, read.held_out, verbose
+        ).finish()
 
 
 def _try_recipe(recipe, size, sequence_length, options, steps):
@@ -199,17 +152,3 @@ def _try_recipe(recipe, size, sequence_length, options, steps):
             f"Argument `steps` must be at least {len(phases)}, a step for "
             f"each phase of the recipe. Received: steps={steps}"
         )
-
-
-def _plain(name: str, value: Any) -> Any:
-    """An option as JSON has it, to compare with when the run is resumed."""
-    if isinstance(value, os.PathLike):
-        value = str(pathlib.Path(value))
-    try:
-        return json.loads(json.dumps(value))
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"The option `{name}` must be a number, string, path, list or "
-            "dict, so that a resumed run can be compared with it. Received: "
-            f"{name}={value!r}"
-        ) from None

@@ -56,6 +56,20 @@ class PretrainingRun:
         # What the report shall say beside the numbers.
         self.notes = []
 
+    def finish(self) -> DinoLMTextEmbedder:
+        """Does what is left to do, and loads the result.
+
+        Returns:
+            A `DinoLMTextEmbedder`.
+        """
+        preset = self.directory / "preset"
+        # A preset that was removed is written again from the checkpoints.
+        if not self.folder.state.get("finished") or not preset.exists():
+            self.train()
+        else:
+            self._say(f"The run in {self.directory} is finished.")
+        return DinoLMTextEmbedder.from_preset(preset)
+
     def train(self) -> None:
         """Does what is left to do."""
         texts_module.write_documents(
@@ -63,6 +77,7 @@ class PretrainingRun:
         )
         tokenizer = self._tokenizer()
         tokens = self._tokens(tokenizer)
+        self._prepare(tokenizer, tokens)
         phases = self._phases(tokenizer, tokens)
         steps, seconds = self._plan(phases, tokens)
         bar = LiveBar([p.name for p in phases], steps, seconds, self.verbose)
@@ -99,16 +114,18 @@ class PretrainingRun:
                 return DinoLMTokenizer(**config)
             except (TypeError, ValueError) as error:
                 files.set_aside(path, error)
-        if self.recipe.tokenizer is not None:
-            tokenizer = self.recipe.tokenizer(**self.options)
-        else:
-            tokenizer = train_tokenizer(
-                self.texts,
-                self.asked["vocabulary_size"],
-                show_progress=bool(self.verbose),
-            )
+        tokenizer = self._new_tokenizer()
         files.write_json(path, tokenizer.encoder_config(), indent=None)
         return tokenizer
+
+    def _new_tokenizer(self) -> DinoLMTokenizer:
+        if self.recipe.tokenizer is not None:
+            return self.recipe.tokenizer(**self.options)
+        return train_tokenizer(
+            self.texts,
+            self.asked["vocabulary_size"],
+            show_progress=bool(self.verbose),
+        )
 
     def _tokens(self, tokenizer: DinoLMTokenizer) -> TokenStore:
         directory = self.directory / "tokens"
@@ -127,20 +144,26 @@ class PretrainingRun:
         self.folder.save(notes=[str(warning.message) for warning in caught])
         return tokens
 
-    def _phases(
-        self, tokenizer: DinoLMTokenizer, tokens: TokenStore
-    ) -> list[Phase]:
-        """The phases of the recipe, whose batches the corpus can fill."""
-        phases = self.recipe.phases(
+    def _prepare(self, tokenizer: DinoLMTokenizer, tokens: TokenStore) -> None:
+        """What the phases need beside tokens; nothing here."""
+
+    def _made_phases(self, tokenizer: DinoLMTokenizer) -> list[Phase]:
+        return self.recipe.phases(
             tokenizer=tokenizer,
             size=self.asked["size"],
             sequence_length=self.asked["sequence_length"],
             **self.options,
         )
-        usable = tokens.num_documents - tokens.num_empty
+
+    def _phases(
+        self, tokenizer: DinoLMTokenizer, tokens: TokenStore
+    ) -> list[Phase]:
+        """The phases of the recipe, whose batches the corpus can fill."""
+        phases = self._made_phases(tokenizer)
         self.notes += self.folder.state.get("notes", [])
         fitting = []
         for phase in phases:
+            usable = self._usable(phase, tokens)
             if phase.batch_size > usable:
                 self.notes.append(
                     f"Phase {phase.name}: batches of {usable} texts instead "
@@ -151,6 +174,10 @@ class PretrainingRun:
         for note in self.notes:
             self._say(f"Note: {note}")
         return fitting
+
+    def _usable(self, phase: Phase, tokens: TokenStore) -> int:
+        """How many texts a phase may read."""
+        return tokens.num_documents - tokens.num_empty
 
     def _plan(
         self, phases: list[Phase], tokens: TokenStore
@@ -173,10 +200,11 @@ class PretrainingRun:
                     "Measuring the time of a step, to plan how many fit (this "
                     "compiles the model: up to a minute or two) ..."
                 )
-                costs = plan.seconds_per_step(
+                costs, compilation = plan.seconds_per_step(
                     phases, tokens, self.asked["seed"]
                 )
-                budget, fewest = 60 * self.asked["minutes"], plan.FEWEST_STEPS
+                budget = self._seconds_to_train(compilation)
+                fewest = plan.FEWEST_STEPS
                 stored["seconds"] = costs
             stored["steps"] = plan.split_steps(phases, budget, costs, fewest)
             self.folder.save(plan=stored)
@@ -191,6 +219,14 @@ class PretrainingRun:
             "measure the result."
         )
         return stored["steps"], stored["seconds"]
+
+    def _seconds_to_train(self, compilation: float) -> float:
+        """The budget of all phases, with `minutes`.
+
+        Args:
+            compilation: float. Seconds that it takes to compile them.
+        """
+        return 60 * self.asked["minutes"]
 
     # === Training ===
 

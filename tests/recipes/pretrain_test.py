@@ -431,14 +431,6 @@ def test_a_mistake_before_the_tokens_does_not_bind_the_folder(
     assert len(vocabulary["vocabulary"]) > 100
 
 
-@pytest.mark.once
-def test_distillation_says_what_it_needs(tmp_path):
-    with pytest.raises(ValueError, match="needs `teacher=...`"):
-        kd.recipes.pretrain(
-            made_texts(9), tmp_path / "run", steps=1, recipe="distillation"
-        )
-
-
 # === Plan ===
 
 
@@ -472,7 +464,9 @@ def test_minutes_are_planned_once(tmp_path, monkeypatch):
     def stop(*args, **kwargs):
         raise Planned
 
-    monkeypatch.setattr(plan, "seconds_per_step", lambda *_: [0.01, 0.1])
+    monkeypatch.setattr(
+        plan, "seconds_per_step", lambda *_: ([0.01, 0.1], 9.0)
+    )
     monkeypatch.setattr(module, "LiveBar", stop)
     for _ in range(2):
         with pytest.raises(Planned):
@@ -508,8 +502,11 @@ def test_the_time_of_a_step_is_a_median_after_the_first_ones(monkeypatch):
     )
     monkeypatch.setattr(plan, "make_dataset", lambda *_: itertools.repeat(0))
     monkeypatch.setattr(plan.time, "perf_counter", lambda: clock[-1])
-    seconds = plan.seconds_per_step([phase, phase], tokens="all", seed=0)
+    seconds, compilation = plan.seconds_per_step(
+        [phase, phase], tokens="all", seed=0
+    )
     assert seconds == pytest.approx([0.02, 0.02])
+    assert compilation == 18.0
     # Weights do not matter, so nothing is counted.
     assert trained == [(None, None), ("kept", None)]
 

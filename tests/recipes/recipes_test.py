@@ -24,27 +24,8 @@ def tokens(tmp_path_factory):
     )
 
 
-@pytest.fixture(scope="module")
-def teachers(tokens, tmp_path_factory):
-    """Presets of a teacher with heads and of one without."""
-    tokenizer, _ = tokens
-    folder = tmp_path_factory.mktemp("teachers")
-    for name, objectives in (
-        ("with", [kd.objectives.SequenceDistillation()]),
-        ("without", [kd.objectives.InfoNCE()]),
-    ):
-        backbone = parts.encoder("nano", tokenizer)
-        kd.models.DinoLM(backbone, objectives, num_prototypes=16).export_preset(
-            folder / name / "preset", tokenizer, heads=True
-        )
-    return folder
-
-
-def make(name, tokenizer, teachers):
-    options = {"sequence_length": 12}
-    if name == "distillation":
-        options["teacher"] = teachers / "with"
-    return getattr(kd.recipes, name)(tokenizer, "nano", **options)
+def make(name, tokenizer):
+    return getattr(kd.recipes, name)(tokenizer, "nano", sequence_length=12)
 
 
 @pytest.mark.parametrize(
@@ -63,29 +44,21 @@ def make(name, tokenizer, teachers):
                 ]
             ],
         ),
-        (
-            "distillation",
-            [["info_nce", "similarity_distillation", "sequence_distillation"]],
-        ),
         ("masked_lm", [["masked_lm"]]),
         ("simcse", [["info_nce"]]),
     ],
 )
-def test_a_recipe_makes_models_that_its_views_feed(
-    name, objectives, tokens, teachers
-):
+def test_a_recipe_makes_models_that_its_views_feed(name, objectives, tokens):
     tokenizer, store = tokens
     before = None
     for phase, names in zip(
-        make(name, tokenizer, teachers), objectives, strict=True
+        make(name, tokenizer), objectives, strict=True
     ):
         model = phase.model(phase.backbone(before, store), 100)
         assert [o.name for o in model.objectives] == names
         data = kd.recipes.make_dataset(phase, store, seed=0)
         batch = keras.tree.map_structure(np.asarray, next(iter(data)))
         assert set(model.roles) == set(batch)
-        if name == "distillation":  # others are trained in other tests
-            assert set(model(batch)) == {"student", "teacher"}
         before = phase.kept(model)
         if phase.pooled_layers is not None:
             assert before.pooled_layers == phase.pooled_layers
@@ -97,7 +70,6 @@ def test_the_registry_has_every_recipe_by_its_name():
         "bag_then_blocks",
         "crop_info_nce",
         "dino",
-        "distillation",
         "masked_lm",
         "simcse",
     }
@@ -139,20 +111,6 @@ def test_blocks_start_from_the_bag(tokens):
     np.testing.assert_array_equal(
         deep.token_embedding.get_weights()[0], counted
     )
-
-
-def test_a_teacher_brings_its_tokenizer_and_its_heads(tokens, teachers):
-    tokenizer, _ = tokens
-    recipe = registry.get("distillation")
-    for name, heads in (("with", True), ("without", False)):
-        found = recipe.tokenizer(teacher=teachers / name, batch_size=4)
-        assert found.get_vocabulary() == tokenizer.get_vocabulary()
-        (phase,) = recipe.phases(tokenizer, teacher=teachers / name)
-        model = phase.model(phase.backbone(None, None), 10)
-        names = [o.name for o in model.objectives]
-        assert ("sequence_distillation" in names) == heads
-    with pytest.raises(FileNotFoundError, match="no preset in"):
-        kd.recipes.distillation(tokenizer, teacher=teachers)
 
 
 def test_dropout_is_what_simcse_needs(tokens):
