@@ -379,6 +379,11 @@ add(
         "max_logits": integer(),
     },
 )
+add(
+    "losses.cosine_distance",
+    {"predictions": FEATURES, "targets": FEATURES},
+    {"predictions": RANK_2, "targets": RANK_2, "sample_weight": RANK_1},
+)
 add("losses.entropy", {"probs": FEATURES}, {"probs": TENSOR.but(1.0)})
 add(
     "losses.gram",
@@ -781,6 +786,21 @@ add(
         "max_logits": integer(),
     },
 )
+REGRESSION = {
+    **OBJECTIVE,
+    "loss": choice("cosine", "squared"),
+    "hidden_dim": integer().optional(),
+}
+add(
+    "objectives.SequenceRegression",
+    {},
+    {**REGRESSION, "group": WORD.but("").optional()},
+)
+add(
+    "objectives.TokenRegression",
+    {},
+    {**REGRESSION, "tokens": choice("all", "masked")},
+)
 add(
     "objectives.SimilarityDistillation",
     {},
@@ -877,24 +897,39 @@ add(
     },
 )
 BY_FEATURE = Kind((NAN, 7, True, "x", [1], object(), {"x": 1}, {1: 2}))
+PROTOTYPES = BY_FEATURE.but(
+    {"token": FEATURES},
+    {"token": None},
+    {"token": np.full((3, 8), NAN)},
+    {"sequence": (3, 8), "token": (4, 8)},
+    good=(None,),
+)
+STATISTICS = BY_FEATURE.but(
+    {"token": 1.0},
+    {"token": (1.0,)},
+    {"token": (0.0, 0.0)},
+    {"token": (NAN, 1.0)},
+    {"token": ("x", 1.0)},
+    {"sequence": (np.ones(3), 1.0)},
+    good=(None, {"token": (np.ones(8), 2.0)}),
+)
 add(
     "models.FixedTeacher",
     lambda w: {"encoder": w.encoder},
     {
         "encoder": BACKBONE_OBJECT,
-        "prototypes": BY_FEATURE.but(
-            {"token": FEATURES},
-            {"token": None},
-            {"token": np.ones((3, 8)) * NAN},
-        ).but({"sequence": (3, 8), "token": (4, 8)}, good=(None,)),
-        "statistics": BY_FEATURE.but(
-            {"token": 1.0}, {"token": (1.0,)}, {"token": (0.0, 0.0)}
-        ).but(
-            {"token": (NAN, 1.0)},
-            {"token": ("x", 1.0)},
-            {"sequence": (np.ones(3), 1.0)},
-            good=(None, {"token": (np.ones(8), 2.0)}),
-        ),
+        "prototypes": PROTOTYPES,
+        "statistics": STATISTICS,
+    },
+)
+add(
+    "models.CachedTeacher",
+    {"name": "mine", "dim": 8},
+    {
+        "name": WORD.but("", "a b"),
+        "dim": integer().without(int).but(0, -1, 10**30),
+        "prototypes": PROTOTYPES,
+        "statistics": STATISTICS,
     },
 )
 add(

@@ -92,6 +92,8 @@ def _objects():
     yield objectives.SimilarityDistillation(**TEMPERATURES)
     yield objectives.FeatureRegression(2, None, **common)
     yield objectives.GramAnchoring(None, 5, 2, True, **common)
+    yield objectives.SequenceRegression("squared", 7, "global", **common)
+    yield objectives.TokenRegression("squared", 7, "masked", **common)
     yield objectives.InfoNCE(0.1, "global", 1, **common)
     yield objectives.KoLeo(across_views=True, **common)
     yield objectives.MaskedLM(**common)
@@ -114,6 +116,9 @@ def _objects():
     backbone = tiny.backbone(num_registers=1, pooled_layers=(0, -1))
     yield backbone
     yield models.TextEncoder(backbone)
+    yield models.CachedTeacher(
+        "mine", 3, {"sequence": (4, 3)}, {"token": (0.5, 2.0)}
+    )
     yield models.FixedTeacher(
         backbone, {"token": (4, 16)}, {"sequence": (0.5, 2.0)}
     )

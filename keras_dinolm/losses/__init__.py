@@ -13,6 +13,7 @@ that may be TF32. The other cross-entropies and targets use no matrix product.
 from keras_dinolm.losses.centered_softmax import centered_softmax
 from keras_dinolm.losses.chunked_cross_entropy import chunked_cross_entropy
 from keras_dinolm.losses.chunks import MAX_LOGITS
+from keras_dinolm.losses.cosine_distance import cosine_distance
 from keras_dinolm.losses.entropy import entropy
 from keras_dinolm.losses.gram import gram
 from keras_dinolm.losses.info_nce import info_nce
@@ -32,6 +33,7 @@ __all__ = [
     "MAX_LOGITS",
     "centered_softmax",
     "chunked_cross_entropy",
+    "cosine_distance",
     "entropy",
     "gram",
     "info_nce",

@@ -3,6 +3,7 @@
 Importing this registers the classes that keras-hub's `from_preset` needs.
 """
 
+from keras_dinolm.models.distillation.cached_teacher import CachedTeacher
 from keras_dinolm.models.distillation.dino_lm import DinoLM
 from keras_dinolm.models.distillation.distillation import Distillation
 from keras_dinolm.models.distillation.fixed_teacher import FixedTeacher
@@ -23,6 +24,7 @@ from keras_dinolm.models.tasks.tokenizer import DinoLMTokenizer
 
 __all__ = [
     "SIZES",
+    "CachedTeacher",
     "DinoLM",
     "DinoLMBackbone",
     "DinoLMTextClassifier",

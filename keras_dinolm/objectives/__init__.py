@@ -15,10 +15,12 @@ from keras_dinolm.objectives.mean_entropy_maximization import (
 from keras_dinolm.objectives.objective import Objective
 from keras_dinolm.objectives.objective import Result
 from keras_dinolm.objectives.sequence_distillation import SequenceDistillation
+from keras_dinolm.objectives.sequence_regression import SequenceRegression
 from keras_dinolm.objectives.similarity_distillation import (
     SimilarityDistillation,
 )
 from keras_dinolm.objectives.token_distillation import TokenDistillation
+from keras_dinolm.objectives.token_regression import TokenRegression
 from keras_dinolm.objectives.unit_prediction import UnitPrediction
 from keras_dinolm.objectives.vicreg import VICReg
 
@@ -34,8 +36,10 @@ __all__ = [
     "Objective",
     "Result",
     "SequenceDistillation",
+    "SequenceRegression",
     "SimilarityDistillation",
     "TokenDistillation",
+    "TokenRegression",
     "UnitPrediction",
     "VICReg",
 ]

@@ -31,7 +31,9 @@ class FeatureRegression(Objective):
     number of masked tokens.
 
     (The paper takes the output of the feed-forward layers of a post-norm
-    encoder; here it is the residual stream of a pre-norm one.)
+    encoder; here it is what comes out of a block, in a `DinoLMBackbone` the
+    residual stream. With a fixed teacher, such as a keras-hub BERT, pass
+    `mask_student=True` to the model.)
 
     Metrics: `target_std` and `prediction_std`, the standard deviation over
     the masked tokens of a batch, averaged over the features. Near 0, all
@@ -39,7 +41,6 @@ class FeatureRegression(Objective):
 
     Args:
         num_layers: int. How many of the teacher's last layers make a target.
-            Only a `DinoLMBackbone` gives them.
         beta: float, where the smooth L1 distance changes from square to
             linear, or `None` for the squared error.
         **kwargs: as for `Objective`: `weight`, `start`, `stop`, `name`.

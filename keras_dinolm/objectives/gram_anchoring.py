@@ -163,6 +163,12 @@ class GramAnchoring(Objective):
         if self.groups.context:
             self.extra_metrics = ("tokens_without_context",)
         encoder = self._given() if self._given else lesson.teacher.encoder
+        if not hasattr(encoder, "clone"):
+            raise ValueError(
+                "`GramAnchoring` copies the teacher, of which a "
+                "`CachedTeacher` has no network: pass an encoder as its "
+                "`teacher`. Received: teacher=None"
+            )
         if not self._given:
             self._source = lambda: encoder
             self.copies = self.add_weight(

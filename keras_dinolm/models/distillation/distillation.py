@@ -30,6 +30,7 @@ from keras_dinolm.models.distillation.reads_views import ReadsViews
 from keras_dinolm.models.distillation.tower import Tower
 from keras_dinolm.models.distillation.weight_files import load_verified
 from keras_dinolm.models.encoder.lora import revive
+from keras_dinolm.models.encoder.text_encoder import TextEncoder
 from keras_dinolm.models.encoder.weight_changes import train_announced
 from keras_dinolm.models.presets.export_preset import export_preset
 from keras_dinolm.training import SkippedStepGuard
@@ -451,7 +452,11 @@ class Distillation(ReadsViews, PhasedModel):
             for lesson in self.lessons().values()
             for network in (lesson.encoder, lesson.teacher.encoder)
         ]
-        backbones = {id(n.backbone): n.backbone for n in networks}
+        backbones = {
+            id(n.backbone): n.backbone
+            for n in networks
+            if isinstance(n, TextEncoder)
+        }
         fit = super().fit
         return train_announced(
             list(backbones.values()), lambda: fit(*args, **kwargs)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import keras_hub
 
 # keras-hub's text encoders: tokens see both sides, so a masked token can be
@@ -123,3 +124,27 @@ def check_stock_backbone(backbone: Any) -> None:
             f"{'; '.join(lacks)}. See `keras_dinolm.models.register_backbone`. "
             f"Received: backbone={backbone!r}"
         )
+
+
+def layers_of_stock_backbone(backbone: Any) -> list[Any]:
+    """What comes out of the blocks of a stock backbone, the last at the end.
+
+    keras-hub's encoders hold their blocks in `transformer_layers`. ALBERT
+    runs the same block several times, so the outputs are read off the graph.
+
+    Args:
+        backbone: a backbone that `check_stock_backbone` takes.
+
+    Returns:
+        List of symbolic tensors `[batch, length, hidden_dim]`, one for each
+        run of a block; empty where the class names no blocks.
+    """
+    blocks = keras.tree.flatten(getattr(backbone, "transformer_layers", []))
+    ours = {id(block) for block in blocks}
+    by_depth = sorted(backbone._nodes_by_depth.items(), reverse=True)
+    return [
+        node.outputs[0]
+        for _, nodes in by_depth
+        for node in nodes
+        if id(node.operation) in ours
+    ]

@@ -12,6 +12,7 @@ from keras_dinolm.layers.poolers import get_pooler
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.encoder.lora import merged_values
 from keras_dinolm.models.encoder.stock_backbones import check_stock_backbone
+from keras_dinolm.models.encoder.stock_backbones import layers_of_stock_backbone
 from keras_dinolm.typing import Tensor
 
 
@@ -35,7 +36,7 @@ class TextEncoder(keras.layers.Layer):
             `"padding_mask"`, bool `[batch, length]`, `True` at real tokens.
         training: bool.
         num_layers: int. How many of the last blocks' features to return as
-            well. Only a `DinoLMBackbone` can do this.
+            well.
         needs_tokens: bool. With `False` and without `num_layers`, a
             `DinoLMBackbone` runs only the blocks that its `pooled_layers`
             need, and returns no `"tokens"`.
@@ -146,19 +147,20 @@ class TextEncoder(keras.layers.Layer):
             ValueError: if the backbone does not give its layers, or has
                 fewer.
         """
-        if not isinstance(self.backbone, DinoLMBackbone):
+        known = len(_layer_outputs(self.backbone))
+        if not known and num_layers:
             raise ValueError(
-                "Only a `DinoLMBackbone` gives the features of its layers; "
-                f"`{type(self.backbone).__name__}` gives those of the last. "
-                "Train a `DinoLMBackbone`, or compare the last layer "
-                "(`TokenDistillation`). Received: "
+                f"A `{type(self.backbone).__name__}` does not give the "
+                "features of its layers, only those of the last: it has no "
+                "`transformer_layers`. Compare the last layer "
+                "(`TokenRegression`). Received: "
                 f"num_layers={num_layers}"
             )
-        if num_layers > self.backbone.num_layers:
+        if num_layers > known:
             raise ValueError(
                 "Argument `num_layers` must be at most the number of the "
-                f"backbone's layers, {self.backbone.num_layers}. "
-                f"Received: num_layers={num_layers}"
+                f"backbone's layers, {known}. Received: "
+                f"num_layers={num_layers}"
             )
         self._part(num_layers)  # outside of any compiled step
 
@@ -178,7 +180,10 @@ class TextEncoder(keras.layers.Layer):
         if num_layers:
             self.check_num_layers(num_layers)
         if num_layers or (self.pooler is None and not needs_tokens):
-            return self._part(num_layers)(features, training=training)
+            found = self._part(num_layers)(features, training=training)
+            if self.pooler is not None:
+                found["sequence"] = self.pooler(found["tokens"], padding_mask)
+            return found
         outputs = self.backbone(features, training=training)
         if self.pooler is None:
             return {
@@ -270,8 +275,20 @@ def _part(backbone, num_layers):
     This is not a `keras.Function`, because that would run dropout as it was
     when the graph was made, whatever `training` is.
     """
-    outputs = {"sequence": backbone.output["pooled_output"]}
+    whole = backbone.output
+    outputs = {}
+    if isinstance(backbone, DinoLMBackbone):
+        outputs["sequence"] = whole["pooled_output"]
     if num_layers:
-        outputs["tokens"] = backbone.output["sequence_output"]
-        outputs["layers"] = backbone.layer_outputs[-num_layers:]
+        outputs["tokens"] = (
+            whole["sequence_output"] if isinstance(whole, dict) else whole
+        )
+        outputs["layers"] = _layer_outputs(backbone)[-num_layers:]
     return keras.Model(backbone.input, outputs, name="part")
+
+
+def _layer_outputs(backbone):
+    """What comes out of each block, before a final norm."""
+    if isinstance(backbone, DinoLMBackbone):
+        return backbone.layer_outputs
+    return layers_of_stock_backbone(backbone)
