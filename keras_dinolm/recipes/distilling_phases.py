@@ -1,13 +1,14 @@
 """The phases of `distill`: a table of tokens, then blocks on top of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import keras_hub
-import numpy as np
 
 from keras_dinolm import models
 from keras_dinolm import objectives as o
+from keras_dinolm.data import JoinedFeatures
 from keras_dinolm.models import DinoLMBackbone
 from keras_dinolm.recipes import parts
 from keras_dinolm.recipes.phase import Phase
@@ -20,8 +21,8 @@ TABLE = "table"
 TABLE_DIM, TABLE_HEADS = 256, 4
 # What the batches call the teacher's features.
 NAME = "teacher"
-# Beside the regression, whose loss is a fraction of that of InfoNCE.
-WEIGHT_OF_REGRESSION = 10.0
+# The loss of a regression is a fraction of that of InfoNCE, which it leads.
+WEIGHT_OF_INFO_NCE = 0.1
 # Blocks learn to read the table that was trained before them.
 RATE_OF_TABLE = 0.1
 
@@ -40,7 +41,7 @@ def make_phases(
     size: str,
     sequence_length: int,
     start: Callable[[DinoLMBackbone], None],
-    features: Mapping[str, Any],
+    store: JoinedFeatures,
     statistics: Mapping[str, Any],
     span: tuple[float, float],
     temperature: float,
@@ -58,7 +59,7 @@ def make_phases(
         sequence_length: int. Longest view.
         start: callable that gives a backbone without blocks its table and
             the weights of its tokens.
-        features: dict of `"teacher"` to the store of the teacher's features.
+        store: `JoinedFeatures` of the teachers.
         statistics: as for `CachedTeacher`.
         span: pair of floats. Length of the short spans.
         temperature: float. Of InfoNCE.
@@ -71,11 +72,11 @@ def make_phases(
     Returns:
         A list of one `Phase` or two.
     """
-    store = features[NAME]
     whole = ViewGroup("whole", 1, span=(1.0, 1.0), roles=("student", "teacher"))
     short = ViewGroup("local", 2, span, roles=("student",))
     both = TextViews(tokenizer, sequence_length, groups=[whole, short])
     alone = TextViews(tokenizer, sequence_length, groups=[whole])
+    hidden = 2 * dim_of(size)
     shape = {} if size != TABLE else {"hidden_dim": TABLE_DIM, "num_heads": TABLE_HEADS}
 
     def taught(backbone, objectives, views, steps, rate, **kwargs):
@@ -100,8 +101,8 @@ def make_phases(
 
     def tell_apart(bag, steps):
         objectives = [
-            o.InfoNCE(temperature),
-            o.SequenceRegression(weight=WEIGHT_OF_REGRESSION),
+            o.InfoNCE(temperature, weight=WEIGHT_OF_INFO_NCE),
+            o.SequenceRegression(group="whole"),
         ]
         return taught(bag, objectives, both, steps, bag_learning_rate)
 
@@ -112,8 +113,8 @@ def make_phases(
 
     def regress(backbone, steps):
         objectives = [o.SequenceRegression()]
-        if store.tokens is not None:
-            objectives.append(o.TokenRegression())
+        if store.has_tokens:
+            objectives.append(o.TokenRegression("squared", hidden))
         return taught(
             backbone,
             objectives,
@@ -130,7 +131,7 @@ def make_phases(
         table,
         tell_apart,
         max_steps=bag_steps,
-        features=features,
+        features={NAME: store.without_tokens()},
         starts_as="the teacher's tokens",
     )
     if size == TABLE:
@@ -142,7 +143,7 @@ def make_phases(
         deeper,
         regress,
         pooled_layers=(0, -1),
-        features=features,
+        features={NAME: store},
         only_with_features=True,
     )
     return [bag, blocks]

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from keras_dinolm import files
+from keras_dinolm.data import JoinedFeatures
 from keras_dinolm.data import TokenStore
 from keras_dinolm.data import passages
 from keras_dinolm.data import sif_weights
 from keras_dinolm.data import teacher_features
 from keras_dinolm.recipes import distilling_phases
+from keras_dinolm.recipes.feature_statistics import feature_statistics
 from keras_dinolm.recipes.phase import Phase
 from keras_dinolm.recipes.pretraining_run import PretrainingRun
 from keras_dinolm.recipes.token_table import token_table
@@ -26,6 +28,8 @@ TIMED_PASSAGES = 64
 FOR_THE_END = 5.0
 # However slow the preparation was, this share of the minutes is training.
 LEAST_TRAINING = 0.1
+# Of English, so that most passages fit into a view.
+WORDS_A_TOKEN = 0.7
 # Square root of SIF: question words say something too.
 POWER_OF_COUNTS = 0.5
 
@@ -72,9 +76,8 @@ class DistillingRun(PretrainingRun):
 
     def _tokens(self, tokenizer):
         # Short texts, of which a teacher's feature says one thing.
-        self.texts = passages(
-            self.texts, tokenizer, self.asked["sequence_length"] - 1
-        )
+        room = self.asked["sequence_length"] - 1
+        self.texts = passages(self.texts, max(int(WORDS_A_TOKEN * room), 3))
         with self._timed("reading", self.began):
             return super()._tokens(tokenizer)
 
@@ -89,7 +92,7 @@ class DistillingRun(PretrainingRun):
         number = self._passages(tokens)
         with self._timed("features"):
             self._say(f"The teacher reads {number:,} passages ...")
-            self.features = self._features(tokens, number)
+            self.features = self._features(tokenizer, tokens, number)
         self.prepared = time.perf_counter()
 
     def _table(self, tokenizer):
@@ -128,11 +131,7 @@ class DistillingRun(PretrainingRun):
         return number
 
     def _seconds_a_passage(self):
-        texts = []
-        for document in self.texts:
-            texts.append(document.text)
-            if len(texts) == TIMED_PASSAGES:
-                break
+        texts = self.texts[:: max(len(self.texts) // TIMED_PASSAGES, 1)]
         for teacher in self.teachers:
             teacher.encode_both(texts[:2])  # some compile
         begin = time.perf_counter()
@@ -140,8 +139,30 @@ class DistillingRun(PretrainingRun):
             teacher.encode_both(texts)
         return (time.perf_counter() - begin) / len(texts)
 
-    def _features(self, tokens, number):
-        raise NotImplementedError
+    def _features(self, tokenizer, tokens, number):
+        """What all teachers say of the passages, side by side."""
+        blocks = self.asked["size"] != distilling_phases.TABLE
+        stores = [
+            teacher_features(
+                teacher,
+                self.texts,
+                tokens,
+                self.directory / "features" / str(index),
+                # Without blocks, there are no features of tokens to learn.
+                tokenizer if blocks else None,
+                max_documents=number,
+                seed=self.asked["seed"],
+                show_progress=bool(self.verbose),
+            )
+            for index, teacher in enumerate(self.teachers)
+        ]
+        self.statistics = feature_statistics(stores)
+        if blocks and not all(store.has_tokens for store in stores):
+            self.notes.append(
+                "The teacher has no features of tokens (or one of several "
+                "has none), so blocks learned its features of texts alone."
+            )
+        return JoinedFeatures(stores)
 
     def _made_phases(self, tokenizer):
         return distilling_phases.make_phases(
@@ -149,7 +170,8 @@ class DistillingRun(PretrainingRun):
             self.asked["size"],
             self.asked["sequence_length"],
             self._start,
-            {distilling_phases.NAME: self.features},
+            self.features,
+            self.statistics,
             **self.options,
         )
 
@@ -158,8 +180,9 @@ class DistillingRun(PretrainingRun):
         bag.pooler.log_weights.assign(self.log_weights)
 
     def _usable(self, phase: Phase, tokens: TokenStore) -> int:
-        usable = super()._usable(phase, tokens)
-        return usable
+        if phase.only_with_features:
+            return self.features.num_done
+        return super()._usable(phase, tokens)
 
     # === Time ===
 

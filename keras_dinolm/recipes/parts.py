@@ -151,6 +151,7 @@ def compiled(
     steps: int,
     learning_rate: float,
     momentum: tuple[float, float] = (0.99, 0.999),
+    multipliers: dict[str, float] | None = None,
     **kwargs: Any,
 ) -> DinoLM:
     """A `DinoLM` that is compiled for a phase of so many steps.
@@ -165,6 +166,7 @@ def compiled(
         steps: int.
         learning_rate: float. The highest.
         momentum: pair of floats. Of the teacher, first and last.
+        multipliers: dict, as for `kd.optimizers.adamw`.
         **kwargs: other arguments of `DinoLM`. With `teacher`, there is no
             momentum.
 
@@ -180,6 +182,7 @@ def compiled(
             warmup_steps=min(100, steps // 10),
             total_steps=steps,
             weight_decay=0.04,
+            multipliers=multipliers,
         ),
         jit_compile=COMPILE_BY_DEFAULT,
     )

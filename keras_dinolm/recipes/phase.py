@@ -2,9 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Literal
 
 from keras_dinolm import arguments
+from keras_dinolm.data import FeatureStore
+from keras_dinolm.data import JoinedFeatures
 from keras_dinolm.data import TokenStore
 from keras_dinolm.models import DinoLM
 from keras_dinolm.models import DinoLMBackbone
@@ -46,6 +49,10 @@ class Phase:
         starts_as: string or `None`. What the report calls the encoder that
             `backbone` makes, where it is more than the phase before left: its
             row tells what the start alone is worth. `None` for no such row.
+        features: dict of name to `FeatureStore` or `JoinedFeatures`, which
+            come with the batches, or `None`; see `view_dataset`.
+        only_with_features: boolean. Whether the phase reads only the texts
+            that have them.
 
     Raises:
         ValueError: for arguments out of range, such as a batch size or a
@@ -75,6 +82,8 @@ class Phase:
     keep: Literal["learned", "student"] = "learned"
     pooled_layers: tuple[int, ...] | None = None
     starts_as: str | None = None
+    features: Mapping[str, FeatureStore | JoinedFeatures] | None = None
+    only_with_features: bool = False
 
     def __post_init__(self) -> None:
         name = arguments.string("name", self.name)
@@ -91,6 +100,10 @@ class Phase:
         arguments.choice("keep", self.keep, ("learned", "student"))
         if self.starts_as is not None:
             arguments.string("starts_as", self.starts_as)
+        if self.features is not None:
+            what = "a dict of name to `FeatureStore`"
+            arguments.instance("features", self.features, Mapping, what)
+        arguments.flag("only_with_features", self.only_with_features)
         for field in ("backbone", "model"):
             if not callable(getattr(self, field)):
                 arguments.refuse(field, getattr(self, field), "a callable")

@@ -92,6 +92,8 @@ def make_dataset(
         seed=seed,
         start_step=start_step,
         buckets=[phase.views.sequence_length - 1],
+        features=phase.features,
+        only_with_features=phase.only_with_features,
     )
 
 

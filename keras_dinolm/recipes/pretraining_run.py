@@ -37,7 +37,7 @@ class PretrainingRun:
 
     Args:
         folder: `RunFolder`, entered.
-        recipe: `Recipe`.
+        recipe: `Recipe`, or `None` in a run that makes its phases itself.
         options: dict, of the recipe.
         train: re-iterable of `Document`.
         held_out: list of `Document`.
@@ -119,7 +119,7 @@ class PretrainingRun:
         return tokenizer
 
     def _new_tokenizer(self) -> DinoLMTokenizer:
-        if self.recipe.tokenizer is not None:
+        if self.recipe is not None and self.recipe.tokenizer is not None:
             return self.recipe.tokenizer(**self.options)
         return train_tokenizer(
             self.texts,
