@@ -9,6 +9,7 @@ and imports neither Keras, keras-hub nor TensorFlow by itself:
     kd.curation    copies, junk and leaks out; clusters, balance, neighbours
     kd.views       `TextViews`: spans, masks, perturbations
     kd.models      `DinoLM`, `DinoLMBackbone`, keras-hub tasks and presets
+    kd.teachers    fixed encoders to learn from
     kd.objectives  what the student learns from
     kd.losses      the formulas, as pure functions
     kd.layers      the parts of the network
@@ -42,6 +43,7 @@ _ROOMS = {
     "recipes": "keras_dinolm.recipes",
     "runs": "keras_dinolm.runs",
     "schedules": "keras_dinolm.schedules",
+    "teachers": "keras_dinolm.teachers",
     "training": "keras_dinolm.training",
     "views": "keras_dinolm.views",
 }

@@ -36,8 +36,9 @@ MAY_IMPORT = {
         "training",
         "schedules",
     },
+    "teachers": {"text", "models"},
     # The order of documents is drawn by the hash of the views.
-    "data": {"text", "models", "views"},
+    "data": {"text", "models", "views", "teachers"},
     "evaluation": {"models", "data"},
     # Texts come as `data` has them, neighbours as `evaluation` finds them.
     "curation": {"text", "data", "evaluation"},
@@ -50,6 +51,7 @@ MAY_IMPORT = {
         "training",
         "objectives",
         "models",
+        "teachers",
         "data",
         "evaluation",
         "callbacks",
