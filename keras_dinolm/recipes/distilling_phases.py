@@ -143,6 +143,7 @@ def make_phases(
         deeper,
         regress,
         pooled_layers=(0, -1),
+        pooled_join="concatenate",
         features={NAME: store},
         only_with_features=True,
     )

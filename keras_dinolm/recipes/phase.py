@@ -11,6 +11,7 @@ from keras_dinolm.data import JoinedFeatures
 from keras_dinolm.data import TokenStore
 from keras_dinolm.models import DinoLM
 from keras_dinolm.models import DinoLMBackbone
+from keras_dinolm.models.encoder.backbone import JOINS
 from keras_dinolm.views import TextViews
 
 
@@ -46,6 +47,8 @@ class Phase:
         pooled_layers: tuple of ints or `None`. The layers that a text's
             feature is taken from once the phase is over, as for
             `DinoLMBackbone`. `None` keeps those that it was trained with.
+        pooled_join: string or `None`. How these layers are joined from then
+            on, as for `DinoLMBackbone`.
         starts_as: string or `None`. What the report calls the encoder that
             `backbone` makes, where it is more than the phase before left: its
             row tells what the start alone is worth. `None` for no such row.
@@ -81,6 +84,7 @@ class Phase:
     max_steps: int | None = None
     keep: Literal["learned", "student"] = "learned"
     pooled_layers: tuple[int, ...] | None = None
+    pooled_join: str | None = None
     starts_as: str | None = None
     features: Mapping[str, FeatureStore | JoinedFeatures] | None = None
     only_with_features: bool = False
@@ -98,6 +102,8 @@ class Phase:
         if self.max_steps is not None:
             arguments.integer("max_steps", self.max_steps, 1, meaning=where)
         arguments.choice("keep", self.keep, ("learned", "student"))
+        if self.pooled_join is not None:
+            arguments.choice("pooled_join", self.pooled_join, JOINS)
         if self.starts_as is not None:
             arguments.string("starts_as", self.starts_as)
         if self.features is not None:
@@ -128,7 +134,9 @@ class Phase:
         backbone = network.encoder.backbone
         if self.pooled_layers is None:
             return backbone
-        return with_pooled_layers(backbone, self.pooled_layers)
+        return with_pooled_layers(
+            backbone, self.pooled_layers, self.pooled_join
+        )
 
 
 def with_pooled_layers(
