@@ -855,6 +855,10 @@ add(
                 + ([7], [-2], ["x"], [None], 1j, (1.0,)),
                 (0, (0, -1), [1], np.array([0, 1])),
             ),
+            "pooled_join": choice("average", "concatenate"),
+            "pooled_shares": Kind(
+                (NAN, 7, True, "x", [], {}, object(), (1.0,), [0.0], [NAN])
+            ),
             "embedding_stddev": number(0),
             "max_wavelength": number(above=0),
             "scaling_factor": number(above=0),

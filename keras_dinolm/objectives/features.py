@@ -21,8 +21,9 @@ class Features:
     Attributes:
         batch: dict of view group to its arrays, as `TextViews` makes it.
         student: dict of view group to `{"tokens": [B, V, L, D],
-            "sequence": [B, V, D]}`; `"tokens"` where an active objective
-            reads them, as its `reads_tokens` says.
+            "sequence": [B, V, P]}`, where P is D unless the encoder joins
+            layers side by side (`pooled_dim`); `"tokens"` where an active
+            objective reads them, as its `reads_tokens` says.
         teacher: the same for the teacher, without gradient; and `"layers"`,
             a list of the last layers' tokens `[B, V, L, D]`, if an active
             objective asks for them by `num_teacher_layers`.

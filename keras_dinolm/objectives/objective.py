@@ -40,9 +40,10 @@ class Objective(keras.layers.Layer):
       (the default), those that are `"masked"`, or `"none"`. Where nobody
       reads tokens, what only they need is not computed.
     - `heads`: names of the projection heads that it reads, usually
-      `("sequence",)` or `("token",)`. Objectives that name the same head
-      share it. `features.student_logits` and `features.teacher_logits` go
-      through them.
+      `("sequence",)` or `("token",)`. The head `"sequence"` reads the
+      feature of a text, any other one those of tokens; mostly these are of
+      one size. Objectives that name the same head share it.
+      `features.student_logits` and `features.teacher_logits` go through them.
     - `extra_metrics`: names of the metrics that it logs beside its loss, the
       keys of `Result.metrics`.
     - `num_teacher_layers`: how many of the teacher's last layers it reads
@@ -112,7 +113,7 @@ class Objective(keras.layers.Layer):
             self.activation = activation
 
         def build_for(self, lesson):
-            width = lesson.student.encoder.hidden_dim
+            width = lesson.student.encoder.pooled_dim
             self.predictor = keras.layers.Dense(width, self.activation)
             self.predictor.build((None, None, width))
             self.updates = self.add_weight(
@@ -272,8 +273,9 @@ class Objective(keras.layers.Layer):
 
         Args:
             lesson: `keras_dinolm.models.Lesson`. Its networks `student` and
-                `teacher` have an `encoder` with a `hidden_dim`; it also has
-                `roles`, `num_prototypes` and `bottleneck_dim`.
+                `teacher` have an `encoder` with a `hidden_dim`, the size of a
+                token's features, and a `pooled_dim`, that of a text's; it
+                also has `roles`, `num_prototypes` and `bottleneck_dim`.
         """
         self.built = True
 

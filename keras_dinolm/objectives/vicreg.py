@@ -77,7 +77,7 @@ class VICReg(PairedViews):
         self.expander_dim = expander_dim
 
     def build_for(self, lesson: Any) -> None:
-        width = lesson.student.encoder.hidden_dim
+        width = lesson.student.encoder.pooled_dim
         self.expander_dim = self.expander_dim or min(4 * width, 2048)
         self.expander = Expander(
             self.expander_dim, dtype=self.dtype_policy, name="expander"

@@ -119,18 +119,28 @@ class Phase:
 
 
 def with_pooled_layers(
-    backbone: DinoLMBackbone, layers: tuple[int, ...]
+    backbone: DinoLMBackbone,
+    layers: tuple[int, ...],
+    join: str | None = None,
+    shares: tuple[float, ...] | None = None,
 ) -> DinoLMBackbone:
     """The same encoder, whose text feature is taken from other layers.
 
     Args:
         backbone: `DinoLMBackbone`.
         layers: tuple of ints, as `pooled_layers` of `DinoLMBackbone`.
+        join: as `pooled_join` there. `None` for that of the encoder.
+        shares: as `pooled_shares` there.
 
     Returns:
         A new `DinoLMBackbone` with the same weights.
     """
-    config = {**backbone.get_config(), "pooled_layers": layers}
+    config = {
+        **backbone.get_config(),
+        "pooled_layers": layers,
+        "pooled_join": join or backbone.pooled_join,
+        "pooled_shares": shares,
+    }
     config["trainable"] = True
     copy = type(backbone).from_config(config)
     copy.set_weights(backbone.get_weights())

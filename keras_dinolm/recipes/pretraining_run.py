@@ -79,7 +79,7 @@ class PretrainingRun:
                 self._measure(f"after {phase.name}", before, tokenizer)
         bar.finish()
         self._export(phases[-1], model, before, tokenizer)
-        found = self._report(tokens, histories, before.hidden_dim)
+        found = self._report(tokens, histories, before.pooled_dim)
         self.folder.save(finished=True)
         self._say(held_out_module.describe(found))
         taken = clock(sum(h.seconds for h in histories))

@@ -11,6 +11,7 @@ from keras_dinolm import arguments
 from keras_dinolm import files
 from keras_dinolm.data import Document
 from keras_dinolm.models import DinoLMTextEmbedder
+from keras_dinolm.models.encoder.text_encoder import pooled_dim
 
 
 class TextSearch:
@@ -127,7 +128,7 @@ def _kept(path, count, embedder):
     """
     if not path.is_file():
         return None
-    shape = (count, embedder.backbone.hidden_dim)
+    shape = (count, pooled_dim(embedder.backbone))
     try:
         mapped = np.load(path, mmap_mode="r")
         if mapped.shape != shape or mapped.dtype != np.float32:

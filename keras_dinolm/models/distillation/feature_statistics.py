@@ -21,7 +21,8 @@ class FeatureStatistics(keras.metrics.Metric):
       feature, averaged and times √D: 1 when isotropic, 0 when constant;
     - `mean_cosine`: mean cosine between the features of two texts;
     - `token_sequence_cosine`: mean cosine between a token's feature and its
-      text's: tokens that all repeat the text give 1.
+      text's: tokens that all repeat the text give 1. Where the text's feature
+      joins several layers, the mean of its tokens is taken instead.
 
     Args:
         dim: int. D.
@@ -46,7 +47,7 @@ class FeatureStatistics(keras.metrics.Metric):
         """The sums over one batch, a pure function.
 
         Args:
-            features: `{"tokens": [B, V, L, D], "sequence": [B, V, D]}`.
+            features: `{"tokens": [B, V, L, D], "sequence": [B, V, P]}`.
             padding_mask: `[B, V, L]`.
 
         Returns:
@@ -55,9 +56,12 @@ class FeatureStatistics(keras.metrics.Metric):
         sequence = l2_normalize(ops.stop_gradient(features["sequence"]))
         tokens = ops.cast(ops.stop_gradient(features["tokens"]), "float32")
         mask = ops.cast(padding_mask, "float32")
+        text = sequence
+        if sequence.shape[-1] != tokens.shape[-1]:
+            text = l2_normalize(ops.einsum("bvld,bvl->bvd", tokens, mask))
         # The direction of each token against that of its text, without a
         # normalised copy of all tokens.
-        dots = ops.einsum("bvld,bvd->bvl", tokens, sequence)
+        dots = ops.einsum("bvld,bvd->bvl", tokens, text)
         norms = ops.sqrt(ops.sum(ops.square(tokens), axis=-1) + 1e-12)
         rows = ops.reshape(sequence, (-1, sequence.shape[-1]))
         return {

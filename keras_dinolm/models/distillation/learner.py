@@ -59,7 +59,7 @@ class Learner(keras.layers.Layer):
         )
         self.loss = StepMean(name="loss")
         self.feature_statistics = FeatureStatistics(
-            lessons[0].encoder.hidden_dim
+            lessons[0].encoder.pooled_dim
         )
         self.skipped_steps = keras.metrics.Sum(name="skipped_steps")
         self._find_optimizer: Callable | None = None

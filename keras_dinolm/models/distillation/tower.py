@@ -63,7 +63,7 @@ class Tower(keras.layers.Layer):
             setattr(self, prototypes.name, prototypes)
         with keras.name_scope(self.name):
             for head in self.heads:
-                self.projection(head).build((None, encoder.hidden_dim))
+                self.projection(head).build((None, width_of(head, encoder)))
                 self.prototypes(head).build((None, bottleneck_dim))
         self.built = True
 
@@ -104,8 +104,9 @@ class Tower(keras.layers.Layer):
             needs_tokens: boolean. As for `TextEncoder`.
 
         Returns:
-            `{"tokens": [B, V, L, D], "sequence": [B, V, D]}`, and with
-            `num_layers` `"layers"`, a list of as many like `"tokens"`.
+            `{"tokens": [B, V, L, D], "sequence": [B, V, P]}`, where P is
+            the encoder's `pooled_dim`, and with `num_layers` `"layers"`, a
+            list of as many like `"tokens"`.
         """
         return read_views(
             self.encoder, arrays, masked, training, num_layers, needs_tokens
@@ -113,6 +114,16 @@ class Tower(keras.layers.Layer):
 
     def project(self, head, features):
         """Float32 unit vectors `[..., bottleneck_dim]` of features."""
+        width = width_of(head, self.encoder)
+        if features.shape[-1] != width:
+            raise ValueError(
+                f"The head {head!r} of the {self.name} reads features of size "
+                f"{width}. A head that is named 'sequence' reads the feature "
+                "of a text, any other one those of tokens, and where the "
+                "encoder joins layers side by side these are not of one size: "
+                "no objective on tokens may share the head 'sequence'. "
+                f"Received: features of size {features.shape[-1]}"
+            )
         return self.projection(head)(features)
 
     def logits(self, head, features):
@@ -216,7 +227,8 @@ def read_views(
         needs_tokens=needs_tokens,
     )
     dim = encoder.hidden_dim
-    outputs = {"sequence": ops.reshape(features["sequence"], (*shape[:2], dim))}
+    pooled = (*shape[:2], encoder.pooled_dim)
+    outputs = {"sequence": ops.reshape(features["sequence"], pooled)}
     if "tokens" in features:
         outputs["tokens"] = ops.reshape(features["tokens"], (*shape, dim))
     if num_layers:
@@ -224,3 +236,19 @@ def read_views(
             ops.reshape(layer, (*shape, dim)) for layer in features["layers"]
         ]
     return outputs
+
+
+def width_of(head, encoder):
+    """Size of the features that a head reads.
+
+    Args:
+        head: string. The name of the head: `"sequence"` reads the feature of
+            a text, any other one the features of tokens.
+        encoder: `TextEncoder`.
+
+    Returns:
+        An int.
+    """
+    if head == "sequence":
+        return encoder.pooled_dim
+    return encoder.hidden_dim

@@ -8,11 +8,13 @@ import keras
 import keras_hub
 import numpy as np
 from keras import initializers
+from keras import ops
 
 from keras_dinolm import arguments
 from keras_dinolm.layers.encoder_block import NORM_EPSILON
 from keras_dinolm.layers.encoder_block import EncoderBlock
 from keras_dinolm.layers.mlp import ACTIVATIONS
+from keras_dinolm.layers.normalize import l2_normalize
 from keras_dinolm.layers.poolers import POOLERS
 from keras_dinolm.layers.poolers import get_pooler
 from keras_dinolm.layers.registers import Registers
@@ -37,6 +39,8 @@ SIZES = {
     "base": {"num_layers": 12, "num_heads": 12, "hidden_dim": 768},
     "large": {"num_layers": 24, "num_heads": 16, "hidden_dim": 1024},
 }
+
+JOINS = ("average", "concatenate")
 
 # Far more than anyone trains; a typing error would build blocks for hours.
 MOST_LAYERS = 1_000
@@ -76,12 +80,20 @@ class DinoLMBackbone(AnnouncesChanges, keras_hub.models.Backbone):
             `kd.layers.WeightedMeanPooling`; they are
             `backbone.pooler.log_weights`).
         pooled_layers: tuple of ints. The layers whose token features, each
-            through the norm of the output, are averaged before they are
-            pooled: 0 the embeddings, `i` what block `i` gives, counted from
-            1, and -1 the last. `(0, -1)` is the first-last average: what a
-            text is about is in its words, and blocks that learn to predict
-            tokens do not keep all of it. No loss on the text's feature
-            reaches blocks above these layers.
+            through the norm of the output, are pooled: 0 the embeddings, `i`
+            what block `i` gives, counted from 1, and -1 the last. `(0, -1)`
+            is the first-last average: what a text is about is in its words,
+            and blocks that learn to predict tokens do not keep all of it. No
+            loss on the text's feature reaches blocks above these layers.
+        pooled_join: `"average"` for the mean of these layers, or
+            `"concatenate"`: what each of them pools to, side by side. The
+            feature is then as wide as all of them together
+            (`backbone.pooled_dim`). A classifier reads more from it. Each
+            layer's part has the length `sqrt(hidden_dim)` times its share, so
+            that the cosine of two texts is the mean of the layers' cosines,
+            weighted by the squares of the shares.
+        pooled_shares: tuple of floats, one for each of `pooled_layers`, with
+            `pooled_join="concatenate"`. `None` for equal shares.
         embedding_stddev: float. Standard deviation of the token embeddings at
             the start. They are drawn from a plain normal distribution,
             because Keras' `TruncatedNormal(0.02)` has a standard deviation
@@ -104,7 +116,8 @@ class DinoLMBackbone(AnnouncesChanges, keras_hub.models.Backbone):
         The model maps `{"token_ids": int [batch, length], "padding_mask":
         bool [batch, length]}` (`True` at real tokens) to `{"sequence_output":
         float [batch, length, hidden_dim], "pooled_output": float [batch,
-        hidden_dim]}`.
+        pooled_dim]}`, where `pooled_dim` is `hidden_dim` unless layers are
+        joined side by side.
 
     Example:
 
@@ -141,6 +154,8 @@ class DinoLMBackbone(AnnouncesChanges, keras_hub.models.Backbone):
         drop_path_rate: float = 0.0,
         pooling: str = "mean",
         pooled_layers: Sequence[int] = (-1,),
+        pooled_join: str = "average",
+        pooled_shares: Sequence[float] | None = None,
         embedding_stddev: float = 0.02,
         max_wavelength: float = 10_000.0,
         scaling_factor: float = 1.0,
@@ -192,6 +207,10 @@ class DinoLMBackbone(AnnouncesChanges, keras_hub.models.Backbone):
                 f"hidden_dim={hidden_dim}, num_heads={num_heads}"
             )
         pooled_layers = _pooled_layers(pooled_layers, num_layers)
+        arguments.choice("pooled_join", pooled_join, JOINS)
+        pooled_shares = _pooled_shares(
+            pooled_shares, pooled_layers, pooled_join
+        )
 
         # === Layers ===
         self.token_embedding = keras_hub.layers.ReversibleEmbedding(
@@ -257,18 +276,21 @@ class DinoLMBackbone(AnnouncesChanges, keras_hub.models.Backbone):
             index: self.output_norm(layers[index])
             for index in {-1, *pooled_layers}
         }
-        pooled = [normed[index] for index in pooled_layers]
-        if len(pooled) > 1:
+        tokens = [normed[index] for index in pooled_layers]
+        if len(tokens) > 1 and pooled_join == "average":
             average = keras.layers.Average(dtype=dtype, name="layer_average")
-            pooled = [average(pooled)]
+            tokens = [average(tokens)]
         rows = [padding_mask]
         if pooling == "weighted_mean":
             rows.append(token_ids)
+        pooled = [self.pooler(x, *rows) for x in tokens]
+        if len(pooled) > 1:
+            pooled = [_side_by_side(pooled, pooled_shares)]
         super().__init__(
             inputs={"token_ids": token_ids, "padding_mask": padding_mask},
             outputs={
                 "sequence_output": normed[-1],
-                "pooled_output": self.pooler(*pooled, *rows),
+                "pooled_output": pooled[0],
             },
             dtype=dtype,
             **kwargs,
@@ -290,11 +312,21 @@ class DinoLMBackbone(AnnouncesChanges, keras_hub.models.Backbone):
         self.drop_path_rate = drop_path_rate
         self.pooling = pooling
         self.pooled_layers = pooled_layers
+        self.pooled_join = pooled_join
+        self.pooled_shares = pooled_shares
         self.embedding_stddev = embedding_stddev
         self.max_wavelength = max_wavelength
         self.scaling_factor = scaling_factor
         self.position_jitter = position_jitter
         self.remat = remat
+
+    @property
+    def pooled_dim(self) -> int:
+        """Size of a text's feature, `hidden_dim` unless layers are joined."""
+        side_by_side = self.pooled_join == "concatenate"
+        return self.hidden_dim * (
+            len(self.pooled_layers) if side_by_side else 1
+        )
 
     @property
     def layer_outputs(self) -> list[keras.KerasTensor]:
@@ -430,6 +462,8 @@ class DinoLMBackbone(AnnouncesChanges, keras_hub.models.Backbone):
                 "drop_path_rate": self.drop_path_rate,
                 "pooling": self.pooling,
                 "pooled_layers": self.pooled_layers,
+                "pooled_join": self.pooled_join,
+                "pooled_shares": self.pooled_shares,
                 "embedding_stddev": self.embedding_stddev,
                 "max_wavelength": self.max_wavelength,
                 "scaling_factor": self.scaling_factor,
@@ -459,3 +493,37 @@ def _pooled_layers(layers, num_layers):
     # Without blocks, the embeddings are the last layer.
     named = [-1 if layer == num_layers else int(layer) for layer in layers]
     return tuple(dict.fromkeys(named))
+
+
+def _pooled_shares(shares, layers, join):
+    """Checks that there is a share for each layer."""
+    if shares is None:
+        return None
+    if join != "concatenate":
+        raise ValueError(
+            "Argument `pooled_shares` goes with pooled_join='concatenate'; an "
+            "average has none. "
+            f"Received: pooled_shares={shares}, pooled_join={join!r}"
+        )
+    if isinstance(shares, np.ndarray):
+        shares = shares.tolist()
+    if not isinstance(shares, list | tuple) or len(shares) != len(layers):
+        arguments.refuse(
+            "pooled_shares",
+            shares,
+            f"a tuple of numbers, one for each of pooled_layers={layers}",
+        )
+    return tuple(
+        arguments.number(f"pooled_shares[{index}]", share, above=0)
+        for index, share in enumerate(shares)
+    )
+
+
+def _side_by_side(features, shares):
+    """Joins what the layers pool to, each part at the length of its share."""
+    scale = features[0].shape[-1] ** 0.5
+    parts = [
+        scale * share * l2_normalize(feature)
+        for feature, share in zip(features, shares or [1.0] * len(features))
+    ]
+    return ops.cast(ops.concatenate(parts, axis=-1), features[0].dtype)

@@ -92,6 +92,8 @@ def extend_depth(
     free = ALWAYS if backbone.num_layers else ALWAYS | OF_BLOCKS
     if backbone.pooling == "attention":
         free = free - {"num_heads"}  # the pooler has as many
+    if backbone.pooled_join == "concatenate":
+        free = free - {"pooled_layers"}  # the feature is as wide as these
     if set(overrides) - free:
         raise ValueError(
             f"Overrides must be among {', '.join(sorted(free))}, which leave "

@@ -43,7 +43,7 @@ class TextEncoder(keras.layers.Layer):
 
     Returns:
         A dictionary of `"tokens"`, float `[batch, length, hidden_dim]`, and
-        `"sequence"`, float `[batch, hidden_dim]`. With `num_layers`, also
+        `"sequence"`, float `[batch, pooled_dim]`. With `num_layers`, also
         `"layers"`, a list of as many tensors like `"tokens"`: what comes out
         of the last blocks, before the final norm, the very last at the end.
 
@@ -119,8 +119,13 @@ class TextEncoder(keras.layers.Layer):
 
     @property
     def hidden_dim(self) -> int:
-        """Size of the features."""
+        """Size of a token's features."""
         return self.backbone.hidden_dim
+
+    @property
+    def pooled_dim(self) -> int:
+        """Size of a text's feature."""
+        return pooled_dim(self.backbone)
 
     @property
     def token_embedding(self) -> keras.layers.Layer:
@@ -221,7 +226,7 @@ class TextEncoder(keras.layers.Layer):
         tokens = keras.KerasTensor(
             (batch, length, self.hidden_dim), dtype=dtype
         )
-        sequence = keras.KerasTensor((batch, self.hidden_dim), dtype=dtype)
+        sequence = keras.KerasTensor((batch, self.pooled_dim), dtype=dtype)
         outputs = {"sequence": sequence}
         if num_layers or needs_tokens or self.pooler is not None:
             outputs["tokens"] = tokens
@@ -267,6 +272,20 @@ class TextEncoder(keras.layers.Layer):
         if isinstance(backbone, dict):
             config["backbone"] = keras.saving.deserialize_keras_object(backbone)
         return cls(**config)
+
+
+def pooled_dim(backbone: keras.Model) -> int:
+    """Size of the feature that a text gets from a backbone.
+
+    Args:
+        backbone: backbone of a `TextEncoder`.
+
+    Returns:
+        An int.
+    """
+    if isinstance(backbone, DinoLMBackbone):
+        return backbone.pooled_dim
+    return backbone.hidden_dim
 
 
 def _part(backbone, num_layers):

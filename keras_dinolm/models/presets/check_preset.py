@@ -136,7 +136,7 @@ def _check_task(folder, config, cls, shapes):
         _check_preprocessor(folder, TASK_CONFIG, inner, "preprocessor.")
     if "num_classes" in config:
         stored = set(h5_shapes(folder, TASK_WEIGHTS).values())
-        value, dim = config["num_classes"], backbone["config"]["hidden_dim"]
+        value, dim = config["num_classes"], _pooled_dim(backbone["config"])
         if type(value) is not int or (dim, value) not in stored:
             raise ValueError(
                 f"The file '{TASK_CONFIG}' of the preset folder '{folder}' "
@@ -147,6 +147,14 @@ def _check_task(folder, config, cls, shapes):
             )
     elif has_file(folder, TASK_WEIGHTS):
         h5_shapes(folder, TASK_WEIGHTS)
+
+
+def _pooled_dim(config):
+    """Size of the feature of a text, which classifiers read."""
+    layers = config.get("pooled_layers")
+    if config.get("pooled_join") != "concatenate" or type(layers) is not list:
+        return config["hidden_dim"]
+    return config["hidden_dim"] * len(layers)
 
 
 def _check_preprocessor(folder, name, config, where=""):

@@ -11,6 +11,7 @@ import numpy as np
 from keras_dinolm import arguments
 from keras_dinolm import files
 from keras_dinolm.models.distillation.tower import Tower
+from keras_dinolm.models.distillation.tower import width_of
 from keras_dinolm.models.presets.config_sizes import LONGEST
 from keras_dinolm.models.presets.finite import check_finite_array
 from keras_dinolm.models.presets.preset_files import find_file
@@ -232,11 +233,11 @@ def _read(preset: Path) -> tuple[dict[str, Any], Shapes]:
 def _check_encoder(preset, heads, shapes, encoder):
     for head in heads:
         dim = shapes[f"{head}/projection/0"][0]
-        if dim != encoder.hidden_dim:
+        if dim != width_of(head, encoder):
             raise ValueError(
                 f"The head '{head}' in '{WEIGHTS}' of the preset folder "
                 f"'{preset}' reads features of size {dim}, and its encoder "
-                f"gives {encoder.hidden_dim}. {_FIX}"
+                f"gives {width_of(head, encoder)}. {_FIX}"
             )
 
 

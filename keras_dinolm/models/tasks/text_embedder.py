@@ -14,6 +14,7 @@ from keras_dinolm import arguments
 from keras_dinolm.layers.normalize import l2_normalize
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.encoder.text_encoder import TextEncoder
+from keras_dinolm.models.encoder.text_encoder import pooled_dim
 from keras_dinolm.models.encoder.weight_changes import changes_of
 from keras_dinolm.models.presets.load_preset import check_loaded
 from keras_dinolm.models.presets.load_preset import check_vocabulary
@@ -311,7 +312,7 @@ class DinoLMTextEmbedder(
         batch_size = arguments.integer("batch_size", batch_size, 1)
         if truncate_dim is not None:
             truncate_dim = arguments.integer(
-                "truncate_dim", truncate_dim, 1, self.backbone.hidden_dim
+                "truncate_dim", truncate_dim, 1, pooled_dim(self.backbone)
             )
         if device is not None:
             arguments.refuse(
@@ -451,7 +452,7 @@ class DinoLMTextEmbedder(
 
     def _sentence_embeddings(self, texts, batch_size, show, dim):
         features = np.zeros(
-            (len(texts), dim or self.backbone.hidden_dim), dtype="float32"
+            (len(texts), dim or pooled_dim(self.backbone)), dtype="float32"
         )
         for indices, _, found in self._computed(
             self._text_call, texts, batch_size, show
