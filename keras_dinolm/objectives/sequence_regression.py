@@ -97,7 +97,7 @@ class SequenceRegression(Regression):
             )
         self.roles = lesson.roles
         self.build_head(
-            lesson.student.encoder.hidden_dim, lesson.teacher.encoder.hidden_dim
+            lesson.student.encoder.pooled_dim, lesson.teacher.encoder.pooled_dim
         )
         super().build_for(lesson)
 
