@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -70,7 +71,12 @@ def steps_per_epoch(steps: int) -> int:
 
 
 def make_dataset(
-    phase: Phase, tokens: TokenStore, seed: int, start_step: int = 0
+    phase: Phase,
+    tokens: TokenStore,
+    seed: int,
+    start_step: int = 0,
+    features: Mapping[str, Any] | None = None,
+    only_with_features: bool = False,
 ) -> Any:
     """The batches of a phase, from a step on.
 
@@ -79,6 +85,8 @@ def make_dataset(
         tokens: `TokenStore`.
         seed: int.
         start_step: int.
+        features: dict of features of teachers by name; see `view_dataset`.
+        only_with_features: bool. Whether to leave other documents out.
 
     Returns:
         As `view_dataset`. All batches have one width, so that one step is
@@ -92,6 +100,8 @@ def make_dataset(
         seed=seed,
         start_step=start_step,
         buckets=[phase.views.sequence_length - 1],
+        features=features,
+        only_with_features=only_with_features,
     )
 
 
