@@ -1,0 +1,135 @@
+"""What the variants of a table have in common: texts, encoder, measures."""
+
+import dataclasses
+from collections.abc import Callable
+
+from fair_trial import variants
+from fair_trial.workshop import SHORT_WINDOW
+from fair_trial.workshop import WINDOW
+from fair_trial.workshop import crops
+from keras_dinolm.recipes import parts
+from keras_dinolm.recipes.phase import with_pooled_layers
+from keras_dinolm.views import TextViews
+from keras_dinolm.views import ViewGroup
+
+EMBEDDINGS, LAST, BOTH = (0,), (-1,), (0, -1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """A table.
+
+    Args:
+        title: string.
+        variants: dict of name to `Variant`.
+        reference: string. The variant that the budget is measured in.
+        budget: int. Steps of the reference that all get the cost of.
+        batch_size: int.
+        rate: float. The highest learning rate.
+        length: int. The longest view.
+        views: dict of name to a callable `tokenizer -> TextViews`.
+        backbone: callable `(start, size) -> backbone` that is trained.
+        layers: dict of name to layers, of which texts are measured.
+        slots: bool. Whether tokens are measured.
+        momentum: pair of floats. Of the moving average, first and last.
+        slow: dict of pattern to factor of the learning rate.
+    """
+
+    title: str
+    variants: dict
+    reference: str
+    budget: int
+    batch_size: int
+    rate: float
+    length: int
+    views: dict[str, Callable]
+    backbone: Callable
+    layers: dict
+    slots: bool = False
+    momentum: tuple[float, float] = (0.98, 0.995)
+    slow: dict = dataclasses.field(default_factory=dict)
+
+
+def trainable(start, size, pooled_layers):
+    """A copy of an encoder to train; a bag gets blocks on top.
+
+    `None` for the layers is a bag that stays one.
+    """
+    if pooled_layers is None or start.num_layers:
+        copy = with_pooled_layers(start, pooled_layers or EMBEDDINGS)
+    else:
+        copy = parts.deepen(
+            start, size, layer_scale=0.1, pooled_layers=pooled_layers
+        )
+    copy.pooler.trainable = False
+    return copy
+
+
+def words(tokenizer):
+    """A text whose words are masked."""
+    group = ViewGroup(
+        "whole",
+        1,
+        mask_probability=1.0,
+        mask_ratio=0.3,
+        mask_span=1.0,
+        mask_unit="word",
+    )
+    return TextViews(tokenizer, SHORT_WINDOW, groups=(group,))
+
+
+def spans(tokenizer):
+    return crops(tokenizer, 2)
+
+
+def spans_and_whole(tokenizer):
+    """Spans of a window for the student, the window for the teacher."""
+    whole = ViewGroup("whole", 1, roles="teacher")
+    return crops(tokenizer, 2, whole)
+
+
+SEQUENCE_VIEWS = {"spans": spans, "spans_and_whole": spans_and_whole}
+
+FAMILIES = {
+    "tokens": Family(
+        title="Targets for tokens: blocks on a bag",
+        variants=variants.TOKENS,
+        reference="masked_lm",
+        budget=2_000,
+        batch_size=64,
+        rate=2e-3,
+        length=SHORT_WINDOW,
+        views={"words": words},
+        backbone=lambda start, size: trainable(start, size, EMBEDDINGS),
+        layers={"last": LAST, "embeddings": EMBEDDINGS},
+        slots=True,
+        slow={r"token_embedding|output_norm": 0.1},
+    ),
+    "bag": Family(
+        title="Targets for texts: a bag of embeddings",
+        variants=variants.SEQUENCES,
+        reference="info_nce",
+        budget=2_000,
+        batch_size=256,
+        rate=2e-3,
+        length=WINDOW,
+        views=SEQUENCE_VIEWS,
+        backbone=lambda start, size: trainable(start, size, None),
+        layers={"embeddings": EMBEDDINGS},
+        momentum=(0.99, 0.999),
+    ),
+    "blocks": Family(
+        title="Targets for texts: blocks on a bag",
+        variants=variants.SEQUENCES,
+        reference="info_nce",
+        budget=2_000,
+        batch_size=64,
+        rate=1e-3,
+        length=WINDOW,
+        views=SEQUENCE_VIEWS,
+        backbone=lambda start, size: trainable(start, size, BOTH),
+        layers={"both": BOTH, "embeddings": EMBEDDINGS},
+        momentum=(0.99, 0.999),
+        slow={r"token_embedding|output_norm": 0.1},
+    ),
+}

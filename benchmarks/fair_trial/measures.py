@@ -1,0 +1,101 @@
+"""What an encoder of the trial is worth, on dev files."""
+
+import gzip
+import json
+import re
+
+import numpy as np
+
+import keras_dinolm as kd
+from keras_dinolm.recipes.phase import with_pooled_layers
+
+# The nine tasks of the contest without the one on tokens.
+TEXT_TASKS = [name for name in kd.evaluation.TASKS if name != "snips_slots"]
+MAX_TRAIN = 1_000
+# The probe of tokens is noisy: twice the rows.
+MAX_TRAIN_SLOTS = 2_000
+LENGTH = 256
+NUM_PAIRS = 1_000
+
+
+def embedder(backbone, tokenizer):
+    return kd.models.DinoLMTextEmbedder(
+        backbone,
+        kd.models.DinoLMTextPreprocessor(tokenizer, sequence_length=LENGTH),
+    )
+
+
+def measure(workshop, backbone, layers, slots=False):
+    """Scores in percent, by what is read.
+
+    Args:
+        workshop: `Workshop`.
+        backbone: `DinoLMBackbone`.
+        layers: dict of name to layers whose features are averaged.
+        slots: bool. Whether to measure features of tokens, too.
+
+    Returns:
+        A dict: for each name of `layers` the scores of eight tasks, their
+        mean `avg8`, and `in_domain`; and `slots`.
+    """
+    scores = {}
+    for name, pooled in layers.items():
+        encoder = embedder(
+            with_pooled_layers(backbone, pooled), workshop.tokenizer
+        )
+        found = evaluate(encoder, workshop.data, TEXT_TASKS, MAX_TRAIN)
+        found["avg8"] = float(np.mean([found[task] for task in TEXT_TASKS]))
+        found["in_domain"] = in_domain(encoder, workshop.data)
+        scores[name] = found
+    if slots:
+        found = evaluate(
+            embedder(backbone, workshop.tokenizer),
+            workshop.data,
+            ["snips_slots"],
+            MAX_TRAIN_SLOTS,
+        )
+        scores["slots"] = found["snips_slots"]
+    return scores
+
+
+def evaluate(encoder, data, tasks, max_train):
+    found = kd.evaluation.evaluate(
+        encoder, data, tasks=tasks, max_train=max_train, verbose=False
+    )
+    return {task: 100 * float(score) for task, score in found.items()}
+
+
+def in_domain(encoder, data):
+    """nDCG@10: the first sentence of a held-out paragraph finds its rest."""
+    features = [
+        np.asarray(encoder.encode(list(texts)))
+        for texts in zip(*paragraphs(data, "valid", NUM_PAIRS), strict=True)
+    ]
+    found = kd.evaluation.retrieval_ndcg(
+        *features, relevant=range(len(features[0]))
+    )
+    return 100 * float(found)
+
+
+def paragraphs(data, split, count=None):
+    """Pairs of a paragraph's first sentence and its rest.
+
+    Args:
+        data: path, of corpus and tasks.
+        split: string, `"train"` or `"valid"`.
+        count: int or `None`. The most pairs, drawn with seed 0.
+
+    Returns:
+        A list of pairs of strings.
+    """
+    pairs = []
+    path = data / "corpus" / f"{split}.jsonl.gz"
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            for text in json.loads(line)["text"].split("\n"):
+                first, *rest = re.split(r"(?<=[.?!])\s+", text, maxsplit=1)
+                rest = "".join(rest)
+                if 30 <= len(first) <= 300 and len(rest) >= 150:
+                    pairs.append((first, rest[:1_000]))
+    order = np.random.default_rng(0).permutation(len(pairs))[:count]
+    return [pairs[i] for i in order]

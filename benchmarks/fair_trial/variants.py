@@ -1,0 +1,167 @@
+"""What is compared: targets for blocks and for features of texts.
+
+A variant is one phase or several. A phase gets a `Scene` and returns a
+`Lesson`: objectives, and what they need beside the student.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras_dinolm as kd
+from fair_trial.centroids import centroids
+from keras_dinolm import objectives as o
+from keras_dinolm import schedules
+
+
+@dataclasses.dataclass(frozen=True)
+class Lesson:
+    """What a phase teaches.
+
+    Args:
+        objectives: list of objectives.
+        teacher: a fixed teacher, or `None` for the moving average.
+        prototypes: int or `None`. How many prototypes there are.
+        head: string or `None`. The head whose prototypes begin as centroids
+            of what the head makes of the encoder's features.
+    """
+
+    objectives: list
+    teacher: Any = None
+    prototypes: int | None = None
+    head: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A row of a table.
+
+    Args:
+        title: string.
+        phases: callables `scene -> Lesson`, which share the budget equally.
+        views: string, one of the family's views.
+        cost: string. Variants of one cost are timed once.
+        rate: float. Times the family's learning rate.
+    """
+
+    title: str
+    phases: tuple[Callable, ...]
+    views: str = "words"
+    cost: str | None = None
+    rate: float = 1.0
+
+
+# === Targets for tokens ===
+
+NUM_TOKEN_PROTOTYPES = 256
+
+
+def masked_lm(scene):
+    return Lesson([o.MaskedLM()])
+
+
+def ibot(scene):
+    objective = o.TokenDistillation(teacher_temperature=_warm(scene))
+    return Lesson([objective], prototypes=NUM_TOKEN_PROTOTYPES, head="token")
+
+
+def data2vec(scene):
+    return Lesson([o.FeatureRegression(num_layers=2)])
+
+
+def units(scene, clusters=500, window=0, temperature=None):
+    """HuBERT: clusters of what a fixed encoder says of the masked tokens."""
+    teacher = kd.models.FixedTeacher(scene.before)
+    rows = scene.token_features(scene.before, window)
+    objective = o.UnitPrediction(
+        centroids(rows, clusters, scene.seed),
+        window=window,
+        temperature=temperature,
+    )
+    return Lesson([objective], teacher=teacher)
+
+
+def with_masked_lm(phase, **options):
+    """The sum of masked LM and other targets."""
+
+    def both(scene):
+        lesson = phase(scene, **options)
+        return dataclasses.replace(
+            lesson, objectives=[o.MaskedLM(), *lesson.objectives]
+        )
+
+    return both
+
+
+def given(phase, **options):
+    return lambda scene: phase(scene, **options)
+
+
+def _warm(scene):
+    return schedules.Linear(0.04, 0.07, max(scene.steps // 5, 1))
+
+
+TOKENS = {
+    "start": Variant("untrained blocks", ()),
+    "masked_lm": Variant("masked LM", (masked_lm,)),
+    "units_500": Variant("units, K 500", (units,), cost="units_500"),
+    "ibot": Variant("iBOT, k-means prototypes", (ibot,)),
+    "data2vec": Variant("data2vec", (data2vec,)),
+    "units_twice": Variant(
+        "units, K 500, two iterations", (units, units), cost="units_twice"
+    ),
+    "masked_lm_units": Variant(
+        "masked LM + units, K 500", (with_masked_lm(units),)
+    ),
+    "masked_lm_ibot": Variant("masked LM + iBOT", (with_masked_lm(ibot),)),
+    "masked_lm_data2vec": Variant(
+        "masked LM + data2vec", (with_masked_lm(data2vec),)
+    ),
+    "units_soft": Variant(
+        "units, K 500, soft",
+        (given(units, temperature=0.1),),
+        cost="units_500",
+    ),
+    "units_near": Variant(
+        "units, K 500, with 2 neighbours each side",
+        (given(units, window=2),),
+        cost="units_500",
+    ),
+    "units_100": Variant("units, K 100", (given(units, clusters=100),)),
+    "units_2000": Variant("units, K 2,000", (given(units, clusters=2_000),)),
+    "units_near_soft": Variant(
+        "units, K 500, with neighbours, soft",
+        (given(units, window=2, temperature=0.1),),
+        cost="units_500",
+    ),
+    "units_near_twice": Variant(
+        "units, K 500, with neighbours, two iterations",
+        (given(units, window=2), given(units, window=2)),
+        cost="units_twice",
+    ),
+    "masked_lm_then_units": Variant(
+        "masked LM, then units of its blocks", (masked_lm, units)
+    ),
+}
+
+# === Targets for texts ===
+
+NUM_TEXT_PROTOTYPES = 256
+
+
+def info_nce(scene):
+    return Lesson([o.InfoNCE()])
+
+
+def dino(scene):
+    objective = o.SequenceDistillation(teacher_temperature=_warm(scene))
+    return Lesson([objective], prototypes=NUM_TEXT_PROTOTYPES, head="sequence")
+
+
+SEQUENCES = {
+    "start": Variant("the start", ()),
+    "info_nce": Variant("InfoNCE of two spans", (info_nce,), views="spans"),
+    "dino": Variant(
+        "DINO, k-means prototypes", (dino,), views="spans_and_whole"
+    ),
+}
