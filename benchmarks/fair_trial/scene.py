@@ -1,19 +1,17 @@
 """What a phase of a variant may ask for before it trains."""
 
 import dataclasses
-import functools
 from typing import Any
 
 import numpy as np
-from keras import ops
 
+import keras_dinolm as kd
 from keras_dinolm.views import TextViews
 from keras_dinolm.views import ViewGroup
 
-# Enough for centroids: some 45,000 tokens, 1,280 texts.
-SAMPLE_BATCHES, SAMPLE_SIZE = 20, 64
+NUM_TOKENS, NUM_TEXTS = 40_000, 2_048
 # Not the order of any run.
-SAMPLE_SEED = 12_345
+SAMPLE_SEED, BATCH_SIZE = 12_345, 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,50 +33,26 @@ class Scene:
     seed: int
 
     def token_features(self, encoder, window=0):
-        """What an encoder says of the tokens of sampled texts, `[N, D]`.
-
-        Args:
-            encoder: backbone.
-            window: int. Features are means over so many neighbours on
-                either side, too.
-        """
-        tokens, is_text, _ = self._sample(encoder)
-        if window:
-            from keras_dinolm.layers.near_tokens import mean_of_near_tokens
-
-            tokens = mean_of_near_tokens(tokens, is_text, window)
-        return ops.convert_to_numpy(tokens)[is_text]
+        """What an encoder says of the tokens of sampled texts, `[N, D]`."""
+        return kd.models.token_features(
+            encoder, self._texts(), NUM_TOKENS, window
+        )
 
     def text_features(self, encoder):
         """What an encoder says of sampled texts, `[N, D]`."""
-        return self._sample(encoder)[2]
+        rows = []
+        for batch in self._texts():
+            batch = batch[0] if isinstance(batch, tuple) else batch
+            arrays = {
+                name: np.asarray(batch["all"][name])[:, 0]
+                for name in ("token_ids", "padding_mask")
+            }
+            rows.append(encoder.predict_on_batch(arrays)["pooled_output"])
+            if len(rows) * BATCH_SIZE >= NUM_TEXTS:
+                return np.concatenate(rows)
 
-    def _sample(self, encoder):
-        found = [encoder.predict_on_batch(x) for x in self._texts]
-        is_text = np.concatenate([x["padding_mask"] for x in self._texts])
-        is_text[:, 0] = False  # [CLS]
-        return (
-            np.concatenate([x["sequence_output"] for x in found]),
-            is_text,
-            np.concatenate([x["pooled_output"] for x in found]),
-        )
-
-    @functools.cached_property
     def _texts(self):
         views = TextViews(
             self.workshop.tokenizer, self.length, groups=(ViewGroup("all", 1),)
         )
-        data = iter(self.workshop.dataset(views, SAMPLE_SIZE, SAMPLE_SEED))
-        batches = []
-        for _ in range(SAMPLE_BATCHES):
-            batch = next(data)
-            arrays = (batch[0] if isinstance(batch, tuple) else batch)["all"]
-            batches.append(
-                {
-                    "token_ids": np.array(arrays["token_ids"])[:, 0],
-                    "padding_mask": np.array(arrays["padding_mask"])[
-                        :, 0
-                    ].astype(bool),
-                }
-            )
-        return batches
+        return iter(self.workshop.dataset(views, BATCH_SIZE, SAMPLE_SEED))

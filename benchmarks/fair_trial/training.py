@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 import keras_dinolm as kd
-from fair_trial.centroids import start_prototypes
 from fair_trial.families import FAMILIES
+from fair_trial.prototypes import start_prototypes
 from fair_trial.scene import Scene
 
 # Of a step's cost, after the round that compiles.
@@ -38,17 +38,12 @@ def make(workshop, family, variant, phase, before, steps, seed):
     lesson = variant.phases[phase](scene)
     views = family.views[variant.views](workshop.tokenizer)
     keras.utils.set_random_seed(seed)
-    options = {}
-    if lesson.prototypes:
-        options["num_prototypes"] = lesson.prototypes
-    if lesson.teacher is None:
-        options["momentum"] = kd.schedules.Cosine(*family.momentum, steps)
     model = kd.models.DinoLM(
         backbone,
         lesson.objectives,
         roles=views.roles,
-        teacher=lesson.teacher,
-        **options,
+        num_prototypes=lesson.prototypes,
+        momentum=kd.schedules.Cosine(*family.momentum, steps),
     )
     if lesson.head:
         features = {

@@ -6,10 +6,8 @@ A variant is one phase or several. A phase gets a `Scene` and returns a
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import keras_dinolm as kd
-from fair_trial.centroids import centroids
 from keras_dinolm import objectives as o
 from keras_dinolm import schedules
 
@@ -20,14 +18,12 @@ class Lesson:
 
     Args:
         objectives: list of objectives.
-        teacher: a fixed teacher, or `None` for the moving average.
         prototypes: int or `None`. How many prototypes there are.
         head: string or `None`. The head whose prototypes begin as centroids
             of what the head makes of the encoder's features.
     """
 
     objectives: list
-    teacher: Any = None
     prototypes: int | None = None
     head: str | None = None
 
@@ -71,14 +67,14 @@ def data2vec(scene):
 
 def units(scene, clusters=500, window=0, temperature=None):
     """HuBERT: clusters of what a fixed encoder says of the masked tokens."""
-    teacher = kd.models.FixedTeacher(scene.before)
     rows = scene.token_features(scene.before, window)
     objective = o.UnitPrediction(
-        centroids(rows, clusters, scene.seed),
+        kd.data.centroids(rows, clusters, scene.seed),
+        teacher=scene.before,
         window=window,
         temperature=temperature,
     )
-    return Lesson([objective], teacher=teacher)
+    return Lesson([objective])
 
 
 def with_masked_lm(phase, **options):
