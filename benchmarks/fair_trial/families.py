@@ -29,8 +29,8 @@ class Family:
         length: int. The longest view.
         views: dict of name to a callable `tokenizer -> TextViews`.
         backbone: callable `(start, size) -> backbone` that is trained.
-        layers: dict of name to layers, of which texts are measured.
-        slots: bool. Whether tokens are measured.
+        layers: dict of name to `(layers, weighted)`, as for `measure`.
+        slots: int or `None`. Training rows of the probe of tokens.
         momentum: pair of floats. Of the moving average, first and last.
         slow: dict of pattern to factor of the learning rate.
     """
@@ -45,7 +45,7 @@ class Family:
     views: dict[str, Callable]
     backbone: Callable
     layers: dict
-    slots: bool = False
+    slots: int | None = None
     momentum: tuple[float, float] = (0.98, 0.995)
     slow: dict = dataclasses.field(default_factory=dict)
 
@@ -101,8 +101,9 @@ FAMILIES = {
         length=SHORT_WINDOW,
         views={"words": words},
         backbone=lambda start, size: trainable(start, size, EMBEDDINGS),
-        layers={"last": LAST, "embeddings": EMBEDDINGS},
-        slots=True,
+        layers={"last": (LAST, False), "embeddings": (EMBEDDINGS, True)},
+        # The probe is noisy: twice the rows of the others.
+        slots=2_000,
         slow={r"token_embedding|output_norm": 0.1},
     ),
     "bag": Family(
@@ -115,7 +116,7 @@ FAMILIES = {
         length=WINDOW,
         views=SEQUENCE_VIEWS,
         backbone=lambda start, size: trainable(start, size, None),
-        layers={"embeddings": EMBEDDINGS},
+        layers={"embeddings": (EMBEDDINGS, True)},
         momentum=(0.99, 0.999),
     ),
     "blocks": Family(
@@ -128,7 +129,7 @@ FAMILIES = {
         length=WINDOW,
         views=SEQUENCE_VIEWS,
         backbone=lambda start, size: trainable(start, size, BOTH),
-        layers={"both": BOTH, "embeddings": EMBEDDINGS},
+        layers={"both": (BOTH, True), "embeddings": (EMBEDDINGS, True)},
         momentum=(0.99, 0.999),
         slow={r"token_embedding|output_norm": 0.1},
     ),

@@ -12,8 +12,6 @@ from keras_dinolm.recipes.phase import with_pooled_layers
 # The nine tasks of the contest without the one on tokens.
 TEXT_TASKS = [name for name in kd.evaluation.TASKS if name != "snips_slots"]
 MAX_TRAIN = 1_000
-# The probe of tokens is noisy: twice the rows.
-MAX_TRAIN_SLOTS = 2_000
 LENGTH = 256
 NUM_PAIRS = 1_000
 
@@ -25,24 +23,27 @@ def embedder(backbone, tokenizer):
     )
 
 
-def measure(workshop, backbone, layers, slots=False):
+def measure(workshop, backbone, layers, slots=None):
     """Scores in percent, by what is read.
 
     Args:
         workshop: `Workshop`.
         backbone: `DinoLMBackbone`.
-        layers: dict of name to layers whose features are averaged.
-        slots: bool. Whether to measure features of tokens, too.
+        layers: dict of name to `(layers, weighted)`: whose features are
+            averaged, and whether tokens have their weights in the mean.
+        slots: int or `None`. Training rows of the probe of tokens.
 
     Returns:
         A dict: for each name of `layers` the scores of eight tasks, their
         mean `avg8`, and `in_domain`; and `slots`.
     """
     scores = {}
-    for name, pooled in layers.items():
-        encoder = embedder(
-            with_pooled_layers(backbone, pooled), workshop.tokenizer
-        )
+    for name, (pooled, weighted) in layers.items():
+        reader = with_pooled_layers(backbone, pooled)
+        if not weighted:
+            weights = reader.pooler.log_weights
+            weights.assign(np.zeros(weights.shape))
+        encoder = embedder(reader, workshop.tokenizer)
         found = evaluate(encoder, workshop.data, TEXT_TASKS, MAX_TRAIN)
         found["avg8"] = float(np.mean([found[task] for task in TEXT_TASKS]))
         found["in_domain"] = in_domain(encoder, workshop.data)
@@ -52,7 +53,7 @@ def measure(workshop, backbone, layers, slots=False):
             embedder(backbone, workshop.tokenizer),
             workshop.data,
             ["snips_slots"],
-            MAX_TRAIN_SLOTS,
+            slots,
         )
         scores["slots"] = found["snips_slots"]
     return scores

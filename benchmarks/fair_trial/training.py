@@ -17,8 +17,8 @@ ROUNDS, STEPS = 7, 6
 EPOCHS = 8
 
 
-def make(workshop, family, variant, phase, before, steps, seed):
-    """A compiled model for a phase.
+def build(workshop, family, variant, phase, before, steps, seed, momentum=None):
+    """The model of a phase, not yet compiled.
 
     Args:
         workshop: `Workshop`.
@@ -28,6 +28,7 @@ def make(workshop, family, variant, phase, before, steps, seed):
         before: backbone that the phase begins with.
         steps: int. Of the phase.
         seed: int.
+        momentum: float or schedule, in place of the family's.
 
     Returns:
         `(model, views)`.
@@ -43,7 +44,7 @@ def make(workshop, family, variant, phase, before, steps, seed):
         lesson.objectives,
         roles=views.roles,
         num_prototypes=lesson.prototypes,
-        momentum=kd.schedules.Cosine(*family.momentum, steps),
+        momentum=momentum or kd.schedules.Cosine(*family.momentum, steps),
     )
     if lesson.head:
         features = {
@@ -51,6 +52,12 @@ def make(workshop, family, variant, phase, before, steps, seed):
             "sequence": scene.text_features,
         }[lesson.head](backbone)
         start_prototypes(model, lesson.head, features, seed)
+    return model, views
+
+
+def make(workshop, family, variant, phase, before, steps, seed):
+    """The compiled model of a phase, and its views; as `build`."""
+    model, views = build(workshop, family, variant, phase, before, steps, seed)
     model.compile(
         kd.optimizers.adamw(
             family.rate * variant.rate,
