@@ -5,7 +5,7 @@
 
 `prepare` needs the package registry: it puts wheels of what a machine with jax
 and PyTorch lacks (keras, keras-hub without TensorFlow, and what they need) and
-the texts into `.gpu`, and prints the one command that the machine runs. `run`
+the texts into `runs/gpu`, and prints the one command that the machine runs. `run`
 needs no network and no TensorFlow. It trains a bag of embeddings, then blocks
 of `--size` on top, once for each target. Each target has the same seconds of
 the device, with batches that are ready before. In the end all encoders are
@@ -40,7 +40,7 @@ for folder in (HERE, HERE.parent):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
-FOLDER = HERE.parent / ".gpu"
+FOLDER = HERE.parent / "runs" / "gpu"
 WHEELS = ("keras", "keras-hub", "kagglehub", "kagglesdk", "optree", "namex")
 DATA = ("corpus", "classification", "nli", "retrieval", "slots", "sts")
 TARGETS = ("masked_lm", "units_500", "ibot", "data2vec", "masked_lm_units")
