@@ -5,12 +5,12 @@
 
 `prepare` needs the package registry: it puts wheels of what a machine with jax
 and PyTorch lacks (keras, keras-hub without TensorFlow, and what they need) and
-the texts into `runs/gpu`, and prints the one command that the machine runs. `run`
+the texts into `runs/gpu`, and prints the one command for that machine. `run`
 needs no network and no TensorFlow. It trains a bag of embeddings, then blocks
 of `--size` on top, once for each target. Each target has the same seconds of
 the device, with batches that are ready before. In the end all encoders are
-measured on dev files, each in a process of its own. A line of `--results`
-holds each, and the table is printed.
+measured on dev files, each in a process of its own. Each is a line of
+`--results`, and the table is printed.
 
 What differs from the trial on a CPU: time is measured on the wall, since the
 device is not shared; the rate falls by a cosine of time; the moving average
@@ -23,7 +23,6 @@ import argparse
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import time
@@ -43,6 +42,7 @@ for folder in (HERE, HERE.parent):
 FOLDER = HERE.parent / "runs" / "gpu"
 WHEELS = ("keras", "keras-hub", "kagglehub", "kagglesdk", "optree", "namex")
 DATA = ("corpus", "classification", "nli", "retrieval", "slots", "sts")
+WRITTEN = ("data", "out", "wheels", "xla")
 TARGETS = ("masked_lm", "units_500", "ibot", "data2vec", "masked_lm_units")
 
 # Batches that are made before the clock starts, and read in turns.
@@ -85,7 +85,9 @@ def prepare(args):
     """Fills the folder that travels."""
     if args.data is None:
         raise SystemExit("`prepare` needs --data FOLDER")
-    shutil.rmtree(args.folder, ignore_errors=True)
+    from keras_dinolm import files
+
+    files.claim_folder(args.folder, "trial on a GPU", WRITTEN)
     constraints = HERE.parent / "constraints.txt"
     command = [
         *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
@@ -98,7 +100,10 @@ def prepare(args):
     ]
     subprocess.run(list(map(str, command)), check=True)
     for name in DATA:
-        shutil.copytree(args.data / name, args.folder / "data" / name)
+        for path in sorted((args.data / name).rglob("*.*")):
+            copy = args.folder / "data" / path.relative_to(args.data)
+            with files.write_file(copy) as file:
+                file.write(path.read_bytes())
     size = sum(f.stat().st_size for f in args.folder.rglob("*") if f.is_file())
     folder = os.path.relpath(args.folder, HERE.parent)
     print(

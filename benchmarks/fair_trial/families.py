@@ -1,9 +1,8 @@
-"""What the variants of a table have in common: texts, encoder, measures."""
-
-import dataclasses
-from collections.abc import Callable
+"""The tables of the trial."""
 
 from fair_trial import variants
+from fair_trial.family import Family
+from fair_trial.minilm import MiniLM
 from fair_trial.workshop import SHORT_WINDOW
 from fair_trial.workshop import WINDOW
 from fair_trial.workshop import crops
@@ -13,41 +12,6 @@ from keras_dinolm.views import TextViews
 from keras_dinolm.views import ViewGroup
 
 EMBEDDINGS, LAST, BOTH = (0,), (-1,), (0, -1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Family:
-    """A table.
-
-    Args:
-        title: string.
-        variants: dict of name to `Variant`.
-        reference: string. The variant that the budget is measured in.
-        budget: int. Steps of the reference that all get the cost of.
-        batch_size: int.
-        rate: float. The highest learning rate.
-        length: int. The longest view.
-        views: dict of name to a callable `tokenizer -> TextViews`.
-        backbone: callable `(start, size) -> backbone` that is trained.
-        layers: dict of name to `(layers, weighted)`, as for `measure`.
-        slots: int or `None`. Training rows of the probe of tokens.
-        momentum: pair of floats. Of the moving average, first and last.
-        slow: dict of pattern to factor of the learning rate.
-    """
-
-    title: str
-    variants: dict
-    reference: str
-    budget: int
-    batch_size: int
-    rate: float
-    length: int
-    views: dict[str, Callable]
-    backbone: Callable
-    layers: dict
-    slots: int | None = None
-    momentum: tuple[float, float] = (0.98, 0.995)
-    slow: dict = dataclasses.field(default_factory=dict)
 
 
 def trainable(start, size, pooled_layers):
@@ -88,7 +52,16 @@ def spans_and_whole(tokenizer):
     return crops(tokenizer, 2, whole)
 
 
-SEQUENCE_VIEWS = {"spans": spans, "spans_and_whole": spans_and_whole}
+def all_read(tokenizer):
+    """Spans and window, both for the student."""
+    return crops(tokenizer, 2, ViewGroup("whole", 1))
+
+
+SEQUENCE_VIEWS = {
+    "spans": spans,
+    "spans_and_whole": spans_and_whole,
+    "all_read": all_read,
+}
 
 FAMILIES = {
     "tokens": Family(
@@ -118,6 +91,7 @@ FAMILIES = {
         backbone=lambda start, size: trainable(start, size, None),
         layers={"embeddings": (EMBEDDINGS, True)},
         momentum=(0.99, 0.999),
+        starts=("bag", "counted"),
     ),
     "blocks": Family(
         title="Targets for texts: blocks on a bag",
@@ -132,5 +106,24 @@ FAMILIES = {
         layers={"both": (BOTH, True), "embeddings": (EMBEDDINGS, True)},
         momentum=(0.99, 0.999),
         slow={r"token_embedding|output_norm": 0.1},
+    ),
+    "minilm": MiniLM(
+        title="A published encoder, continued",
+        variants={
+            name: variants.SEQUENCES[name]
+            for name in ("start", "info_nce", "whole", "dino", "info_nce_dino")
+        },
+        reference="info_nce",
+        budget=60,
+        batch_size=16,
+        rate=3e-5,
+        length=40,
+        views={},
+        backbone=lambda start, size: start,
+        layers={},
+        momentum=(0.95, 0.95),
+        slow={r"_head/|_prototypes/": 20.0},
+        starts=("minilm",),
+        group="pair",
     ),
 }

@@ -27,6 +27,7 @@ COLUMNS = {
         "average, embeddings": ("embeddings", "avg8"),
         "in-domain, embeddings": ("embeddings", "in_domain"),
     },
+    "minilm": {"in-domain": ("in_domain",), "STS-B": ("stsb",)},
 }
 
 

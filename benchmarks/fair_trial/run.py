@@ -5,7 +5,6 @@ import time
 import keras
 
 from fair_trial.families import FAMILIES
-from fair_trial.measures import measure
 from fair_trial.training import costs_of
 from fair_trial.training import steps_of
 from fair_trial.training import train
@@ -41,7 +40,7 @@ def run(workshop, name, lines):
         [clock],
     )
     trained = time.process_time() - begin
-    scores = measure(workshop, backbone, family.layers, family.slots)
+    scores = family.measure(workshop, backbone)
     return {
         "run": name,
         "family": family_name,

@@ -35,22 +35,25 @@ def build(workshop, family, variant, phase, before, steps, seed, momentum=None):
     """
     keras.utils.set_random_seed(seed)
     backbone = family.backbone(before, workshop.size)
-    scene = Scene(workshop, before, family.length, steps, seed)
+    scene = Scene(workshop, family, before, steps, seed)
     lesson = variant.phases[phase](scene)
-    views = family.views[variant.views](workshop.tokenizer)
+    views = family.make_views(workshop, variant)
+    for given in (
+        variant.momentum,
+        kd.schedules.Cosine(*family.momentum, steps),
+    ):
+        momentum = given if momentum is None else momentum
     keras.utils.set_random_seed(seed)
     model = kd.models.DinoLM(
         backbone,
         lesson.objectives,
         roles=views.roles,
         num_prototypes=lesson.prototypes,
-        momentum=momentum or kd.schedules.Cosine(*family.momentum, steps),
+        momentum=momentum,
     )
     if lesson.head:
-        features = {
-            "token": scene.token_features,
-            "sequence": scene.text_features,
-        }[lesson.head](backbone)
+        read = {"token": scene.token_features, "sequence": scene.text_features}
+        features = read[lesson.head](model.student.encoder)
         start_prototypes(model, lesson.head, features, seed)
     return model, views
 
@@ -60,7 +63,7 @@ def make(workshop, family, variant, phase, before, steps, seed):
     model, views = build(workshop, family, variant, phase, before, steps, seed)
     model.compile(
         kd.optimizers.adamw(
-            family.rate * variant.rate,
+            family.rate,
             warmup_steps=min(100, steps // 10),
             total_steps=steps,
             multipliers=family.slow,
@@ -97,8 +100,8 @@ def train(workshop, family, variant, seed, start, steps, folder, callbacks=()):
         history = kd.runs.fit(
             model,
             # Other texts in each phase.
-            lambda step, views=views, phase=phase: workshop.dataset(
-                views, family.batch_size, seed + 1_000 * phase, step
+            lambda step, views=views, phase=phase: family.dataset(
+                workshop, views, seed + 1_000 * phase, step
             ),
             folder / f"phase-{phase}",
             steps=count,
@@ -135,14 +138,14 @@ def measure_costs(workshop, family, names, rounds=ROUNDS, steps=STEPS):
     runners, before = {}, {}
     for name in dict.fromkeys([family.reference, *names]):
         variant = family.variants[name]
-        backbone = workshop.start("bag", 0)
+        backbone = workshop.start(family.starts[0], 0)
         for phase, key in enumerate(_keys(family, name)):
             begin = time.process_time()
             model, views = make(
                 workshop, family, variant, phase, backbone, 2_000, 0
             )
             before[key] = time.process_time() - begin
-            data = iter(workshop.dataset(views, family.batch_size, 0))
+            data = iter(family.dataset(workshop, views, 0))
             batches = [
                 keras.tree.map_structure(np.asarray, next(data))
                 for _ in range(steps)

@@ -37,14 +37,14 @@ class Variant:
         phases: callables `scene -> Lesson`, which share the budget equally.
         views: string, one of the family's views.
         cost: string. Variants of one cost are timed once.
-        rate: float. Times the family's learning rate.
+        momentum: float or `None`. In place of the family's schedule.
     """
 
     title: str
     phases: tuple[Callable, ...]
     views: str = "words"
     cost: str | None = None
-    rate: float = 1.0
+    momentum: float | None = None
 
 
 # === Targets for tokens ===
@@ -142,22 +142,78 @@ TOKENS = {
 
 # === Targets for texts ===
 
-NUM_TEXT_PROTOTYPES = 256
+NUM_TEXT_PROTOTYPES, QUEUE_SIZE = 256, 4_096
 
 
 def info_nce(scene):
-    return Lesson([o.InfoNCE()])
+    return Lesson([o.InfoNCE(group=scene.family.group)])
 
 
-def dino(scene):
-    objective = o.SequenceDistillation(teacher_temperature=_warm(scene))
+def momentum_contrast(scene, queue_size=0):
+    return Lesson([o.MomentumContrast(queue_size=queue_size)])
+
+
+def dino(scene, weight=1.0):
+    objective = o.SequenceDistillation(
+        teacher_temperature=_warm(scene), weight=weight
+    )
     return Lesson([objective], prototypes=NUM_TEXT_PROTOTYPES, head="sequence")
+
+
+def sigreg(scene, target="student"):
+    return Lesson([o.SIGReg(target=target, seed=scene.seed)])
+
+
+def with_info_nce(phase, **options):
+    """The sum of InfoNCE of two spans and another objective."""
+
+    def both(scene):
+        lesson = phase(scene, **options)
+        return dataclasses.replace(
+            lesson,
+            objectives=[*info_nce(scene).objectives, *lesson.objectives],
+        )
+
+    return both
 
 
 SEQUENCES = {
     "start": Variant("the start", ()),
     "info_nce": Variant("InfoNCE of two spans", (info_nce,), views="spans"),
+    "whole": Variant(
+        "InfoNCE to the moving average's whole window",
+        (momentum_contrast,),
+        views="spans_and_whole",
+    ),
+    "whole_now": Variant(
+        "the same, no average: the student of the step before",
+        (momentum_contrast,),
+        views="spans_and_whole",
+        cost="whole",
+        momentum=0.0,
+    ),
+    "queue": Variant(
+        "InfoNCE to the moving average's whole window, queue of 4,096",
+        (given(momentum_contrast, queue_size=QUEUE_SIZE),),
+        views="spans_and_whole",
+    ),
+    "info_nce_whole": Variant(
+        "InfoNCE of two spans + to the whole window",
+        (with_info_nce(momentum_contrast),),
+        views="spans_and_whole",
+    ),
     "dino": Variant(
         "DINO, k-means prototypes", (dino,), views="spans_and_whole"
+    ),
+    "info_nce_dino": Variant(
+        "InfoNCE of two spans + 0.3 DINO",
+        (with_info_nce(dino, weight=0.3),),
+        views="spans_and_whole",
+    ),
+    "sigreg": Variant("SIGReg, no teacher", (sigreg,), views="all_read"),
+    "sigreg_teacher": Variant(
+        "SIGReg, to the moving average's whole window",
+        (given(sigreg, target="teacher"),),
+        views="spans_and_whole",
     ),
 }

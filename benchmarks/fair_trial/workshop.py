@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 import pathlib
 
 import keras
@@ -11,6 +10,7 @@ from contest.run import corpus_digest
 from contest.run import read_corpus
 
 import keras_dinolm as kd
+from fair_trial.minilm import minilm
 from keras_dinolm.recipes import parts
 
 VOCABULARY_SIZE = 8_192
@@ -143,6 +143,7 @@ class Workshop:
 STARTS = {
     "counted": lambda workshop, seed: workshop.counted_bag(),
     "bag": Workshop.trained_bag,
+    "minilm": lambda workshop, seed: minilm(),
 }
 
 
@@ -161,7 +162,3 @@ def save_weights(path, backbone):
 def load_weights(path, backbone):
     with np.load(path) as arrays:
         backbone.set_weights([arrays[name] for name in arrays.files])
-
-
-def digest(text):
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
