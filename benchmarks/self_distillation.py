@@ -39,7 +39,7 @@ for folder in (HERE, HERE.parent):
         sys.path.insert(0, str(folder))
 
 from quality import ONE_THREAD  # noqa: E402
-from quality import origin  # noqa: E402
+from quality import origin as code_and_machine  # noqa: E402
 
 PAGE = HERE.parent / "docs" / "self_distillation_at_small_scale.md"
 
@@ -195,6 +195,8 @@ def start(args, name):
 
 
 def work(args):
+    from fair_trial.run import run
+    from fair_trial.run import run_folder
     from fair_trial.workshop import Workshop
 
     from keras_dinolm import files
@@ -212,22 +214,30 @@ def work(args):
             "costs": measure_costs(workshop, family, names.split(",")),
         }
     else:
-        from fair_trial.run import run
-
         record = {"kind": "run", **run(workshop, args.worker, records(args))}
     earlier = record.pop("earlier_seconds", 0.0)
     record["processor_seconds"] = round(time.process_time() + earlier, 1)
     files.append_json_line(
-        args.results, {**record, "size": args.size, **origin()}
+        args.results,
+        {**record, "size": args.size, **code_and_machine()},
     )
+    if record["kind"] == "run":
+        files.remove_folder(run_folder(workshop, args.worker))
 
 
 def publish(args):
     from contest.report import publish
+    from fair_trial.families import FAMILIES
+    from fair_trial.report import origin
     from fair_trial.report import tables
 
-    for mark, text in tables(records(args)).items():
-        publish(text, PAGE, mark)
+    lines = records(args)
+    found = tables(lines)
+    for family, known in FAMILIES.items():
+        for start in known.starts:
+            mark = f"{family}-{start}"
+            publish(found.get(mark, "*Not run yet.*"), PAGE, mark)
+    publish(origin(lines), PAGE, "origin")
 
 
 if __name__ == "__main__":

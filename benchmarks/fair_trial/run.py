@@ -24,7 +24,7 @@ def run(workshop, name, lines):
     """
     family_name, start_name, variant, seed = name.split("/")
     family, seed = FAMILIES[family_name], int(seed)
-    folder = workshop.folder / "runs" / name.replace("/", "-")
+    folder = run_folder(workshop, name)
     clock = Clock(folder / "spent.json")
     start = workshop.start(start_name, seed)
     steps = steps_of(family, variant, costs_of(lines, family_name))
@@ -54,6 +54,11 @@ def run(workshop, name, lines):
         "train_seconds": round(trained + clock.earlier, 1),
         "earlier_seconds": clock.earlier,
     }
+
+
+def run_folder(workshop, name):
+    """Where a run keeps its checkpoints until it is done."""
+    return workshop.folder / "runs" / name.replace("/", "-")
 
 
 class Clock(keras.callbacks.Callback):
