@@ -14,7 +14,7 @@ measured on dev files, each in a process of its own. Each is a line of
 
 What differs from the trial on a CPU: time is measured on the wall, since the
 device is not shared; the rate falls by a cosine of time; the moving average
-has one momentum; and probes of tokens train on 1,000 rows.
+has one momentum; and probes of tokens train on `--rows` rows.
 
 Cost: `--minutes` of one GPU, all told.
 """
@@ -67,6 +67,7 @@ def parse_arguments(arguments=None):
     add("--targets", nargs="+", default=TARGETS)
     add("--batch-size", type=int, default=BATCH_SIZE)
     add("--num-batches", type=int, default=NUM_BATCHES)
+    add("--rows", type=int, default=1_000, help="training rows of a probe")
     add("--measuring", type=float, default=MEASURING, help="seconds kept")
     add("--results", type=pathlib.Path, default=pathlib.Path("gpu.jsonl"))
     add("--weights", type=pathlib.Path, help=argparse.SUPPRESS)
@@ -289,7 +290,7 @@ def measure_all(args, made):
         command = [
             *(sys.executable, __file__, "measure", "--weights", path),
             *("--folder", args.folder, "--size", args.size),
-            *("--dtype", args.dtype),
+            *("--dtype", args.dtype, "--rows", args.rows),
         ]
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         processes.append(
@@ -332,7 +333,9 @@ def measure(args):
     keras.utils.set_random_seed(0)
     backbone = family.backbone(workshop.bag_shape(), args.size)
     load_weights(args.weights, backbone)
-    scores = measure(workshop, backbone, family.layers, slots=1_000)
+    scores = measure(
+        workshop, backbone, family.layers, slots=args.rows, rows=args.rows
+    )
     print(json.dumps(scores))
 
 
