@@ -78,6 +78,7 @@ FAMILIES = {
         # The probe is noisy: twice the rows of the others.
         slots=2_000,
         num_rows=40_000,
+        starts=("bag", "distilled"),
         slow={r"token_embedding|output_norm": 0.1},
     ),
     "bag": Family(
