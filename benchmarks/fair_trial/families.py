@@ -77,6 +77,8 @@ FAMILIES = {
         layers={"last": (LAST, False), "embeddings": (EMBEDDINGS, True)},
         # The probe is noisy: twice the rows of the others.
         slots=2_000,
+        num_rows=40_000,
+        starts=("bag", "distilled"),
         slow={r"token_embedding|output_norm": 0.1},
     ),
     "bag": Family(
@@ -125,5 +127,6 @@ FAMILIES = {
         slow={r"_head/|_prototypes/": 20.0},
         starts=("minilm",),
         group="pair",
+        num_rows=1_024,
     ),
 }

@@ -32,6 +32,7 @@ class Family:
         starts: tuple of strings, where its runs may start. Costs are
             measured at the first.
         group: string. The views that are of one text, for InfoNCE.
+        num_rows: int. Tokens or texts that centroids are made of.
     """
 
     title: str
@@ -49,6 +50,7 @@ class Family:
     slow: dict = dataclasses.field(default_factory=dict)
     starts: tuple[str, ...] = ("bag",)
     group: str = "local"
+    num_rows: int = 2_048
 
     def make_views(self, workshop, variant):
         """The views of a variant, with their `roles`."""

@@ -14,6 +14,8 @@ KINDS = (
     "masked_lm_ibot",
     "masked_lm_data2vec",
 )
+# Those that say most about a start that is better.
+FEW = ("start", "masked_lm", "units_500", "ibot", "masked_lm_units")
 
 
 def _runs(family, start, seeds, names=None):
@@ -34,6 +36,7 @@ QUEUE = list(
             *_runs("bag", "counted", [0]),
             *_runs("tokens", "bag", [0]),
             *_runs("minilm", "minilm", [0]),
+            *_runs("tokens", "distilled", [0], FEW),
             *_runs("bag", "bag", [1, 2]),
             *_runs("tokens", "bag", [2], KINDS),
             *_runs("blocks", "bag", [0]),

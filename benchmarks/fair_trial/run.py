@@ -4,6 +4,7 @@ import time
 
 import keras
 
+from fair_trial.distilled import workshop_for
 from fair_trial.families import FAMILIES
 from fair_trial.training import costs_of
 from fair_trial.training import steps_of
@@ -26,6 +27,7 @@ def run(workshop, name, lines):
     family, seed = FAMILIES[family_name], int(seed)
     folder = run_folder(workshop, name)
     clock = Clock(folder / "spent.json")
+    workshop = workshop_for(workshop, start_name)
     start = workshop.start(start_name, seed)
     steps = steps_of(family, variant, costs_of(lines, family_name))
     begin = time.process_time()

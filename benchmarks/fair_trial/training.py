@@ -8,7 +8,6 @@ import numpy as np
 
 import keras_dinolm as kd
 from fair_trial.families import FAMILIES
-from fair_trial.prototypes import start_prototypes
 from fair_trial.scene import Scene
 
 # Of a step's cost, after the round that compiles.
@@ -51,10 +50,10 @@ def build(workshop, family, variant, phase, before, steps, seed, momentum=None):
         num_prototypes=lesson.prototypes,
         momentum=momentum,
     )
-    if lesson.head:
-        read = {"token": scene.token_features, "sequence": scene.text_features}
-        features = read[lesson.head](model.student.encoder)
-        start_prototypes(model, lesson.head, features, seed)
+    if lesson.prototypes:
+        kd.recipes.start_prototypes(
+            model, family.sample(workshop), family.num_rows, seed
+        )
     return model, views
 
 

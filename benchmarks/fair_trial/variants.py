@@ -18,14 +18,12 @@ class Lesson:
 
     Args:
         objectives: list of objectives.
-        prototypes: int or `None`. How many prototypes there are.
-        head: string or `None`. The head whose prototypes begin as centroids
-            of what the head makes of the encoder's features.
+        prototypes: int or `None`. How many prototypes there are, which begin
+            as centroids.
     """
 
     objectives: list
     prototypes: int | None = None
-    head: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +56,7 @@ def masked_lm(scene):
 
 def ibot(scene):
     objective = o.TokenDistillation(teacher_temperature=_warm(scene))
-    return Lesson([objective], prototypes=NUM_TOKEN_PROTOTYPES, head="token")
+    return Lesson([objective], prototypes=NUM_TOKEN_PROTOTYPES)
 
 
 def data2vec(scene):
@@ -157,7 +155,7 @@ def dino(scene, weight=1.0):
     objective = o.SequenceDistillation(
         teacher_temperature=_warm(scene), weight=weight
     )
-    return Lesson([objective], prototypes=NUM_TEXT_PROTOTYPES, head="sequence")
+    return Lesson([objective], prototypes=NUM_TEXT_PROTOTYPES)
 
 
 def sigreg(scene, target="student"):
