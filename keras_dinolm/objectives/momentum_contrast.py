@@ -80,7 +80,7 @@ class MomentumContrast(Objective):
 
     def build_for(self, lesson: Any) -> None:
         widths = [
-            network.encoder.hidden_dim
+            network.encoder.pooled_dim
             for network in (lesson.student, lesson.teacher)
         ]
         if widths[0] != widths[1]:

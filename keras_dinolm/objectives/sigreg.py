@@ -99,9 +99,9 @@ class SIGReg(Objective):
 
     def build_for(self, lesson: Any) -> None:
         self.roles = lesson.roles
-        width = lesson.student.encoder.hidden_dim
+        width = lesson.student.encoder.pooled_dim
         if self.target == "teacher":
-            taught = lesson.teacher.encoder.hidden_dim
+            taught = lesson.teacher.encoder.pooled_dim
             if taught != width:
                 raise ValueError(
                     "With `target='teacher'` one projector reads both "
