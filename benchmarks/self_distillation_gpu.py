@@ -213,7 +213,9 @@ def train(args, workshop, family, name, start, batches, seconds):
     begin = time.perf_counter()
     model, _ = build(workshop, family, variant, 0, start, 2_000, 0, MOMENTUM)
     model.compile(
-        kd.optimizers.adamw(RATE, schedule="constant", multipliers=family.slow),
+        kd.optimizers.adamw(
+            RATE, schedule="constant", multipliers=family.multipliers
+        ),
         jit_compile=True,
     )
     clock = CosineOfTime(keras, seconds - (time.perf_counter() - begin))

@@ -79,7 +79,7 @@ FAMILIES = {
         slots=2_000,
         num_rows=40_000,
         starts=("bag", "distilled"),
-        slow={r"token_embedding|output_norm": 0.1},
+        multipliers={r"token_embedding|output_norm": 0.1},
     ),
     "bag": Family(
         title="Targets for texts: a bag of embeddings",
@@ -107,7 +107,7 @@ FAMILIES = {
         backbone=lambda start, size: trainable(start, size, BOTH),
         layers={"both": (BOTH, True), "embeddings": (EMBEDDINGS, True)},
         momentum=(0.99, 0.999),
-        slow={r"token_embedding|output_norm": 0.1},
+        multipliers={r"token_embedding|output_norm": 0.1},
     ),
     "minilm": MiniLM(
         title="A published encoder, continued",
@@ -124,7 +124,7 @@ FAMILIES = {
         backbone=lambda start, size: start,
         layers={},
         momentum=(0.95, 0.95),
-        slow={r"_head/|_prototypes/": 20.0},
+        heads=20.0,
         starts=("minilm",),
         group="pair",
         num_rows=1_024,

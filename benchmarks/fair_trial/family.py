@@ -28,7 +28,8 @@ class Family:
         layers: dict of name to `(layers, weighted)`, as for `measure`.
         slots: int or `None`. Training rows of the probe of tokens.
         momentum: pair of floats. Of the moving average, first and last.
-        slow: dict of pattern to factor of the learning rate.
+        multipliers: dict of pattern to factor of the learning rate.
+        heads: float. The factor of heads and prototypes.
         starts: tuple of strings, where its runs may start. Costs are
             measured at the first.
         group: string. The views that are of one text, for InfoNCE.
@@ -47,7 +48,8 @@ class Family:
     layers: dict
     slots: int | None = None
     momentum: tuple[float, float] = (0.98, 0.995)
-    slow: dict = dataclasses.field(default_factory=dict)
+    multipliers: dict = dataclasses.field(default_factory=dict)
+    heads: float = 1.0
     starts: tuple[str, ...] = ("bag",)
     group: str = "local"
     num_rows: int = 2_048

@@ -60,12 +60,15 @@ def build(workshop, family, variant, phase, before, steps, seed, momentum=None):
 def make(workshop, family, variant, phase, before, steps, seed):
     """The compiled model of a phase, and its views; as `build`."""
     model, views = build(workshop, family, variant, phase, before, steps, seed)
+    multipliers = dict(family.multipliers)
+    if model.student.heads and family.heads != 1:
+        multipliers[r"_head/|_prototypes/"] = family.heads
     model.compile(
         kd.optimizers.adamw(
             family.rate,
             warmup_steps=min(100, steps // 10),
             total_steps=steps,
-            multipliers=family.slow,
+            multipliers=multipliers,
         ),
         jit_compile=kd.training.COMPILE_BY_DEFAULT,
     )
