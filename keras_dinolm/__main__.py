@@ -16,6 +16,9 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from keras_dinolm import files
+from keras_dinolm import shipped
+
 BACKENDS = ("jax", "torch", "tensorflow")
 # Into keras.json, at its first import, whatever is installed.
 WRITTEN_BY_KERAS = "tensorflow"
@@ -73,6 +76,7 @@ Measures the encoder of a run.
 
   python -m keras_dinolm evaluate runs/mine
   python -m keras_dinolm evaluate runs/mine my_tasks/ --tasks trec stsb
+  python -m keras_dinolm evaluate dinolm_nano_en my_tasks/ --split test
 
 Without TASKS, it measures without labels, on the texts that the run held out:
 search for the rest of a text by its first sentence, beside the same encoder
@@ -268,7 +272,7 @@ def _add_training(parser):
 def _add_search(commands):
     parser = _command(commands, "search", search, SEARCH)
     add = parser.add_argument
-    add("run", metavar="RUN", help="folder of a run, or a preset")
+    add("run", metavar="RUN", help="folder of a run, or preset")
     add(
         "query",
         nargs="?",
@@ -290,7 +294,7 @@ def _add_search(commands):
 def _add_evaluate(commands):
     parser = _command(commands, "evaluate", evaluate, EVALUATE)
     add = parser.add_argument
-    add("run", metavar="RUN", help="folder of a run, or a preset")
+    add("run", metavar="RUN", help="folder of a run, or preset")
     add("tasks_folder", nargs="?", metavar="TASKS", help="folder of tasks")
     add("--tasks", nargs="+", metavar="NAME", help="default: all nine")
     add("--split", default="dev", choices=["dev", "test"])
@@ -419,7 +423,7 @@ def search(args: argparse.Namespace) -> None:
         found = kd.recipes.TextSearch(
             preset,
             documents,
-            folder=pathlib.Path(args.run) / "search",
+            folder=_search_folder(args.run),
             sequence_length=args.length,
             verbose=1,
         )
@@ -543,16 +547,27 @@ def _option(text):
 
 
 def _preset(run):
+    """A folder, or the name of a preset that is in this package."""
     for folder in (pathlib.Path(run, "preset"), pathlib.Path(run)):
         if (folder / "config.json").is_file():
             return folder
+    if run in shipped.names():
+        return run
     began = pathlib.Path(run, "run.json").is_file()
     raise FileNotFoundError(
         f"The run in '{run}' is not finished. Start its command again."
         if began
         else f"There is no encoder in '{run}'. Train one with `python -m "
-        f"keras_dinolm pretrain FOLDER_OF_TEXTS {run} --minutes 10`."
+        f"keras_dinolm pretrain FOLDER_OF_TEXTS {run} --minutes 10`, or take "
+        f"one that this package brings: {', '.join(shipped.names())}."
     )
+
+
+def _search_folder(run):
+    """Where the features of texts are kept."""
+    if pathlib.Path(run).is_dir():
+        return pathlib.Path(run) / "search"
+    return files.home() / "search" / run
 
 
 def _held_out(run):

@@ -58,6 +58,15 @@ class World:
         return kd.views.TextViews(self.tokenizer, sequence_length=9)
 
     @functools.cached_property
+    def batches(self):
+        windows = {
+            "token_ids": np.full((2, 8), 5, "int32"),
+            "lengths": np.full(2, 8, "int32"),
+            "starts": np.zeros(2, "int32"),
+        }
+        return [self.views(windows, seed=0, step=0)]
+
+    @functools.cached_property
     def tokens(self):
         return kd.data.tokenize(
             ["form from form from ."] * 9 + TEXTS,
@@ -399,7 +408,14 @@ PAIR = {"x": FEATURES, "y": FEATURES + 1}
 add(
     "losses.info_nce",
     PAIR,
-    {"x": RANK_2, "y": RANK_2, "temperature": TEMPERATURE},
+    {
+        "x": RANK_2,
+        "y": RANK_2,
+        "temperature": TEMPERATURE,
+        "negatives": RANK_2.but(
+            np.ones((3, 2)), good=(np.ones((3, 4)),)
+        ).optional(),
+    },
 )
 add(
     "losses.koleo",
@@ -413,6 +429,16 @@ add(
     "losses.mean_entropy",
     LOGITS,
     {"logits": TENSOR.but(1.0), "temperature": TEMPERATURE},
+)
+add(
+    "losses.sigreg",
+    {"embeddings": FEATURES, "directions": FEATURES},
+    {
+        "embeddings": RANK_2,
+        "directions": RANK_2.but(np.ones((3, 2))),
+        "num_points": Kind((*integer(3).bad, 4), (5,)),
+        "limit": number(above=0),
+    },
 )
 add(
     "losses.similarity_cross_entropy",
@@ -773,6 +799,23 @@ add(
     {**OBJECTIVE, "student_temperature": TEMPERATURE},
 )
 add(
+    "objectives.MomentumContrast",
+    {},
+    {**OBJECTIVE, "temperature": TEMPERATURE, "queue_size": integer(0)},
+)
+add(
+    "objectives.SIGReg",
+    {},
+    {
+        **OBJECTIVE,
+        "tradeoff": PROBABILITY,
+        "projection_dim": integer().optional(),
+        "target": choice("student", "teacher"),
+        "num_directions": integer(),
+        "seed": SEED.optional(),
+    },
+)
+add(
     "objectives.SequenceDistillation",
     {},
     {**DISTILLATION, "max_logits": integer()},
@@ -936,25 +979,16 @@ add(
         "statistics": STATISTICS,
     },
 )
+BATCHES = Kind((None, 7, NAN, "x", object(), [7], ["x"], []))
 add(
     "models.token_features",
     lambda w: {
         "encoder": w.encoder,
-        "batches": [
-            w.views(
-                {
-                    "token_ids": np.full((2, 8), 5, "int32"),
-                    "lengths": np.full(2, 8, "int32"),
-                    "starts": np.zeros(2, "int32"),
-                },
-                seed=0,
-                step=0,
-            )
-        ],
+        "batches": w.batches,
     },
     {
         "encoder": BACKBONE_OBJECT,
-        "batches": Kind((None, 7, NAN, "x", object(), [7], ["x"], [])),
+        "batches": BATCHES,
         "num_tokens": integer(),
         "window": integer(0),
         "group": WORD.but("", "nonsense").optional().but(good=("local",)),
@@ -1995,6 +2029,12 @@ add(
         "held_out": Kind((NAN, 7, -1, 1.5, None, True, object(), 1j)),
         "verbose": Kind((NAN, 7, -1, 1.5, "x", None, [], object())),
     },
+    calls_good=False,
+)
+add(
+    "recipes.start_prototypes",
+    lambda w: {"model": w.model, "batches": w.batches, "num_rows": 4},
+    {"model": OBJECT, "batches": BATCHES, "num_rows": integer(), "seed": SEED},
     calls_good=False,
 )
 add(

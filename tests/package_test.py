@@ -63,7 +63,7 @@ MAY_IMPORT = {
 }
 
 # Every room may read these.
-FREE = {"version", "typing", "arguments", "files"}
+FREE = {"version", "typing", "arguments", "files", "shipped"}
 
 # Where a backend may be named, apart from `training`.
 MAY_NAME = {

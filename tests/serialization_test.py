@@ -92,6 +92,8 @@ def _objects():
     yield objectives.SimilarityDistillation(**TEMPERATURES)
     yield objectives.FeatureRegression(2, None, **common)
     yield objectives.GramAnchoring(None, 5, 2, True, **common)
+    yield objectives.SIGReg(0.2, 5, "teacher", 7, 3, **common)
+    yield objectives.MomentumContrast(0.2, 5, **common)
     yield objectives.SequenceRegression("squared", 7, "global", **common)
     yield objectives.TokenRegression("squared", 7, "masked", **common)
     yield objectives.InfoNCE(0.1, "global", 1, **common)

@@ -14,11 +14,15 @@ from keras_dinolm.data.corpora.json_lines import read_jsonl
 from keras_dinolm.data.corpora.parquet_files import read_parquet
 from keras_dinolm.data.corpora.tables import read_table
 from keras_dinolm.data.corpora.text_files import read_text
+from keras_dinolm.data.feature_store import FeatureStore
 from keras_dinolm.data.homogeneous_batches import HomogeneousBatches
+from keras_dinolm.data.joined_features import JoinedFeatures
 from keras_dinolm.data.near_duplicates import find_near_duplicates
+from keras_dinolm.data.passages import passages
 from keras_dinolm.data.ppmi_embeddings import ppmi_embeddings
 from keras_dinolm.data.sif_weights import sif_weights
 from keras_dinolm.data.stream_dataset import stream_dataset
+from keras_dinolm.data.teacher_features import teacher_features
 from keras_dinolm.data.token_store import TokenStore
 from keras_dinolm.data.tokenization import tokenize
 from keras_dinolm.data.tokenizer_training import train_tokenizer
@@ -30,12 +34,15 @@ from keras_dinolm.data.view_dataset import view_dataset
 __all__ = [
     "Corpus",
     "Document",
+    "FeatureStore",
     "HomogeneousBatches",
+    "JoinedFeatures",
     "TokenStore",
     "UnknownRate",
     "centroids",
     "find_near_duplicates",
     "installed_docs",
+    "passages",
     "ppmi_embeddings",
     "read_csv",
     "read_files",
@@ -46,6 +53,7 @@ __all__ = [
     "sif_weights",
     "steps_per_epoch",
     "stream_dataset",
+    "teacher_features",
     "tokenize",
     "train_tokenizer",
     "unknown_rates",

@@ -128,6 +128,27 @@ def plan_block(
     return plan
 
 
+def rows_of_batch(
+    plan: dict[str, Tensor], batch: Tensor, layout: Layout, xp: Any = NUMPY
+) -> Tensor:
+    """The windows of a batch, as places in what `plan_block` returned.
+
+    Args:
+        plan: what `plan_block` returned.
+        batch: int or tensor, the number of the batch within the block.
+        layout: `Layout`.
+        xp: array namespace.
+
+    Returns:
+        int32 `[B]`.
+    """
+    rows = plan["rows"][batch] + xp.arange(layout.batch_size)
+    if not layout.drop_remainder:
+        # The last batch is completed with windows from the beginning.
+        rows = rows % xp.reshape(plan["count"], ())
+    return rows
+
+
 def gather_windows(
     ids: Tensor,
     plan: dict[str, Tensor],
@@ -151,10 +172,7 @@ def gather_windows(
         A dict of `"token_ids"` int32 `[B, W]`, `"lengths"` and `"starts"`
         int32 `[B]`; with alternates, also what `gather_alternates` returns.
     """
-    rows = plan["rows"][batch] + xp.arange(layout.batch_size)
-    if not layout.drop_remainder:
-        # The last batch is completed with windows from the beginning.
-        rows = rows % xp.reshape(plan["count"], ())
+    rows = rows_of_batch(plan, batch, layout, xp)
     first = xp.take(plan["first"], rows)[:, None]
     lengths = xp.take(plan["length"], rows)
     column = xp.arange(layout.buckets[-1])[None, :]

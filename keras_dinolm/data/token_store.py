@@ -110,7 +110,7 @@ class TokenStore:
         shape = (len(self.shards), len(self._kinds))
         self._signatures = np.zeros(shape, dtype="int64")
         self._prefix = str(self.directory / "shard")
-        self._map_once = functools.lru_cache(_most_mapped())(self._map)
+        self._map_once = functools.lru_cache(most_mapped())(self._map)
 
     def _total(self, name):
         return sum(shard[name] for shard in self.shards)
@@ -373,7 +373,7 @@ class TokenStore:
         )
 
 
-def _most_mapped():
+def most_mapped():
     """How many files of a store may be mapped at a time."""
     if resource is None:
         return _FEWEST_MAPPED

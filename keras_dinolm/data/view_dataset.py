@@ -20,6 +20,7 @@ from keras_dinolm.data.homogeneous_batches import HomogeneousBatches
 from keras_dinolm.data.token_store import TokenStore
 
 if TYPE_CHECKING:
+    from keras_dinolm.data.view_features import Features
     from keras_dinolm.models import DinoLMTokenizer
 
 
@@ -37,6 +38,8 @@ def view_dataset(
     max_alternates: int | None = None,
     tokenizer: "DinoLMTokenizer | None" = None,
     use_tf_data: bool | None = None,
+    features: "Features | None" = None,
+    only_with_features: bool = False,
 ) -> Any:
     """Batches of a tokenized corpus, shuffled, endless, and reproducible.
 
@@ -85,7 +88,16 @@ def view_dataset(
             that made the store. Defaults to `None`.
         use_tf_data: bool. `True` returns a `tf.data.Dataset`, `False` a
             `keras.utils.PyDataset`. Defaults to `None`: a `tf.data.Dataset`
-            if TensorFlow is installed.
+            if TensorFlow is installed, and there are no `features`.
+        features: dict of a teacher's name to its `FeatureStore` (or
+            `JoinedFeatures`). Each view group gets two more arrays:
+            `NAME_sequence`, float16 `[B, dim]`, the features of the
+            documents; and, if there are features of tokens, `NAME_tokens`,
+            float16 `[B, V, L, dim]`, those of the tokens of the views. Zeros
+            stand where there are none: at `[CLS]`, padding, and in documents
+            without features. Defaults to `None`.
+        only_with_features: bool. Whether to leave documents out that have
+            no features of some teacher. Defaults to `False`.
 
     Returns:
         A `tf.data.Dataset`, or a `keras.utils.PyDataset` with the same
@@ -131,6 +143,20 @@ def view_dataset(
     dataset = kd.data.view_dataset(tokens, views, batch_size=8)
     ```
     """
+    only_with_features = arguments.flag(
+        "only_with_features", only_with_features
+    )
+    kept = None
+    if features is not None:
+        features, kept = _checked_features(
+            features, only_with_features, tokens, use_tf_data
+        )
+        use_tf_data = False
+    elif only_with_features:
+        raise ValueError(
+            "`only_with_features` needs `features`. Received: "
+            "only_with_features=True, features=None"
+        )
     layout = _layout(
         tokens,
         views,
@@ -139,6 +165,7 @@ def view_dataset(
         buckets,
         block_tokens,
         max_alternates,
+        kept,
     )
     seed = arguments.integer("seed", seed, 0, MOST_SEED - 1)
     start_step = arguments.integer("start_step", start_step, 0, MOST_STEP - 1)
@@ -149,7 +176,9 @@ def view_dataset(
             arguments.refuse("tokenizer", tokenizer, "a `DinoLMTokenizer`")
         tokens.check_tokenizer(tokenizer)
     if homogeneous is not None:
-        layout = _with_clusters(layout, tokens, homogeneous)
+        layout = _with_clusters(
+            layout, tokens if kept is None else kept, homogeneous
+        )
     num_steps = None
     if num_epochs is not None:
         num_epochs = arguments.integer(
@@ -164,7 +193,11 @@ def view_dataset(
                 f"{num_epochs * layout.steps_per_epoch}"
             )
     make_dataset = _dataset_maker(use_tf_data)
-    dataset = make_dataset(tokens, views, layout, seed, start_step, num_steps)
+    store = tokens if kept is None else kept
+    options = {} if features is None else {"features": features}
+    dataset = make_dataset(
+        store, views, layout, seed, start_step, num_steps, **options
+    )
     # With which `keras_dinolm.runs.fit` compares the data of a run.
     dataset.origin = {
         "store": {
@@ -181,6 +214,11 @@ def view_dataset(
         "homogeneous": None if homogeneous is None else homogeneous.share,
         "num_epochs": num_epochs,
     }
+    if features is not None:
+        dataset.origin["features"] = {
+            name: store.origin() for name, store in features.items()
+        }
+        dataset.origin["only_with_features"] = only_with_features
     if hasattr(views, "get_config"):
         dataset.origin["views"] = views.get_config()
     return dataset
@@ -242,6 +280,7 @@ def _layout(
     buckets,
     block_tokens,
     max_alternates=None,
+    kept=None,
 ):
     """Checks the arguments that decide how long an epoch is; a `Layout`."""
     from keras_dinolm.data.layout import make_layout
@@ -272,7 +311,7 @@ def _layout(
             "or set `alternate_probability` of the view groups to 0."
         )
     layout = make_layout(
-        tokens,
+        tokens if kept is None else kept,
         batch_size,
         buckets,
         drop_remainder,
@@ -293,6 +332,27 @@ def _layout(
             f"{len(layout.blocks)} blocks. {fix}"
         )
     return layout
+
+
+def _checked_features(features, only, tokens, use_tf_data):
+    """Features by name, and the store of the documents that have them."""
+    from keras_dinolm.data.feature_store import check_tokens
+    from keras_dinolm.data.restricted_store import RestrictedStore
+    from keras_dinolm.data.view_features import check_features
+    from keras_dinolm.data.view_features import have_features
+
+    check_tokens(tokens)
+    features = check_features(features, tokens)
+    if use_tf_data:
+        raise ValueError(
+            "`use_tf_data=True` does not go with `features`, which are read "
+            "from memory maps in Python. Leave it out. Received: "
+            f"use_tf_data={use_tf_data!r}"
+        )
+    if not only:
+        return features, None
+    there = have_features(features, tokens.num_documents)
+    return features, RestrictedStore(tokens, there)
 
 
 def _with_clusters(layout, tokens, homogeneous):

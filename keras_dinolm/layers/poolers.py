@@ -77,6 +77,24 @@ class MeanPooling(_Pooler):
     ) -> None:
         pass
 
+    def token_weights(
+        self, padding_mask: Tensor, token_ids: Tensor | None = None
+    ) -> Tensor:
+        """How much each token counts in its row.
+
+        Args:
+            padding_mask: bool tensor `[batch, length]`.
+            token_ids: unused; `WeightedMeanPooling` has the same method.
+
+        Returns:
+            float32 tensor `[batch, length]`. Rows sum to 1; those without a
+            real token are 0.
+        """
+        weights = ops.cast(padding_mask, "float32")
+        return weights / ops.maximum(
+            ops.sum(weights, axis=1, keepdims=True), 1.0
+        )
+
     def call(self, tokens: Tensor, padding_mask: Tensor) -> Tensor:
         # Sums in float32: half precision loses digits over long sequences.
         weights = ops.cast(padding_mask, "float32")

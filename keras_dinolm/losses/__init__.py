@@ -4,10 +4,11 @@ Every function takes backend tensors (or NumPy arrays) of any floating dtype,
 computes in float32 and returns float32. None of them keeps state or knows
 anything of models, views or objectives.
 
-Matrix products (`gram`, `info_nce`, `similarity_cross_entropy`, `vicreg`, the
-neighbour search of `koleo`, and the logits within `chunked_cross_entropy` and
-`sinkhorn_potential`) use the precision that the backend is set to: on a GPU
-that may be TF32. The other cross-entropies and targets use no matrix product.
+Matrix products (`gram`, `info_nce`, `sigreg`, `similarity_cross_entropy`,
+`vicreg`, the neighbour search of `koleo`, and the logits within
+`chunked_cross_entropy` and `sinkhorn_potential`) use the precision that the
+backend is set to: on a GPU that may be TF32. The other cross-entropies and
+targets use no matrix product.
 """
 
 from keras_dinolm.losses.centered_softmax import centered_softmax
@@ -19,6 +20,7 @@ from keras_dinolm.losses.gram import gram
 from keras_dinolm.losses.info_nce import info_nce
 from keras_dinolm.losses.koleo import koleo
 from keras_dinolm.losses.mean_entropy import mean_entropy
+from keras_dinolm.losses.sigreg import sigreg
 from keras_dinolm.losses.similarity_cross_entropy import (
     similarity_cross_entropy,
 )
@@ -39,6 +41,7 @@ __all__ = [
     "info_nce",
     "koleo",
     "mean_entropy",
+    "sigreg",
     "similarity_cross_entropy",
     "sinkhorn_knopp",
     "sinkhorn_potential",

@@ -10,7 +10,10 @@ from keras_dinolm.typing import Tensor
 
 
 def info_nce(
-    x: Tensor, y: Tensor, temperature: float | Tensor = 0.05
+    x: Tensor,
+    y: Tensor,
+    temperature: float | Tensor = 0.05,
+    negatives: Tensor | None = None,
 ) -> Tensor:
     """Contrastive loss: each row finds its other view among all rows.
 
@@ -22,9 +25,12 @@ def info_nce(
         x: Array of shape `[N, D]`: features of one view of N texts.
         y: Array of shape `[N, D]`: those of another view.
         temperature: Positive float or scalar tensor.
+        negatives: Optional array of shape `[Q, D]`: features of further
+            texts, among which the rows of `x` find theirs, too.
 
     Returns:
-        Float32 scalar, in nats. 0 if N is 1: there is nothing to tell apart.
+        Float32 scalar, in nats. Without negatives, 0 if N is 1: there is
+        nothing to tell apart.
 
     Raises:
         ValueError: If a shape does not fit or `temperature` is not positive.
@@ -45,6 +51,7 @@ def info_nce(
 
     - [van den Oord et al., 2018](https://arxiv.org/abs/1807.03748)
     - [Gao et al., 2021](https://arxiv.org/abs/2104.08821)
+    - [He et al., 2019, a queue](https://arxiv.org/abs/1911.05722)
     """
     x = as_float32("x", x)
     y = as_float32("y", y)
@@ -55,6 +62,11 @@ def info_nce(
     y = l2_normalize(y)
     scores = ops.matmul(x, ops.transpose(y)) / temperature
     positives = ops.sum(x * y, axis=-1) / temperature
-    forward = ops.logsumexp(scores, axis=1) - positives
     backward = ops.logsumexp(scores, axis=0) - positives
+    if negatives is not None:
+        negatives = as_float32("negatives", negatives)
+        check_shape("negatives", negatives, "QD", {"D": sizes.get("D")})
+        others = ops.matmul(x, ops.transpose(l2_normalize(negatives)))
+        scores = ops.concatenate([scores, others / temperature], axis=1)
+    forward = ops.logsumexp(scores, axis=1) - positives
     return 0.5 * (ops.mean(forward) + ops.mean(backward))

@@ -17,6 +17,7 @@ from keras_dinolm.models.encoder.stock_backbones import register_backbone
 from keras_dinolm.models.encoder.text_encoder import TextEncoder
 from keras_dinolm.models.presets.check_preset import check_preset
 from keras_dinolm.models.presets.export_preset import export_preset
+from keras_dinolm.models.presets.named import register as _register
 from keras_dinolm.models.tasks.text_classifier import DinoLMTextClassifier
 from keras_dinolm.models.tasks.text_embedder import DinoLMTextEmbedder
 from keras_dinolm.models.tasks.text_preprocessor import DinoLMTextPreprocessor
@@ -42,3 +43,5 @@ __all__ = [
     "register_backbone",
     "token_features",
 ]
+
+_register(DinoLMBackbone)

@@ -12,10 +12,12 @@ from keras_dinolm.objectives.masked_lm import MaskedLM
 from keras_dinolm.objectives.mean_entropy_maximization import (
     MeanEntropyMaximization,
 )
+from keras_dinolm.objectives.momentum_contrast import MomentumContrast
 from keras_dinolm.objectives.objective import Objective
 from keras_dinolm.objectives.objective import Result
 from keras_dinolm.objectives.sequence_distillation import SequenceDistillation
 from keras_dinolm.objectives.sequence_regression import SequenceRegression
+from keras_dinolm.objectives.sigreg import SIGReg
 from keras_dinolm.objectives.similarity_distillation import (
     SimilarityDistillation,
 )
@@ -33,8 +35,10 @@ __all__ = [
     "KoLeo",
     "MaskedLM",
     "MeanEntropyMaximization",
+    "MomentumContrast",
     "Objective",
     "Result",
+    "SIGReg",
     "SequenceDistillation",
     "SequenceRegression",
     "SimilarityDistillation",

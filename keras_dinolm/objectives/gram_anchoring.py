@@ -163,7 +163,7 @@ class GramAnchoring(Objective):
         if self.groups.context:
             self.extra_metrics = ("tokens_without_context",)
         encoder = self._given() if self._given else lesson.teacher.encoder
-        if not hasattr(encoder, "clone"):
+        if not self._given and not hasattr(encoder, "clone"):
             raise ValueError(
                 "`GramAnchoring` copies the teacher, of which a "
                 "`CachedTeacher` has no network: pass an encoder as its "

@@ -10,7 +10,9 @@ from keras_dinolm.objectives.features import Features
 from keras_dinolm.objectives.objective import Result
 from keras_dinolm.objectives.regression import Regression
 from keras_dinolm.objectives.regression import has_target
+from keras_dinolm.objectives.view_groups import NETWORKS
 from keras_dinolm.objectives.view_groups import groups_of
+from keras_dinolm.objectives.view_groups import views_of
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -79,12 +81,16 @@ class SequenceRegression(Regression):
         self.group = group
 
     def reads(self, roles: dict[str, tuple[str, ...]]) -> set[tuple[str, str]]:
-        students = groups_of(roles, "student")
-        if self.group is not None:
-            students = (self.group,)
-        return {("student", group) for group in students} | {
-            ("teacher", group) for group in groups_of(roles, "teacher")
+        return {
+            (role, group)
+            for role in NETWORKS
+            for group in self._groups(roles, role)
         }
+
+    def _groups(self, roles, role):
+        if role == "student" and self.group is not None:
+            return (self.group,)
+        return groups_of(roles, role)
 
     def build_for(self, lesson: Any) -> None:
         if self.group is not None and "student" not in lesson.roles.get(
@@ -97,13 +103,18 @@ class SequenceRegression(Regression):
             )
         self.roles = lesson.roles
         self.build_head(
-            lesson.student.encoder.hidden_dim, lesson.teacher.encoder.hidden_dim
+            lesson.student.encoder.pooled_dim, lesson.teacher.encoder.pooled_dim
         )
         super().build_for(lesson)
 
     def compute(self, features: Features) -> Result:
-        students = self._views(features.student, "student")
-        teachers = self._views(features.teacher, "teacher")
+        students, teachers = (
+            [x for _, x in views_of(of_network, self._groups(self.roles, role))]
+            for role, of_network in (
+                ("student", features.student),
+                ("teacher", features.teacher),
+            )
+        )
         predictions = ops.split(
             self.head(ops.concatenate(students)), len(students)
         )
@@ -111,18 +122,6 @@ class SequenceRegression(Regression):
         predicted, targets = (ops.concatenate(side) for side in zip(*pairs))
         weight = has_target(targets)
         return self.result(predicted, targets, ops.ones_like(weight), weight)
-
-    def _views(self, features, role):
-        """Every view of a role, `[B, D]` each."""
-        groups = groups_of(self.roles, role)
-        if role == "student" and self.group is not None:
-            groups = (self.group,)
-        return [
-            features[group]["sequence"][:, view]
-            for group in groups
-            if group in features
-            for view in range(features[group]["sequence"].shape[1])
-        ]
 
     def get_config(self) -> dict:
         return {**super().get_config(), "group": self.group}

@@ -10,7 +10,9 @@ from keras_dinolm import losses
 from keras_dinolm.objectives.features import Features
 from keras_dinolm.objectives.objective import Objective
 from keras_dinolm.objectives.objective import Result
+from keras_dinolm.objectives.view_groups import groups_of
 from keras_dinolm.objectives.view_groups import reads_of
+from keras_dinolm.objectives.view_groups import views_of
 from keras_dinolm.schedules import Schedule
 from keras_dinolm.schedules.values import checked_value
 
@@ -82,8 +84,13 @@ class SimilarityDistillation(Objective):
         super().build_for(lesson)
 
     def compute(self, features: Features) -> Result:
-        students = self._views(features.student, "student")
-        teachers = self._views(features.teacher, "teacher")
+        students, teachers = (
+            [x for _, x in views_of(of_network, groups_of(self.roles, role))]
+            for role, of_network in (
+                ("student", features.student),
+                ("teacher", features.teacher),
+            )
+        )
         temperature = features.at(self.teacher_temperature)
         loss = sum(
             losses.similarity_cross_entropy(
@@ -99,15 +106,6 @@ class SimilarityDistillation(Objective):
             for teacher in teachers
         ) / len(teachers)
         return Result(loss, {"excess": ops.stop_gradient(loss) - least})
-
-    def _views(self, features, role):
-        """Every view of a role, `[B, D]` each."""
-        return [
-            features[group]["sequence"][:, view]
-            for group, roles in self.roles.items()
-            if role in roles and group in features
-            for view in range(features[group]["sequence"].shape[1])
-        ]
 
     def get_config(self) -> dict:
         serialize = keras.saving.serialize_keras_object

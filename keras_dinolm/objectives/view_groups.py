@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from collections.abc import Mapping
 
+from keras_dinolm.typing import Tensor
+
 NETWORKS = ("student", "teacher")
 
 
@@ -38,3 +40,23 @@ def reads_of(
         for network in NETWORKS
         if network in roles[group]
     }
+
+
+def views_of(
+    features: Mapping, groups: Iterable[str]
+) -> list[tuple[tuple[str, int], Tensor]]:
+    """Lists the views of groups one by one, of those that have started.
+
+    Args:
+        features: dict of view group to features, of one network.
+        groups: names of view groups.
+
+    Returns:
+        A list of `(view, sequence)`: group and number, and features `[B, D]`.
+    """
+    return [
+        ((group, view), features[group]["sequence"][:, view])
+        for group in groups
+        if group in features
+        for view in range(features[group]["sequence"].shape[1])
+    ]

@@ -18,6 +18,7 @@ from keras_dinolm.recipes.registry import get
 from keras_dinolm.recipes.registry import names
 from keras_dinolm.recipes.registry import register
 from keras_dinolm.recipes.simcse import simcse
+from keras_dinolm.recipes.start_prototypes import start_prototypes
 from keras_dinolm.recipes.text_search import TextSearch
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "pretrain",
     "register",
     "simcse",
+    "start_prototypes",
 ]

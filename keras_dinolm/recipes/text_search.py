@@ -12,6 +12,7 @@ from keras_dinolm import files
 from keras_dinolm.data import Document
 from keras_dinolm.models import DinoLMTextEmbedder
 from keras_dinolm.models.encoder.text_encoder import pooled_dim
+from keras_dinolm.models.presets.named import resolve
 
 
 class TextSearch:
@@ -21,7 +22,7 @@ class TextSearch:
     preset's files and the texts, so that the next search starts at once.
 
     Args:
-        preset: path of a preset.
+        preset: path or name of a preset.
         documents: iterable of `Document`.
         folder: path where features are kept, or `None` to keep none.
         sequence_length: int. How many tokens of a text are read.
@@ -77,6 +78,7 @@ class TextSearch:
                 "Argument `documents` holds no text to search in. Files are "
                 "UTF-8 text, or JSON lines with their text under 'text'."
             )
+        preset = resolve(preset)
         self.embedder = DinoLMTextEmbedder.from_preset(preset)
         if self.embedder.preprocessor is not None:
             self.embedder.preprocessor.sequence_length = sequence_length

@@ -43,10 +43,10 @@ class CallableTeacher(Teacher):
         known = getattr(self.owner, "fingerprint", None)
         if callable(known) and not isinstance(self.owner, type):
             return digest_of("own", str(known()), self.prompt)
-        features = self.encode(PROBES)
-        parts = [_name(self.owner), self.prompt, digest_of_features(features)]
-        if self.has_tokens:
-            tokens, spans = self.encode_tokens(PROBES[:1])[0]
+        with self.silence():
+            pooled, found = self.encode_both(PROBES)
+        parts = [_name(self.owner), self.prompt, digest_of_features(pooled)]
+        for tokens, spans in found or ():
             parts += [spans.tolist(), digest_of_features(tokens)]
         return digest_of(*parts)
 

@@ -53,7 +53,8 @@ class SentenceTransformerTeacher(Teacher):
     def fingerprint(self) -> str:
         digest = self.digest
         if digest is None:
-            digest = digest_of_features(self.encode(PROBES))
+            with self.silence():
+                digest = digest_of_features(self.encode(PROBES))
         return digest_of(
             "sentence-transformers",
             digest,

@@ -1,7 +1,9 @@
 """`Teacher`: the one interface of everything that teaches."""
 
+import contextlib
 import hashlib
 import warnings
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,8 +51,19 @@ class Teacher:
     def dim(self) -> int:
         """Size of the features."""
         if self._dim is None:
-            self._dim = self.encode(PROBES[:1]).shape[1]
+            with self.silence():
+                self._dim = self.encode(PROBES[:1]).shape[1]
         return self._dim
+
+    @contextlib.contextmanager
+    def silence(self) -> Iterator[None]:
+        """Neither counts long texts nor warns of them while the block runs."""
+        before = self.num_cut, self.quiet
+        self.quiet = True
+        try:
+            yield
+        finally:
+            self.num_cut, self.quiet = before
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Features of texts.

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 from keras import ops
+from scipy.special import log_softmax
 
 from keras_dinolm.losses import info_nce
 from tests.gradients import evaluate
@@ -73,3 +74,17 @@ def test_wrong_arguments_are_named():
         info_nce(np.ones((2, 3)), np.ones((3, 3)))
     with pytest.raises(ValueError, match="temperature=0"):
         info_nce(np.ones((2, 3)), np.ones((2, 3)), 0)
+
+
+def test_further_negatives_are_of_the_first_direction_alone():
+    x, y, more = draw(1, 5, 4), draw(2, 5, 4), draw(3, 3, 4)
+
+    def expected(x):
+        a, b, c = (reference.unit(reference.array(z)) for z in (x, y, more))
+        forward = log_softmax(a @ np.concatenate([b, c]).T / 0.1, axis=1)
+        backward = log_softmax(a @ b.T / 0.1, axis=0)
+        return -np.mean(np.diag(forward) + np.diag(backward)) / 2
+
+    value, (gradient,) = value_and_grad(info_nce, x, others=[y, 0.1, more])
+    check(value, expected(x))
+    check_gradient(gradient, reference.gradient(expected, x))

@@ -73,6 +73,7 @@ def test_everything_trains_on_such_features():
         O.SequenceDistillation(),
         O.TokenDistillation(),
         O.VICReg(),
+        O.SequenceRegression(),
         O.MaskedLM(),
         O.FeatureRegression(1),
     ]

@@ -86,8 +86,13 @@ def test_tokens_are_read_where_somebody_wants_them():
         )
     )
     found = readings(made)
-    # That of the statistics is read whole; nothing else is without need.
+    # The statistics see tokens where somebody reads them, and not otherwise.
     assert made.watched == {"a": ("a", "global")}
+    assert made.watches_tokens("a")
+    none = plan(part(Objective("none", BOTH, "none")))
+    assert none.watched == {"a": ("a", "global")}
+    assert not none.watches_tokens("a")
+    assert not readings(none)["a", "global"].needs_tokens(True)
     assert found["a", "global"].needs_tokens(False)
     assert not found["teacher", "global"].needs_tokens(True)
     assert found["a", "local"].needs_tokens(True)
@@ -136,7 +141,6 @@ def test_what_is_watched_is_what_is_exported_while_it_runs():
     assert plan(moving).watched == {"a": ("a", "local")}
     made = plan(moving, a=2)
     assert made.watched == {"a": ("teacher", "global")}
-    assert readings(made)["teacher", "global"].needs_tokens(False)
     fixed = part(both, alone, moves=False)
     assert plan(fixed, a=2).watched == {"a": ("a", "global")}
     # Of a student's lessons, one with a teacher that moves.

@@ -9,7 +9,7 @@ WIDTH = 6
 
 
 class Encoder:
-    hidden_dim = WIDTH
+    hidden_dim = pooled_dim = WIDTH
 
     def check_num_layers(self, num_layers):
         pass

@@ -47,6 +47,7 @@ def test_chunks_are_for_sizes_above_the_limit(make):
     class Lesson:
         roles = {"global": ("student", "teacher")}
         num_prototypes = 12
+        teacher = None
 
     class Fixed(keras.layers.Layer):
         """Targets that know the direct form only."""

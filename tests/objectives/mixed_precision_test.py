@@ -64,6 +64,8 @@ def make_objectives():
             (5, 8), tiny.backbone(hidden_dim=8), window=1, temperature=0.5
         ),
         O.VICReg(expander_dim=8),
+        O.SIGReg(seed=0),
+        O.MomentumContrast(queue_size=20),
     ]
     # All others, and those to come, as they are by default.
     there = {type(o).__name__ for o in made} - {"KoLeo"}

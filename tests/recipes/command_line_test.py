@@ -12,6 +12,7 @@ import keras
 import pytest
 
 import keras_dinolm.__main__ as command_line
+from keras_dinolm import shipped
 from tests.recipes.made_texts import made_texts
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -106,6 +107,28 @@ def test_evaluate_on_a_folder_of_tasks(trained, tmp_path, capsys):
         (folder / f"{split}.tsv").write_text(rows)
     assert call("evaluate", trained, tmp_path, "--tasks", "trec") == 0
     assert "average 100.00" in capsys.readouterr().out
+
+
+def test_a_preset_of_the_package_is_given_by_its_name(
+    trained, texts, tmp_path, monkeypatch, capsys
+):
+    """It is found without a folder, and no folder is made for it."""
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets" / "mine_en").symlink_to(trained / "preset")
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path / "presets")
+    monkeypatch.setenv("KERAS_DINOLM_HOME", str(tmp_path / "home"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    query = made_texts(600)[7]
+    assert call("search", "mine_en", query, texts, "--top", 1) == 0
+    assert "  1.000  " in capsys.readouterr().out
+    kept = tmp_path / "home" / "search" / "mine_en"
+    assert len(list(kept.glob("*.npy"))) == 1
+    assert call("evaluate", "mine_en") == 2
+    assert "no held-out texts" in capsys.readouterr().err
+    assert call("evaluate", "yours_en") == 2
+    assert "this package brings: mine_en" in capsys.readouterr().err
+    assert not any((tmp_path / "work").iterdir())
 
 
 @pytest.mark.parametrize(

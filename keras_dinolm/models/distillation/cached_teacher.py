@@ -161,7 +161,7 @@ class CachedEncoder(keras.layers.Layer):
 
     def __init__(self, hidden_dim: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.hidden_dim = hidden_dim
+        self.hidden_dim = self.pooled_dim = hidden_dim
         self.built = True
 
     def check_num_layers(self, num_layers: int) -> NoReturn:

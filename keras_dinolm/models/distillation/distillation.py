@@ -202,8 +202,8 @@ class Distillation(ReadsViews, PhasedModel):
         Returns:
             `{network: {group: features}}`, features being `{"tokens":
             [B, V, L, D], "sequence": [B, V, D]}`; `"tokens"` where they are
-            read. The networks are the students by name, and `"teacher"`, or
-            `"<lesson>_teacher"` where there are several.
+            read or made anyway. The networks are the students by name, and
+            `"teacher"`, or `"<lesson>_teacher"` where there are several.
         """
         self.check_batch(batch)
         outputs = {name: {} for name in self._networks}
@@ -339,13 +339,23 @@ class Distillation(ReadsViews, PhasedModel):
                 for objective in acting:
                     for name in objective.metric_names():
                         logs[before + name] = lesson.trackers[name].result()
-            for name, value in learner.feature_statistics.result().items():
+            statistics = learner.feature_statistics.result()
+            if not self._sees_tokens(learner):
+                del statistics["token_sequence_cosine"]
+            for name, value in statistics.items():
                 logs[front + name] = value
             logs[f"{front}skipped_steps"] = learner.skipped_steps.result()
         if len(self.students) > 1:
             losses = [learner.loss.result() for learner in self.learners()]
             logs = {"loss": sum(losses), **logs}
         return logs
+
+    def _sees_tokens(self, learner):
+        """Whether features of tokens reach the statistics of a learner."""
+        network, _ = self.plan.watched[learner.name]
+        tower, *_ = self._networks[network]()
+        reads = self.plan.watches_tokens(learner.name)
+        return reads or tower.encoder.makes_tokens
 
     @property
     def metrics_names(self) -> list[str]:

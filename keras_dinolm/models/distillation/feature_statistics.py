@@ -22,7 +22,8 @@ class FeatureStatistics(keras.metrics.Metric):
     - `mean_cosine`: mean cosine between the features of two texts;
     - `token_sequence_cosine`: mean cosine between a token's feature and its
       text's: tokens that all repeat the text give 1. Where the text's feature
-      joins several layers, the mean of its tokens is taken instead.
+      joins several layers, the mean of its tokens is taken instead. Features
+      of tokens are not computed for its sake; where there are none, it is NaN.
 
     Args:
         dim: int. D.
@@ -47,13 +48,22 @@ class FeatureStatistics(keras.metrics.Metric):
         """The sums over one batch, a pure function.
 
         Args:
-            features: `{"tokens": [B, V, L, D], "sequence": [B, V, P]}`.
+            features: `{"tokens": [B, V, L, D], "sequence": [B, V, P]}`, or
+                without `"tokens"`.
             padding_mask: `[B, V, L]`.
 
         Returns:
             A dict of arrays for `update_state`.
         """
         sequence = l2_normalize(ops.stop_gradient(features["sequence"]))
+        rows = ops.reshape(sequence, (-1, sequence.shape[-1]))
+        sums = {
+            "sum": ops.sum(rows, axis=0),
+            "second_moment": ops.matmul(ops.transpose(rows), rows),
+            "count": ops.sum(ops.ones_like(rows[:, 0])),
+        }
+        if "tokens" not in features:
+            return sums
         tokens = ops.cast(ops.stop_gradient(features["tokens"]), "float32")
         mask = ops.cast(padding_mask, "float32")
         text = sequence
@@ -63,11 +73,8 @@ class FeatureStatistics(keras.metrics.Metric):
         # normalised copy of all tokens.
         dots = ops.einsum("bvld,bvd->bvl", tokens, text)
         norms = ops.sqrt(ops.sum(ops.square(tokens), axis=-1) + 1e-12)
-        rows = ops.reshape(sequence, (-1, sequence.shape[-1]))
         return {
-            "sum": ops.sum(rows, axis=0),
-            "second_moment": ops.matmul(ops.transpose(rows), rows),
-            "count": ops.sum(ops.ones_like(rows[:, 0])),
+            **sums,
             "token_sequence_cosine": ops.sum(dots / norms * mask),
             "num_tokens": ops.sum(mask),
         }
@@ -79,16 +86,9 @@ class FeatureStatistics(keras.metrics.Metric):
             sums: as `sums` returns them.
             keep: boolean scalar; `False` leaves the batch out.
         """
-        for variable in (
-            self.sum,
-            self.second_moment,
-            self.count,
-            self.token_sequence_cosine,
-            self.num_tokens,
-        ):
+        for name, value in sums.items():
             # A bad batch may hold NaN, which no product with 0 removes.
-            value = ops.where(keep, sums[variable.name], 0.0)
-            variable.assign(variable + value)
+            getattr(self, name).assign_add(ops.where(keep, value, 0.0))
 
     def result(self):
         count = ops.maximum(self.count, 1.0)
@@ -103,8 +103,9 @@ class FeatureStatistics(keras.metrics.Metric):
             / ops.maximum(self.num_tokens, 1.0),
         }
         # Where nothing was seen, 0 would look like a collapse.
+        seen = {"token_sequence_cosine": self.num_tokens}
         return {
-            name: ops.where(self.count > 0, value, math.nan)
+            name: ops.where(seen.get(name, self.count) > 0, value, math.nan)
             for name, value in values.items()
         }
 

@@ -11,6 +11,7 @@ from keras_dinolm import arguments
 from keras_dinolm.layers import FixedPrototypes
 from keras_dinolm.layers import l2_normalize
 from keras_dinolm.layers.fixed_prototypes import shape_and_values
+from keras_dinolm.models.distillation.tower import width_of
 from keras_dinolm.typing import Tensor
 
 # As the heads of objectives are called.
@@ -24,7 +25,8 @@ class HeadlessTeacher(keras.layers.Layer):
     features themselves with given centroids.
 
     Args:
-        encoder: layer with a `hidden_dim` and `check_num_layers`.
+        encoder: layer with a `hidden_dim`, a `pooled_dim` and
+            `check_num_layers`.
         prototypes: dict of `"sequence"` and `"token"` to centroids, or `None`.
         statistics: dict of `"sequence"` and `"token"` to a mean and a
             standard deviation, or `None`.
@@ -44,14 +46,14 @@ class HeadlessTeacher(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.encoder = encoder
-        width = encoder.hidden_dim
-        self.bottleneck_dim = width
+        self.bottleneck_dim = encoder.hidden_dim
         prototypes = _by_feature("prototypes", prototypes)
         self.heads = tuple(sorted(prototypes))
         # As attributes, which Keras saves by name.
         for head in self.heads:
             shape_and_values(f"prototypes[{head!r}]", prototypes[head])
             layer = FixedPrototypes(prototypes[head], name=f"{head}_prototypes")
+            width = width_of(head, encoder)
             if layer.dim != width:
                 raise ValueError(
                     "Argument `prototypes` must have the width of the "
@@ -70,6 +72,7 @@ class HeadlessTeacher(keras.layers.Layer):
         statistics = _by_feature("statistics", statistics)
         self._standardized = tuple(sorted(statistics))
         for head in self._standardized:
+            width = width_of(head, encoder)
             pair = _mean_and_deviation(head, statistics[head], width)
             for kind, values in zip(("mean", "deviation"), pair):
                 setattr(

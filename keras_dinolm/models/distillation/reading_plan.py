@@ -83,6 +83,14 @@ class ReadingPlan:
         """While it is the same, so is what a step computes."""
         return self.active, self.readings, frozenset(self.reads.items())
 
+    def watches_tokens(self, learner: str) -> bool:
+        """Whether some objective reads the tokens of what is watched."""
+        return any(
+            (reading.network, reading.group) == self.watched[learner]
+            and reading.reads_tokens != {_NONE}
+            for reading in self.readings
+        )
+
     def groups_read_by(self, network: str) -> list[str]:
         """The view groups that a network reads."""
         return [r.group for r in self.readings if r.network == network]
@@ -147,8 +155,6 @@ def make_plan(
     readings = []
     for place in places:
         reads = {o.reads_tokens for _, o in wanted[place]}
-        if place in watched.values():
-            reads = {_ALL}
         num_layers = max(
             o.num_teacher_layers if role == "teacher" else 0
             for role, o in wanted[place]

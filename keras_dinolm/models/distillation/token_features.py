@@ -1,6 +1,7 @@
 """Features of tokens in batches of views, to cluster them."""
 
 from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from keras_dinolm.layers.near_tokens import mean_of_near_tokens
 from keras_dinolm.models.distillation.checks import check_encoder
 from keras_dinolm.models.distillation.tower import read_views
 from keras_dinolm.models.encoder.text_encoder import TextEncoder
+
+_BATCHES = "an iterable of batches of views, such as a `view_dataset`"
 
 
 def token_features(
@@ -68,20 +71,13 @@ def token_features(
     window = arguments.integer("window", window, 0, 1_000)
     if group is not None:
         group = arguments.string("group", group, meaning="a view group")
-    if not isinstance(batches, Iterable) or isinstance(batches, str | bytes):
-        what = "an iterable of batches of views, such as a `view_dataset`"
-        arguments.refuse("batches", batches, what)
     parts, found = [], 0
-    for batch in batches:
-        # Keras' datasets yield tuples.
-        batch = batch[0] if isinstance(batch, tuple) else batch
-        for arrays in _groups(batch, group):
-            tokens = read_views(encoder, arrays, training=False)["tokens"]
-            is_text = ops.convert_to_numpy(arrays["positions"]) >= 0
-            near = mean_of_near_tokens(tokens, is_text, window)
-            rows = ops.convert_to_numpy(near)[is_text]
-            parts.append(rows)
-            found += len(rows)
+    for arrays in groups_read(batches, group):
+        tokens = read_views(encoder, arrays, training=False)["tokens"]
+        is_text = ops.convert_to_numpy(arrays["positions"]) >= 0
+        near = mean_of_near_tokens(tokens, is_text, window)
+        parts.append(ops.convert_to_numpy(near)[is_text])
+        found += len(parts[-1])
         if found >= num_tokens:
             break
     if not found:
@@ -92,12 +88,29 @@ def token_features(
     return np.concatenate(parts)[:num_tokens]
 
 
-def _groups(batch, group):
-    """The arrays of the groups that are read."""
-    if not isinstance(batch, dict):
-        what = "an iterable of batches of views, such as a `view_dataset`"
-        arguments.refuse("batches", batch, what)
-    if group is not None:
-        return [batch[arguments.choice("group", group, batch)]]
-    masked = [a for a in batch.values() if "masked_indices" in a]
-    return masked or list(batch.values())
+def groups_read(batches: Any, group: str | None = None) -> Iterator[dict]:
+    """Yields the arrays of view groups, batch by batch.
+
+    Args:
+        batches: iterable of batches of views.
+        group: string. The view group; `None` takes those with masks, or all
+            if there are none.
+
+    Yields:
+        Dicts of arrays.
+
+    Raises:
+        ValueError: for other batches, or a group that they lack.
+    """
+    if not isinstance(batches, Iterable) or isinstance(batches, str | bytes):
+        arguments.refuse("batches", batches, _BATCHES)
+    for batch in batches:
+        # Keras' datasets yield tuples.
+        batch = batch[0] if isinstance(batch, tuple) else batch
+        if not isinstance(batch, dict):
+            arguments.refuse("batches", batch, _BATCHES)
+        if group is not None:
+            yield batch[arguments.choice("group", group, batch)]
+            continue
+        masked = [a for a in batch.values() if "masked_indices" in a]
+        yield from masked or batch.values()

@@ -23,6 +23,7 @@ from keras_dinolm.models.encoder.weight_changes import AnnouncesChanges
 from keras_dinolm.models.encoder.weight_changes import changes_of
 from keras_dinolm.models.presets.load_preset import check_loaded
 from keras_dinolm.models.presets.load_preset import checked_options
+from keras_dinolm.models.presets.named import resolve
 from keras_dinolm.models.presets.precision import quantized_config
 from keras_dinolm.models.presets.precision import settle_policies
 from keras_dinolm.models.presets.preset_files import named_errors
@@ -384,7 +385,8 @@ class DinoLMBackbone(AnnouncesChanges, keras_hub.models.Backbone):
         The folder is checked first, as by `check_preset`.
 
         Args:
-            preset: string or path. A folder, or a name that keras-hub knows.
+            preset: string or path. A folder, or a name such as
+                `"dinolm_nano_en"`; `presets` lists them.
             load_weights: bool. Whether to load the weights, too.
             **kwargs: replace entries of the configuration. `dtype` defaults
                 to the precision that the preset was written with.
@@ -396,9 +398,9 @@ class DinoLMBackbone(AnnouncesChanges, keras_hub.models.Backbone):
             FileNotFoundError: if a local preset is not whole.
             ValueError: if a file of it must not be loaded, or a weight is NaN.
         """
+        preset = resolve(preset)
         kwargs = checked_options(preset, kwargs)
-        # keras-hub takes no `pathlib.Path`.
-        backbone = super().from_preset(str(preset), load_weights, **kwargs)
+        backbone = super().from_preset(preset, load_weights, **kwargs)
         check_loaded(preset, backbone, load_weights)
         return backbone
 

@@ -10,6 +10,8 @@ from keras_dinolm import arguments
 from keras_dinolm.layers.poolers import POOLERS
 from keras_dinolm.layers.poolers import get_pooler
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
+from keras_dinolm.models.encoder.bag import pooled_by_table
+from keras_dinolm.models.encoder.bag import table_is_cheaper
 from keras_dinolm.models.encoder.lora import merged_values
 from keras_dinolm.models.encoder.stock_backbones import check_stock_backbone
 from keras_dinolm.models.encoder.stock_backbones import layers_of_stock_backbone
@@ -38,8 +40,10 @@ class TextEncoder(keras.layers.Layer):
         num_layers: int. How many of the last blocks' features to return as
             well.
         needs_tokens: bool. With `False` and without `num_layers`, a
-            `DinoLMBackbone` runs only the blocks that its `pooled_layers`
-            need, and returns no `"tokens"`.
+            `DinoLMBackbone` that pools inner layers runs only the blocks that
+            its `pooled_layers` need, and returns no `"tokens"`. One that
+            pools its embeddings reads the features of many texts off the
+            table of embeddings.
 
     Returns:
         A dictionary of `"tokens"`, float `[batch, length, hidden_dim]`, and
@@ -142,6 +146,18 @@ class TextEncoder(keras.layers.Layer):
         """The longest row the backbone takes, or `None` for any length."""
         return getattr(self.backbone, "max_sequence_length", None)
 
+    @property
+    def makes_tokens(self) -> bool:
+        """Whether a text's feature is made of features of tokens.
+
+        If not, inner layers are enough for it.
+        """
+        if self.pooler is not None:
+            return True
+        return (
+            self.backbone.num_layers > 0 and -1 in self.backbone.pooled_layers
+        )
+
     def check_num_layers(self, num_layers: int) -> None:
         """Raises an error unless `call` can return so many layers.
 
@@ -184,11 +200,15 @@ class TextEncoder(keras.layers.Layer):
             features["segment_ids"] = ops.zeros_like(token_ids)
         if num_layers:
             self.check_num_layers(num_layers)
-        if num_layers or (self.pooler is None and not needs_tokens):
-            found = self._part(num_layers)(features, training=training)
-            if self.pooler is not None:
-                found["sequence"] = self.pooler(found["tokens"], padding_mask)
-            return found
+        if num_layers or not (needs_tokens or self.makes_tokens):
+            if not num_layers and table_is_cheaper(
+                self.backbone, token_ids, training
+            ):
+                sequence = pooled_by_table(
+                    self.backbone, token_ids, padding_mask
+                )
+                return {"sequence": sequence}
+            return self._part(num_layers)(features, training=training)
         outputs = self.backbone(features, training=training)
         if self.pooler is None:
             return {
@@ -228,7 +248,7 @@ class TextEncoder(keras.layers.Layer):
         )
         sequence = keras.KerasTensor((batch, self.pooled_dim), dtype=dtype)
         outputs = {"sequence": sequence}
-        if num_layers or needs_tokens or self.pooler is not None:
+        if num_layers or needs_tokens or self.makes_tokens:
             outputs["tokens"] = tokens
         if num_layers:
             self.check_num_layers(num_layers)

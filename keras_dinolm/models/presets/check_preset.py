@@ -13,6 +13,7 @@ from keras_dinolm.models.presets.config_classes import check_values
 from keras_dinolm.models.presets.config_sizes import LONGEST
 from keras_dinolm.models.presets.config_sizes import check_keras_sizes
 from keras_dinolm.models.presets.config_sizes import check_transformers_sizes
+from keras_dinolm.models.presets.named import resolve
 from keras_dinolm.models.presets.preset_files import CONFIG
 from keras_dinolm.models.presets.preset_files import FIX
 from keras_dinolm.models.presets.preset_files import PREPROCESSOR_CONFIG
@@ -84,7 +85,7 @@ def check_preset(preset: Path, needs_tokenizer: bool = True) -> None:
     ```
     """
     arguments.flag("needs_tokenizer", needs_tokenizer)
-    folder = local_folder(preset)
+    folder = local_folder(resolve(preset))
     if folder is None:
         return
     config = read_object(folder, CONFIG)

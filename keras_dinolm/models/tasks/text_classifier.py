@@ -12,6 +12,7 @@ from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.presets.load_preset import check_loaded
 from keras_dinolm.models.presets.load_preset import check_vocabulary
 from keras_dinolm.models.presets.load_preset import checked_options
+from keras_dinolm.models.presets.named import resolve
 from keras_dinolm.models.presets.preset_files import named_errors
 from keras_dinolm.models.presets.write_preset import save_model
 from keras_dinolm.models.tasks.recompiled import Recompiled
@@ -120,7 +121,8 @@ class DinoLMTextClassifier(
         """Loads a preset, with its trained head or with a new one.
 
         Args:
-            preset: string or path. A folder, or a name that keras-hub knows.
+            preset: string or path. A folder, or a name such as
+                `"dinolm_nano_en"`; `presets` lists them.
             load_weights: bool. Whether to load the weights, too.
             **kwargs: as for the constructor, such as `num_classes`, and
                 `dtype`, by default the precision of the preset.
@@ -133,11 +135,11 @@ class DinoLMTextClassifier(
             ValueError: if a file of it must not be loaded, a weight is NaN,
                 or the vocabulary does not fit the token embedding.
         """
+        preset = resolve(preset)
         kwargs = checked_options(
             preset, kwargs, needs_tokenizer="preprocessor" not in kwargs
         )
-        # keras-hub takes no `pathlib.Path`.
-        classifier = super().from_preset(str(preset), load_weights, **kwargs)
+        classifier = super().from_preset(preset, load_weights, **kwargs)
         check_loaded(preset, classifier, load_weights)
         return classifier
 

@@ -19,6 +19,7 @@ from keras_dinolm.models.encoder.weight_changes import changes_of
 from keras_dinolm.models.presets.load_preset import check_loaded
 from keras_dinolm.models.presets.load_preset import check_vocabulary
 from keras_dinolm.models.presets.load_preset import checked_options
+from keras_dinolm.models.presets.named import resolve
 from keras_dinolm.models.presets.preset_files import is_of_keras_hub
 from keras_dinolm.models.presets.preset_files import named_errors
 from keras_dinolm.models.presets.write_preset import save_model
@@ -190,7 +191,8 @@ class DinoLMTextEmbedder(
         """Loads a preset of this package, of keras-hub or of Hugging Face.
 
         Args:
-            preset: string or path. A folder, or a name that keras-hub knows.
+            preset: string or path. A folder, or a name such as
+                `"dinolm_nano_en"`; `presets` lists them.
             load_weights: bool. Whether to load the weights, too.
             **kwargs: as for the constructor, and `dtype`, by default the
                 precision that the preset was written with.
@@ -203,11 +205,10 @@ class DinoLMTextEmbedder(
             ValueError: if a file of it must not be loaded, a weight is NaN,
                 or the vocabulary does not fit the token embedding.
         """
+        preset = resolve(preset)
         kwargs = checked_options(
             preset, kwargs, needs_tokenizer="preprocessor" not in kwargs
         )
-        # keras-hub takes no `pathlib.Path`.
-        preset = str(preset)
         if not is_of_keras_hub(preset):
             embedder = super().from_preset(preset, load_weights, **kwargs)
             check_loaded(preset, embedder, load_weights)

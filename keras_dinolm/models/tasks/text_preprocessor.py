@@ -8,6 +8,7 @@ import keras_hub
 from keras_dinolm import arguments
 from keras_dinolm.models.encoder.backbone import DinoLMBackbone
 from keras_dinolm.models.presets.check_preset import check_preset
+from keras_dinolm.models.presets.named import resolve
 from keras_dinolm.models.presets.preset_files import named_errors
 from keras_dinolm.models.presets.write_preset import save_part
 from keras_dinolm.models.tasks.tokenizer import DinoLMTokenizer
@@ -112,7 +113,8 @@ class DinoLMTextPreprocessor(
         """Loads the preprocessor of a preset, which is checked first.
 
         Args:
-            preset: string or path. A folder, or a name that keras-hub knows.
+            preset: string or path. A folder, or a name such as
+                `"dinolm_nano_en"`; `presets` lists them.
             **kwargs: replace entries of the configuration.
 
         Returns:
@@ -122,9 +124,9 @@ class DinoLMTextPreprocessor(
             FileNotFoundError: if a local preset is not whole.
             ValueError: if a file of it must not be loaded.
         """
+        preset = resolve(preset)
         check_preset(preset)
-        # keras-hub takes no `pathlib.Path`.
-        return super().from_preset(str(preset), **kwargs)
+        return super().from_preset(preset, **kwargs)
 
     def save_to_preset(self, preset_dir: Path) -> None:
         """Writes the preprocessor as a part of a preset.

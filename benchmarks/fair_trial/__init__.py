@@ -1,0 +1,1 @@
+"""What `benchmarks/self_distillation.py` is made of."""
