@@ -188,8 +188,7 @@ def _add_pretrain(commands):
     add(
         "--recipe",
         default="bag_then_blocks",
-        help="or crop_info_nce, dino, masked_lm, simcse; "
-        "default: %(default)s",
+        help="or crop_info_nce, dino, masked_lm, simcse; default: %(default)s",
     )
     _add_training(parser)
 

@@ -77,7 +77,11 @@ def make_phases(
     both = TextViews(tokenizer, sequence_length, groups=[whole, short])
     alone = TextViews(tokenizer, sequence_length, groups=[whole])
     hidden = 2 * dim_of(size)
-    shape = {} if size != TABLE else {"hidden_dim": TABLE_DIM, "num_heads": TABLE_HEADS}
+    shape = (
+        {}
+        if size != TABLE
+        else {"hidden_dim": TABLE_DIM, "num_heads": TABLE_HEADS}
+    )
 
     def taught(backbone, objectives, views, steps, rate, **kwargs):
         teacher = models.CachedTeacher(NAME, store.dim, statistics=statistics)

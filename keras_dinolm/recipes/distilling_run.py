@@ -85,9 +85,7 @@ class DistillingRun(PretrainingRun):
         with self._timed("vocabulary"):
             self._say("The teacher reads the vocabulary ...")
             self.table, lengths = self._table(tokenizer)
-        weights = sif_weights(
-            tokens, len(self.table), power=POWER_OF_COUNTS
-        )
+        weights = sif_weights(tokens, len(self.table), power=POWER_OF_COUNTS)
         self.log_weights = np.log(weights * lengths)
         number = self._passages(tokens)
         with self._timed("features"):
@@ -126,7 +124,9 @@ class DistillingRun(PretrainingRun):
             left = 60 * self.asked["minutes"] - self._spent()
             kind = "table" if self.asked["size"] == "table" else "blocks"
             seconds = SHARE_OF_FEATURES[kind] * left
-            number = min(number, max(int(seconds / self._seconds_a_passage()), 1))
+            number = min(
+                number, max(int(seconds / self._seconds_a_passage()), 1)
+            )
         self.folder.save(passages=number)
         return number
 
@@ -195,6 +195,16 @@ class DistillingRun(PretrainingRun):
         if stage not in known:
             known = {**known, stage: time.perf_counter() - begin}
             self.folder.save(preparation=known)
+
+    def _preparation(self):
+        seconds = self.folder.state["preparation"]
+        tokens, read = len(self.table), self.features.num_done
+        names = {
+            "reading": "texts are cut into passages and tokenized",
+            "vocabulary": f"the teacher reads {tokens:,} tokens alone",
+            "features": f"the teacher reads {read:,} passages",
+        }
+        return {names[stage]: seconds[stage] for stage in names}
 
     def _spent(self) -> float:
         """Seconds of the stages that are finished."""

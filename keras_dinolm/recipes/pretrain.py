@@ -18,6 +18,7 @@ from keras_dinolm.recipes.run_arguments import plain_option
 from keras_dinolm.recipes.run_folder import RunFolder
 from keras_dinolm.recipes.run_folder import check_is_ours
 
+
 def pretrain(
     texts: Any,
     directory: str | os.PathLike,

@@ -321,8 +321,13 @@ class PretrainingRun:
             dim,
             self.notes,
             found,
+            self._preparation(),
         )
         return found
+
+    def _preparation(self) -> dict[str, float]:
+        """Seconds of what the report shall list before the phases."""
+        return {}
 
     def _say(self, text: str) -> None:
         if self.verbose:

@@ -33,6 +33,14 @@ READING = {
         "towards the teacher's own entropy, not to 0."
     ),
     "koleo": "How close the nearest neighbours are; lower is more spread.",
+    "sequence_regression": (
+        "The distance (1 - cosine) to the teacher's features of texts. Lower "
+        "is better; 0 is the teacher itself."
+    ),
+    "token_regression": (
+        "The mean squared distance to the teacher's features of tokens, in "
+        "units of their variance: 1 is no better than their mean."
+    ),
     "feature_std": (
         "1 is spread evenly over all directions, 0 the same feature for every "
         "text. Rising is good, below 0.1 has collapsed."
@@ -58,6 +66,7 @@ def write_report(
     dim: int,
     notes: list[str],
     held_out: dict,
+    preparation: dict[str, float] | None = None,
 ) -> None:
     """Writes `report.md`.
 
@@ -70,9 +79,11 @@ def write_report(
         dim: int. Width of the features.
         notes: list of sentences about the run that a reader should know.
         held_out: dict, as `held_out.measure` returns it.
+        preparation: dict of what was done before the first phase to its
+            seconds.
     """
     sections = [
-        _head(path, asked, corpus, histories),
+        _head(path, asked, corpus, histories, preparation or {}),
         _warnings(histories, notes),
         _numbers(histories, dim, corpus),
         _held_out(held_out, dim),
@@ -82,7 +93,7 @@ def write_report(
     files.write_text(path, text)
 
 
-def _head(path, asked, corpus, histories):
+def _head(path, asked, corpus, histories, preparation):
     options = "".join(f", {k}={v!r}" for k, v in asked["options"].items())
     budget = (
         f"{asked['steps']:,} steps"
@@ -92,9 +103,12 @@ def _head(path, asked, corpus, histories):
         + ", planned by the time of a step"
     )
     rows = "\n".join(
-        f"| {h.name} | {h.steps:,} | {h.batch_size} | {clock(h.seconds)} "
-        f"| {h.last('loss'):.3f} |"
-        for h in histories
+        [f"| {name} | | | {clock(s)} | |" for name, s in preparation.items()]
+        + [
+            f"| {h.name} | {h.steps:,} | {h.batch_size} | {clock(h.seconds)} "
+            f"| {h.last('loss'):.3f} |"
+            for h in histories
+        ]
     )
     today = datetime.date.today().isoformat()
     held_out = (

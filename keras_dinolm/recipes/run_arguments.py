@@ -91,9 +91,7 @@ class RunArguments:
             train, held_out = texts_module.split_held_out(documents, share)
         else:
             train = documents
-            held_out = list(
-                texts_module.read_texts(self.held_out, "held_out")
-            )
+            held_out = list(texts_module.read_texts(self.held_out, "held_out"))
         digest, usable = texts_module.survey(train)
         if usable < FEWEST_TEXTS:
             raise ValueError(

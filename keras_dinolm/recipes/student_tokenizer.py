@@ -60,7 +60,9 @@ def check_vocabulary(vocabulary: str) -> str:
     Returns:
         The string.
     """
-    return arguments.choice("vocabulary", vocabulary, ("auto", "own", "teacher"))
+    return arguments.choice(
+        "vocabulary", vocabulary, ("auto", "own", "teacher")
+    )
 
 
 def _word_piece(vocabulary, special, mark, lowercase, strip_accents):

@@ -9,6 +9,9 @@ from keras_dinolm.recipes.parts import EMBEDDING_STDDEV
 from keras_dinolm.teachers import Teacher
 from keras_dinolm.teachers import plain_pieces
 
+# Of a component, as a share of the largest variance: noise stays small.
+LEAST_SPREAD = 1e-6
+
 
 def token_table(
     teachers: Sequence[Teacher],
@@ -19,11 +22,12 @@ def token_table(
     """Embeddings of a vocabulary, and how much each token says.
 
     Each token is a text of its own to the teachers. Their features, side by
-    side, are reduced by PCA. The first components hold what tokens differ
-    in most, and tokens that say little lie near the mean. A backbone without
-    blocks normalises its embeddings, which loses how far from the mean they
-    lie; so these lengths are returned beside them, for the weights of a
-    `WeightedMeanPooling`.
+    side, are reduced by PCA. Components are divided by the fourth root of
+    their variance: half way to equal variances, since the first of them tell
+    kinds of words apart and few texts. Tokens that say little lie near the
+    mean. A backbone without blocks normalises its embeddings, which loses how
+    far from the mean they lie; so these lengths are returned beside them, for
+    the weights of a `WeightedMeanPooling`.
 
     Args:
         teachers: list of `Teacher`.
@@ -51,16 +55,14 @@ def token_table(
     words = list(dict.fromkeys(piece for piece in pieces if piece))
     if not words:
         raise ValueError("No token of the tokenizer is a text.")
-    features = np.concatenate([_unit(t.encode(words)) for t in teachers], 1)
-    bad = np.flatnonzero(~np.isfinite(features).all(1))
-    if len(bad):
-        raise ValueError(
-            f"The teacher's features of {len(bad)} of {len(words)} tokens are "
-            f"not finite, such as those of {words[bad[0]]!r}."
-        )
+    features = [_unit(_finite(t.encode(words), words)) for t in teachers]
+    features = np.concatenate(features, 1)
     kept = min(dim, *features.shape)
     reduced = np.zeros((len(words), dim), "float32")
-    reduced[:, :kept] = PCA(kept, random_state=0).fit_transform(features)
+    pca = PCA(kept, random_state=0)
+    components = pca.fit_transform(features)
+    spread = pca.explained_variance_ / pca.explained_variance_.max()
+    reduced[:, :kept] = components * (spread + LEAST_SPREAD) ** -0.25
     lengths = np.linalg.norm(reduced, axis=1)
     lengths = np.maximum(lengths / max(lengths.mean(), 1e-12), 1e-3)
     place = {word: index for index, word in enumerate(words)}
@@ -74,10 +76,18 @@ def token_table(
     )
 
 
+def _finite(features, words):
+    bad = np.flatnonzero(~np.isfinite(features).all(1))
+    if len(bad):
+        raise ValueError(
+            f"The teacher's features of {len(bad)} of {len(words)} tokens are "
+            f"not finite, such as those of {words[bad[0]]!r}."
+        )
+    return np.asarray(features, "float64")
+
+
 def _unit(features):
     """Features in units of their spread, so that several teachers compare."""
-    features = np.asarray(features, "float64")
-    with np.errstate(invalid="ignore"):
-        features = features - features.mean(0)
-        size = float(np.sqrt(np.square(features).mean()))
+    features = features - features.mean(0)
+    size = float(np.sqrt(np.square(features).mean()))
     return features / max(size, 1e-12)

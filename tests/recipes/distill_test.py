@@ -232,18 +232,20 @@ def test_the_table_is_the_pca_of_what_the_teacher_says_of_each_token():
     x -= x.mean(0)
     _, _, directions = np.linalg.svd(x, full_matrices=False)
     wanted = x @ directions[:4].T
+    wanted *= (wanted.var(0) / wanted.var(0).max()) ** -0.25
     table, lengths = token_table([teacher], tokenizer, 4)
     assert table.shape == (13, 4)
     # Up to the sign of a component, and the scale of all.
     got = table[5:] / table[5:].std() * wanted.std()
-    np.testing.assert_allclose(np.abs(got), np.abs(wanted), atol=1e-5)
+    np.testing.assert_allclose(np.abs(got), np.abs(wanted), rtol=1e-3)
     norms = np.linalg.norm(wanted, axis=1)
-    np.testing.assert_allclose(lengths[5:], norms / norms.mean(), rtol=1e-5)
+    np.testing.assert_allclose(lengths[5:], norms / norms.mean(), rtol=1e-4)
     assert table[5:].std() == pytest.approx(0.05, rel=1e-5)
     assert (lengths[:5] == 1).all() and (table[:5] != 0).all()
     # Where the teacher has fewer numbers, the rest is 0.
     wide, _ = token_table([teacher], tokenizer, 20)
     assert wide.shape == (13, 20) and not wide[5:, 8:].any()
+    assert wide[5:, :7].any(0).all()
 
 
 @pytest.mark.once

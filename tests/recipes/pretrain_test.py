@@ -464,9 +464,7 @@ def test_minutes_are_planned_once(tmp_path, monkeypatch):
     def stop(*args, **kwargs):
         raise Planned
 
-    monkeypatch.setattr(
-        plan, "seconds_per_step", lambda *_: ([0.01, 0.1], 9.0)
-    )
+    monkeypatch.setattr(plan, "seconds_per_step", lambda *_: ([0.01, 0.1], 9.0))
     monkeypatch.setattr(module, "LiveBar", stop)
     for _ in range(2):
         with pytest.raises(Planned):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import keras_dinolm as kd
-from keras_dinolm.recipes import parts
 from keras_dinolm.recipes import registry
 from tests.recipes.made_texts import SMALLEST
 from tests.recipes.made_texts import made_texts
@@ -51,9 +50,7 @@ def make(name, tokenizer):
 def test_a_recipe_makes_models_that_its_views_feed(name, objectives, tokens):
     tokenizer, store = tokens
     before = None
-    for phase, names in zip(
-        make(name, tokenizer), objectives, strict=True
-    ):
+    for phase, names in zip(make(name, tokenizer), objectives, strict=True):
         model = phase.model(phase.backbone(before, store), 100)
         assert [o.name for o in model.objectives] == names
         data = kd.recipes.make_dataset(phase, store, seed=0)
