@@ -96,6 +96,7 @@ def main(arguments=None):
         output / "run",
         minutes=args.minutes,
         size=args.size,
+        vocabulary=args.vocabulary,
         seed=args.seed,
         vocabulary_size=args.vocabulary_size,
     )
@@ -123,7 +124,8 @@ def parse_arguments(arguments):
     add("--teacher", help="folder of sentence-transformers")
     add("--minutes", type=float, default=30.0, help="of distillation")
     add("--size", default="nano", help="table, nano, tiny, ...")
-    add("--vocabulary-size", type=int, default=8_192)
+    add("--vocabulary", default="own", choices=["own", "teacher"])
+    add("--vocabulary-size", type=int, default=8_192, help="of an own one")
     add("--seed", type=int, default=0)
     add("--max-train", type=int, default=4_000, help="training rows a task")
     add("--output", default="runs/shipped", help="folder of the run")
@@ -133,7 +135,13 @@ def parse_arguments(arguments):
         ["python benchmarks/shipped_preset.py --data FOLDER"]
         + [
             f"--{name.replace('_', '-')} {getattr(args, name)}"
-            for name in ("minutes", "size", "vocabulary_size", "seed")
+            for name in (
+                "minutes",
+                "size",
+                "vocabulary",
+                "vocabulary_size",
+                "seed",
+            )
         ]
     )
     if args.teacher is None:

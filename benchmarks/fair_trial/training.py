@@ -147,6 +147,7 @@ def measure_costs(workshop, family, names, rounds=ROUNDS, steps=STEPS):
                 workshop, family, variant, phase, backbone, 2_000, 0
             )
             before[key] = time.process_time() - begin
+            print(f"{key}: made in {before[key]:.0f} s", flush=True)
             data = iter(family.dataset(workshop, views, 0))
             batches = [
                 keras.tree.map_structure(np.asarray, next(data))
@@ -163,6 +164,7 @@ def measure_costs(workshop, family, names, rounds=ROUNDS, steps=STEPS):
             run()
             if number:  # the first round compiles
                 times[key].append((time.process_time() - begin) / steps)
+        print(f"round {number} of {rounds}", flush=True)
     (key,) = _keys(family, family.reference)
     seconds = statistics.median(times[key])
     return {

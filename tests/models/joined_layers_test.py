@@ -74,6 +74,8 @@ def test_everything_trains_on_such_features():
         O.TokenDistillation(),
         O.VICReg(),
         O.SequenceRegression(),
+        O.SIGReg(),
+        O.MomentumContrast(queue_size=16),
         O.MaskedLM(),
         O.FeatureRegression(1),
     ]
