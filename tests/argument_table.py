@@ -1969,17 +1969,6 @@ for recipe, kinds in recipe_arguments.items():
         {**RECIPE, **kinds},
     )
 add(
-    "recipes.distillation",
-    lambda w: {"tokenizer": w.tokenizer, "teacher": w.preset},
-    {
-        **bad_only(RECIPE),
-        "teacher": PATH,
-        "span": SPAN,
-        "temperature": TEMPERATURE,
-    },
-    calls_good=False,
-)
-add(
     "recipes.Phase",
     lambda w: {
         "name": "x",
@@ -2000,7 +1989,10 @@ add(
         "pooled_layers": Kind(
             (NAN, True, "x", [], {}, object(), [1.5], ["x"], [None], [-2])
         ),
+        "pooled_join": choice("average", "concatenate").optional(),
         "starts_as": WORD.optional(),
+        "features": Kind((NAN, 7, True, "x", [7], object())),
+        "only_with_features": FLAG,
     },
 )
 add("recipes.get", {"name": "dino"}, {"name": choice("dino")})
@@ -2028,6 +2020,41 @@ add(
         "sequence_length": integer(2, 2**15 - 1),
         "held_out": Kind((NAN, 7, -1, 1.5, None, True, object(), 1j)),
         "verbose": Kind((NAN, 7, -1, 1.5, "x", None, [], object())),
+    },
+    calls_good=False,
+)
+add(
+    "recipes.distill",
+    lambda w: {
+        "texts": TEXTS,
+        "teacher": lambda texts: np.ones((len(texts), 2)),
+        "directory": w.new("run"),
+        "steps": 2,
+    },
+    {
+        "texts": Kind((NAN, 7, None, True, b"x", object(), [], [7], [None])),
+        "teacher": Kind((NAN, 7, None, True, [], [7], object(), "no such")),
+        "directory": PATH,
+        "minutes": (
+            Kind(tuple(v for v in number(above=0).bad if v is not None)),
+            {"steps": None},
+        ),
+        "steps": Kind(tuple(v for v in integer().bad if v is not None)),
+        "size": choice(),
+        "vocabulary": choice(),
+        "seed": SEED,
+        "vocabulary_size": integer(),
+        "sequence_length": integer(2, 2**15 - 1),
+        "held_out": Kind((NAN, 7, -1, 1.5, None, True, object(), 1j)),
+        "verbose": Kind((NAN, 7, -1, 1.5, "x", None, [], object())),
+        "max_passages": whole().optional(),
+        "span": SPAN,
+        "temperature": TEMPERATURE,
+        "bag_steps": integer(),
+        "bag_batch_size": integer(),
+        "bag_learning_rate": number(above=0),
+        "batch_size": integer(),
+        "learning_rate": number(above=0),
     },
     calls_good=False,
 )

@@ -86,9 +86,10 @@ class RunArguments:
         if self.verbose:
             print("Reading the texts ...", flush=True)
         documents = texts_module.read_texts(texts)
-        if isinstance(self.held_out, numbers.Number):
-            share = float(self.held_out)
-            train, held_out = texts_module.split_held_out(documents, share)
+        if isinstance(self.held_out, int | float):
+            train, held_out = texts_module.split_held_out(
+                documents, self.held_out
+            )
         else:
             train = documents
             held_out = list(texts_module.read_texts(self.held_out, "held_out"))

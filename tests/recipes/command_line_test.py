@@ -65,6 +65,23 @@ def test_pretrain_leaves_a_run(trained):
     assert asked["backend"] == keras.backend.backend()
 
 
+def test_distill_learns_from_a_run(trained, texts, tmp_path, capsys):
+    arguments = ["distill", texts, tmp_path / "run", "--teacher", trained]
+    arguments += ["--steps", 1, "--size", "table", "--sequence-length", 12]
+    options = ["--option", "bag_batch_size=8", "max_passages=64"]
+    assert call(*arguments, *options) == 0
+    asked = json.loads((tmp_path / "run" / "run.json").read_text())["asked"]
+    assert asked["recipe"] == "distill" and asked["vocabulary"] == "teacher"
+    assert asked["options"]["bag_batch_size"] == 8
+    report = (tmp_path / "run" / "report.md").read_text()
+    assert "the teacher reads 64 passages" in report
+    # The same command again, with a mistake.
+    assert call(*arguments, "--option", "mask_ratio=0.1") == 2
+    assert "`distill` has no option 'mask_ratio'" in capsys.readouterr().err
+    assert call(*arguments, "--option", "size=nano") == 2
+    assert "--option is for options" in capsys.readouterr().err
+
+
 def test_search_finds_a_text_by_its_own_words(trained, texts, capsys):
     query = made_texts(600)[7]
     assert call("search", trained, query, texts, "--top", 2) == 0
