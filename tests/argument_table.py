@@ -2126,8 +2126,6 @@ add(
             "tokens": OBJECT,
             "seed": SEED,
             "start_step": integer(0),
-            "features": OBJECT.optional(),
-            "only_with_features": FLAG,
         }
     ),
 )
