@@ -104,7 +104,7 @@ def test_sentences_begin_where_their_first_token_does(tokenizer, tmp_path):
     assert len(store.sentence_starts(4)) == 1
 
 
-@pytest.mark.once
+@pytest.mark.slow  # each process imports keras-hub
 def test_worker_processes_write_the_same_store(tmp_path):
     """With the tokenizer that has most to carry over."""
     tokenizer = _xlm_roberta()
@@ -161,8 +161,10 @@ def test_tokenizers_that_make_no_store_are_refused(wrong, message, tmp_path):
         _store(wrong(), tmp_path)
 
 
-def test_an_encoder_is_trained_kept_and_served(tokenizer, tmp_path):
-    """Our backbone with their tokenizer: views, `fit`, a preset, features."""
+def test_an_encoder_with_their_tokenizer_is_kept_and_served(
+    tokenizer, tmp_path
+):
+    """Views, a preset, features of tokens, and as a teacher."""
     store = _store(tokenizer, tmp_path / "store")
     groups = (kd.views.ViewGroup("global", 2, mask_probability=1.0),)
     views = kd.views.TextViews(tokenizer, sequence_length=12, groups=groups)
