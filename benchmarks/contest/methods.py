@@ -220,11 +220,22 @@ UNTRAINED = {
 # Keys and costs are those of `results.jsonl` and of its calibration, which
 # were measured before the recipes moved into the library.
 BAG_STEPS = 992  # a multiple of 16
-BAG = Method(
+# What the default was until 2026-11-30: each token weighs the same, and the
+# embeddings learn at the rate of the blocks.
+OLD = {"token_weights": 0, "embedding_rate": 1.0}
+OLD_BAG = Method(
     "counted bag of embeddings",
     kd.recipes.bag_then_blocks,
     key="ec808ec6596c",
     cost_key="e4918b55c0e6",
+    counted=True,
+    options=OLD,
+)
+BAG = Method(
+    "counted bag of weighted embeddings",
+    kd.recipes.bag_then_blocks,
+    key="weighted bag",
+    cost_key="weighted bag",
     counted=True,
 )
 
@@ -260,11 +271,21 @@ METHODS = {
         key="3028ab4ca1ce",
         cost_key="3a8d6f6eb7ec",
     ),
-    "dino_lm": Method(
-        "DinoLM: masked LM + InfoNCE of embeddings on a counted bag",
+    "old_default": Method(
+        "masked LM + InfoNCE of embeddings on a counted bag (old default)",
         kd.recipes.bag_then_blocks,
         key="7ec42cf97bae",
         cost_key="bb7751050ced",
+        start=OLD_BAG,
+        start_steps=BAG_STEPS,
+        options=OLD,
+    ),
+    "default": Method(
+        "the same with weighted tokens, embeddings at a tenth of the rate "
+        "(default)",
+        kd.recipes.bag_then_blocks,
+        key="weighted bag, blocks",
+        cost_key="weighted bag, blocks",
         start=BAG,
         start_steps=BAG_STEPS,
     ),

@@ -17,6 +17,8 @@ def bag_then_blocks(
     span: tuple[float, float] = (0.2, 0.4),
     mask_ratio: float = 0.3,
     temperature: float = 0.05,
+    token_weights: float = 0.5,
+    embedding_rate: float = 0.1,
     bag_steps: int = 1_000,
     bag_batch_size: int = 256,
     bag_learning_rate: float = 2e-3,
@@ -45,6 +47,11 @@ def bag_then_blocks(
             window.
         mask_ratio: float. Share of masked tokens in a window.
         temperature: float. Of InfoNCE.
+        token_weights: float. How much less frequent tokens weigh in a text's
+            feature: the power of `kd.data.sif_weights`. 0 is the plain mean.
+        embedding_rate: float. The rate of the embeddings in `blocks`, as a
+            share of that of the blocks. Below 1 they keep what they learned
+            as a bag; 0 leaves them as they are.
         bag_steps: int. The most steps without blocks; at most half of the
             budget goes there.
         bag_batch_size: int. Texts in a batch without blocks.
@@ -83,10 +90,16 @@ def bag_then_blocks(
         tokenizer, sequence_length, groups=[whole, ViewGroup("local", 4, span)]
     )
 
+    pooling = "weighted_mean" if token_weights else "mean"
+
     def counted_bag(before, tokens):
-        bag = parts.encoder(size, tokenizer, num_layers=0, num_registers=0)
+        bag = parts.encoder(
+            size, tokenizer, num_layers=0, num_registers=0, pooling=pooling
+        )
         if tokens is not None:
             parts.count_embeddings(bag, tokens)
+        if token_weights:
+            parts.weigh_tokens(bag, tokens, token_weights)
         return bag
 
     def tell_apart(bag, steps):
@@ -97,9 +110,12 @@ def bag_then_blocks(
     def deeper(bag, tokens):
         # The text's feature is that of its embeddings, so InfoNCE does not
         # reach the blocks, and they do not run where short spans are read.
-        return parts.deepen(
+        backbone = parts.deepen(
             bag, size, layer_scale=0.1, pooled_layers=parts.EMBEDDINGS
         )
+        if token_weights:
+            parts.weigh_tokens(backbone, None, token_weights)
+        return backbone
 
     def predict_words(backbone, steps):
         return parts.compiled(
@@ -109,6 +125,7 @@ def bag_then_blocks(
             steps,
             learning_rate,
             momentum=(0.98, 0.995),
+            multipliers={"token_embedding": embedding_rate},
         )
 
     return [
