@@ -7,7 +7,7 @@ import pathlib
 
 # By the steps that fit into minutes on a CPU, compilation included. Measured
 # by `benchmarks/backends.py`.
-FASTEST_FIRST = ("tensorflow", "jax", "torch")
+FASTEST_FIRST = ("tensorflow", "torch", "jax")
 # Into keras.json, at its first import, whatever is installed.
 WRITTEN_BY_KERAS = "tensorflow"
 

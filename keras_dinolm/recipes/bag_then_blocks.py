@@ -19,6 +19,7 @@ def bag_then_blocks(
     temperature: float = 0.05,
     token_weights: float = 0.5,
     embedding_rate: float = 0.1,
+    count_output: bool = True,
     bag_steps: int = 1_000,
     bag_batch_size: int = 256,
     bag_learning_rate: float = 2e-3,
@@ -52,6 +53,8 @@ def bag_then_blocks(
         embedding_rate: float. The rate of the embeddings in `blocks`, as a
             share of that of the blocks. Below 1 they keep what they learned
             as a bag; 0 leaves them as they are.
+        count_output: bool. Whether masked LM starts from how often each token
+            occurs (`MaskedLM.expect`).
         bag_steps: int. The most steps without blocks; at most half of the
             budget goes there.
         bag_batch_size: int. Texts in a batch without blocks.
@@ -139,5 +142,12 @@ def bag_then_blocks(
             keep="student",
             starts_as="counted embeddings",
         ),
-        Phase("blocks", many, batch_size, deeper, predict_words),
+        Phase(
+            "blocks",
+            many,
+            batch_size,
+            deeper,
+            predict_words,
+            prepare=parts.expect_tokens if count_output else None,
+        ),
     ]

@@ -13,6 +13,7 @@ from keras_dinolm import schedules
 from keras_dinolm.data import TokenStore
 from keras_dinolm.data import ppmi_embeddings
 from keras_dinolm.data import sif_weights
+from keras_dinolm.data import token_counts
 from keras_dinolm.models import DinoLM
 from keras_dinolm.models import DinoLMBackbone
 from keras_dinolm.models import DinoLMTokenizer
@@ -66,6 +67,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "num_prototypes": lambda name, value: arguments.count(name, value, 2),
     "token_weights": lambda name, value: arguments.number(name, value, 0),
     "embedding_rate": lambda name, value: arguments.number(name, value, 0),
+    "count_output": arguments.flag,
     "learning_rate": _above,
     "bag_learning_rate": _above,
     "temperature": _above,
@@ -146,6 +148,19 @@ def weigh_tokens(
     # They would learn little: from the square roots, a bag that learned them
     # was no better.
     backbone.pooler.trainable = False
+
+
+def expect_tokens(model: DinoLM, tokens: TokenStore) -> None:
+    """Starts masked LM from counts: how often each token occurs.
+
+    Args:
+        model: `DinoLM`, of which every `MaskedLM` is changed.
+        tokens: `TokenStore`.
+    """
+    counts = token_counts(tokens, model.student.encoder.vocabulary_size)
+    for objective in model.objectives:
+        if isinstance(objective, o.MaskedLM):
+            objective.expect(counts)
 
 
 def deepen(bag: DinoLMBackbone, size: str, **overrides: Any) -> DinoLMBackbone:

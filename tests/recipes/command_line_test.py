@@ -169,7 +169,7 @@ def test_a_backend_that_is_not_installed_is_one_line(monkeypatch, capsys):
     monkeypatch.setenv("KERAS_BACKEND", "theano")
     assert call("evaluate", "nowhere") == 2
     printed = capsys.readouterr().err
-    assert printed.count("\n") == 1 and "tensorflow, jax, torch" in printed
+    assert printed.count("\n") == 1 and "tensorflow, torch, jax" in printed
 
 
 def test_the_folder_of_the_run_was_forgotten(texts, capsys):
@@ -246,13 +246,13 @@ def test_the_backend_is_the_users_or_the_fastest_installed(
         (tmp_path / "keras.json").write_text(f'{{"backend": "{name}"}}')
         assert backend.default_backend() == name
     installed.remove("jax")
-    assert backend.default_backend() == "tensorflow"
+    assert backend.default_backend() == backend.FASTEST_FIRST[0]
     # What the environment says wins over all.
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert backend.choose_backend() == "jax"
     monkeypatch.setenv("KERAS_BACKEND", "")
-    assert backend.choose_backend() == "tensorflow"
-    assert os.environ["KERAS_BACKEND"] == "tensorflow"
+    assert backend.choose_backend() == backend.FASTEST_FIRST[0]
+    assert os.environ["KERAS_BACKEND"] == backend.FASTEST_FIRST[0]
     installed.clear()
     monkeypatch.setenv("KERAS_BACKEND", "")
     assert call("evaluate", "nowhere") == 2
