@@ -33,12 +33,14 @@ def bag_then_blocks(
     block to tell short spans of different texts apart (InfoNCE), at a
     thirtieth of the cost of a step with blocks. Phase `blocks`: blocks come
     on top and learn to predict masked words of a window, while the embeddings
-    learn from both. The feature of a text is the average of its embeddings;
-    the feature of a token is what the blocks make of it. The teacher is kept.
+    learn from both, slowly. The feature of a text is the weighted average of
+    its embeddings, in which frequent tokens count less; the feature of a
+    token is what the blocks make of it. The teacher is kept.
 
-    Batch sizes, rates and momentum are those of `python benchmarks/quality.py
-    --size mini --minutes 20`: 73.6 on average over nine tasks, where masked
-    LM has 63.9 and crop InfoNCE 66.2 (tensorflow, one core, three seeds).
+    `python benchmarks/quality.py --size mini --minutes 20`: 73.6 on average
+    over nine tasks, where masked LM has 63.9 and crop InfoNCE 66.2
+    (tensorflow, one core, three seeds). That was before tokens had weights:
+    `token_weights=0, embedding_rate=1.0, count_output=False`.
 
     Args:
         tokenizer: `DinoLMTokenizer`.
