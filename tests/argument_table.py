@@ -1281,6 +1281,11 @@ add(
     },
 )
 add(
+    "data.token_counts",
+    lambda w: {"tokens": w.tokens, "vocabulary_size": 8},
+    {"tokens": OBJECT, "vocabulary_size": integer(8)},
+)
+add(
     "data.sif_weights",
     lambda w: {"tokens": w.tokens, "vocabulary_size": 8},
     {
@@ -2024,6 +2029,9 @@ recipe_arguments = {
         "span": SPAN,
         "mask_ratio": number(above=0, high=1),
         "temperature": TEMPERATURE,
+        "token_weights": number(0),
+        "embedding_rate": number(0),
+        "count_output": FLAG,
         "bag_steps": integer(),
         "bag_batch_size": integer(),
         "bag_learning_rate": number(above=0),
@@ -2077,6 +2085,7 @@ add(
             (NAN, True, "x", [], {}, object(), [1.5], ["x"], [None], [-2])
         ),
         "starts_as": WORD.optional(),
+        "prepare": OBJECT.optional(),
     },
 )
 add("recipes.get", {"name": "dino"}, {"name": choice("dino")})
