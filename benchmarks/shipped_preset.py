@@ -99,6 +99,7 @@ def main(arguments=None):
         vocabulary=args.vocabulary,
         seed=args.seed,
         vocabulary_size=args.vocabulary_size,
+        held_out=documents(args.data, "valid"),
     )
     preset = output / NAME
     with kd.files.replace_folder(preset, not_a_preset) as folder:
