@@ -2,7 +2,7 @@
 
     python benchmarks/quality.py --data FOLDER --minutes 20 --size mini
     python benchmarks/quality.py --data FOLDER --minutes 4 --split dev
-    python benchmarks/quality.py --data FOLDER --methods dino_lm masked_lm
+    python benchmarks/quality.py --data FOLDER --methods default masked_lm
 
 Every method trains the same encoder on the same corpus with the same
 tokenizer, for the same time on one core, with the same seeds. The frozen
@@ -125,6 +125,11 @@ def parse_arguments(arguments):
         "--results",
         default=str(HERE / "contest" / "results.jsonl"),
         help="file of finished runs, one JSON object a line",
+    )
+    add(
+        "--reference",
+        default="crop_info_nce",
+        help="the method that others are compared with, seed by seed",
     )
     add("--publish", action="store_true", help="write RESULTS.md, too")
     add("--worker", help=argparse.SUPPRESS)
@@ -398,7 +403,7 @@ def report(args):
     lines = finished(args)
     if not lines:
         return
-    text = table(lines, titles())
+    text = table(lines, titles(), args.reference)
     print(f"\n{text}")
     output = pathlib.Path(args.output)
     files.write_text(output / f"table-{args.split}.md", text + "\n")

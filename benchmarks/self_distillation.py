@@ -64,6 +64,7 @@ def parse_arguments(arguments=None):
         default=16.0,
         help="of processor time, those in the results included",
     )
+    add("--runs", type=int, default=1_000, help="the most that begin")
     add("--list", action="store_true", help="what is done, and what is next")
     add("--publish", action="store_true", help="write the page's tables")
     add(
@@ -150,8 +151,8 @@ def show(args):
 
 def run_all(args):
     """Costs, then runs, each in a process of its own."""
-    failed = []
-    while True:
+    failed, begun = [], 0
+    while begun < args.runs:
         lines = records(args)
         names = [n for n in waiting(args, lines) if n not in failed]
         if not names:
@@ -164,6 +165,7 @@ def run_all(args):
         name = names[0]
         if family in unknown:
             name = f"costs/{family}/{','.join(unknown[family])}"
+        begun += name == names[0]
         print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
         if start(args, name):
             if name != names[0]:

@@ -99,6 +99,7 @@ def main(arguments=None):
         vocabulary=args.vocabulary,
         seed=args.seed,
         vocabulary_size=args.vocabulary_size,
+        held_out=documents(args.data, "valid"),
     )
     preset = output / NAME
     with kd.files.replace_folder(preset, not_a_preset) as folder:
@@ -173,7 +174,9 @@ def copy_in_float16(source, folder):
 
     from keras_dinolm import files
 
-    copy(source, folder)
+    # Heads served training alone.
+    heads = shutil.ignore_patterns("heads.*")
+    shutil.copytree(source, folder, dirs_exist_ok=True, ignore=heads)
     with h5py.File(source / "model.weights.h5") as before:
         with h5py.File(folder / "model.weights.h5", "w") as after:
             _round(before, after)

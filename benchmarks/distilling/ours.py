@@ -57,6 +57,7 @@ def distill(args, clock, seed, folder, size):
         minutes=args.minutes,
         size=size,
         seed=seed,
+        held_out=documents(args.data, "valid"),
         verbose=2,
     )
     return _readable(embedder, args), run / "preset", {"size": size}

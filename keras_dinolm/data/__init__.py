@@ -23,6 +23,7 @@ from keras_dinolm.data.ppmi_embeddings import ppmi_embeddings
 from keras_dinolm.data.sif_weights import sif_weights
 from keras_dinolm.data.stream_dataset import stream_dataset
 from keras_dinolm.data.teacher_features import teacher_features
+from keras_dinolm.data.token_counts import token_counts
 from keras_dinolm.data.token_store import TokenStore
 from keras_dinolm.data.tokenization import tokenize
 from keras_dinolm.data.tokenizer_training import train_tokenizer
@@ -54,6 +55,7 @@ __all__ = [
     "steps_per_epoch",
     "stream_dataset",
     "teacher_features",
+    "token_counts",
     "tokenize",
     "train_tokenizer",
     "unknown_rates",

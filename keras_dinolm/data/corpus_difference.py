@@ -9,7 +9,8 @@ from keras_dinolm.arguments import shorten
 from keras_dinolm.data.shard import check_shard_files
 from keras_dinolm.data.store_check import shard_path
 from keras_dinolm.data.store_check import type_of
-from keras_dinolm.text.encoder import Encoder
+from keras_dinolm.data.store_encoder import encode_documents
+from keras_dinolm.data.store_encoder import make_encoder
 
 _SHOWN = 12
 
@@ -31,13 +32,13 @@ def first_difference(
         settings: dict. The settings of the store.
         shard: dict. The header of the shard.
         batch: dict. The texts of the same shard of the corpus.
-        encoder_config: dict. The arguments of `Encoder`.
+        encoder_config: dict. What `encoder_config` returned.
         first: int. The number of the first document of the shard.
 
     Returns:
         A part of a sentence.
     """
-    encoder = Encoder(**encoder_config)
+    encoder = make_encoder(encoder_config)
     try:
         check_shard_files(directory, index, settings, shard)
     except (ValueError, FileNotFoundError):
@@ -57,7 +58,7 @@ def first_difference(
             )
         row = ids[start : start + lengths[place]].tolist()
         start += lengths[place]
-        if row != encoder([text])[0]:
+        if row != encode_documents(encoder, [text])[0][0]:
             tokens = [encoder.vocabulary[i] for i in row[:_SHOWN]]
             return (
                 f"document {first + place:,} begins there with "

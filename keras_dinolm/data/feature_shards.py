@@ -82,7 +82,7 @@ def write_shard(
         The header of the shard, a dict.
     """
     # An old header is not that of the new files.
-    shard_path(directory, index, "json").unlink(missing_ok=True)
+    files.remove(shard_path(directory, index, "json"))
     arrays = (
         {"pooled": pooled}
         if tokens is None

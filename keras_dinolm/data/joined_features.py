@@ -49,7 +49,7 @@ class JoinedFeatures:
     """
 
     def __init__(self, stores: Sequence[FeatureStore]):
-        if isinstance(stores, str) or not all(
+        if not isinstance(stores, list | tuple) or not all(
             isinstance(store, FeatureStore) for store in stores
         ):
             arguments.refuse("stores", stores, "a list of `FeatureStore`")

@@ -50,7 +50,9 @@ def passages(
     ```
     """
     max_words = arguments.integer("max_words", max_words, 1)
-    min_words = arguments.integer("min_words", min_words, 1, max_words)
+    min_words = arguments.integer(
+        "min_words", min_words, 1, max_words, meaning="at most `max_words`"
+    )
     show_progress = arguments.flag("show_progress", show_progress)
     found: list[str] = []
     documents = read_documents(texts, "Cutting", show_progress, "texts")

@@ -17,6 +17,8 @@ from keras_dinolm.data.store_check import check_file
 from keras_dinolm.data.store_check import open_file
 from keras_dinolm.data.store_check import shard_path
 from keras_dinolm.data.store_check import type_of
+from keras_dinolm.data.store_encoder import KerasHubEncoder
+from keras_dinolm.data.store_encoder import encode_documents
 from keras_dinolm.data.store_header import ALL_KINDS
 from keras_dinolm.data.store_header import MOST
 from keras_dinolm.data.store_header import check_shard
@@ -25,7 +27,6 @@ from keras_dinolm.data.store_header import read_rendered
 from keras_dinolm.data.store_header import render
 from keras_dinolm.files.space import full_disk_named
 from keras_dinolm.text.encoder import Encoder
-from keras_dinolm.text.sentences import split_sentences
 
 
 def digest_texts(
@@ -53,7 +54,7 @@ def digest_texts(
 
 
 def write_shard(
-    encoder: Encoder,
+    encoder: Encoder | KerasHubEncoder,
     scratch: pathlib.Path,
     dtype: str,
     fingerprint: str,
@@ -64,7 +65,7 @@ def write_shard(
     """Tokenizes texts and writes them as a shard, with its header.
 
     Args:
-        encoder: an `Encoder`.
+        encoder: what `make_encoder` made.
         scratch: the folder to write to.
         dtype: `"uint16"` or `"uint32"`.
         fingerprint: str. That of the tokenizer.
@@ -76,13 +77,7 @@ def write_shard(
     Returns:
         The header, a dict.
     """
-    sentences, counts = [], []
-    for text in texts:
-        pieces = split_sentences(text)
-        sentences.extend(pieces)
-        counts.append(len(pieces))
-    rows = encoder(sentences)
-    sentence_lengths = np.array([len(row) for row in rows], dtype="int64")
+    rows, firsts = encode_documents(encoder, texts)
     ids = _joined(rows, dtype)
     owners, others = [], []
     if alternates:
@@ -100,12 +95,12 @@ def write_shard(
             "limit is 2**31. Lower `shard_characters`, or split the longest "
             "document."
         )
-    owner = np.repeat(np.arange(len(texts)), counts)
-    lengths = np.zeros(len(texts), dtype="int64")
-    np.add.at(lengths, owner, sentence_lengths)
+    lengths = np.array([len(row) for row in rows], dtype="int64")
+    before = np.cumsum(lengths) - lengths
     # A sentence without a token (only spaces) starts nothing.
-    starts = np.cumsum(sentence_lengths) - sentence_lengths
-    starts = starts[sentence_lengths > 0]
+    starts = np.concatenate(
+        [np.zeros(0, "int64"), *(a + b for a, b in zip(firsts, before))]
+    )
     header = {
         "fingerprint": fingerprint,
         "digest": digest_texts(texts, alternates),

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_dinolm import arguments
-from keras_dinolm.data.ppmi_embeddings import STRETCH
-from keras_dinolm.data.store_header import MOST
+from keras_dinolm.data.token_counts import token_counts
 from keras_dinolm.data.token_store import TokenStore
 
 # The weight of special tokens. Its logarithm is finite, and a text without
@@ -73,28 +72,12 @@ def sif_weights(
         [A Simple but Tough-to-Beat Baseline for Sentence
         Embeddings](https://openreview.net/forum?id=SyK00v5xx)
     """
-    arguments.instance(
-        "tokens",
-        tokens,
-        TokenStore,
-        "a `TokenStore`, from `keras_dinolm.data.tokenize`",
-    )
-    vocabulary_size = arguments.integer(
-        "vocabulary_size", vocabulary_size, 1, MOST
-    )
     smoothing = arguments.number("smoothing", smoothing, above=0)
     power = arguments.number("power", power, 0)
-    known = tokens.header["vocabulary_size"]
-    if vocabulary_size < known:
-        raise ValueError(
-            "`vocabulary_size` must be that of the tokenizer that made the "
-            f"store, {known:,}. The store has ids of a larger vocabulary. "
-            f"Received: vocabulary_size={vocabulary_size}"
-        )
+    counts = token_counts(tokens, vocabulary_size)
     special = [*tokens.header["special_token_ids"].values()]
     special.append(tokens.header["pad_token_id"])
     special += _ids(special_token_ids, vocabulary_size)
-    counts = _count(tokens, vocabulary_size)
     shares = counts / counts.sum()
     weights = (smoothing / (smoothing + shares)) ** power
     weights[special] = 0.0
@@ -110,15 +93,3 @@ def _ids(values, vocabulary_size):
         )
         for index, value in enumerate(values)
     ]
-
-
-def _count(tokens, vocabulary_size):
-    """How often each token occurs: int64."""
-    counts = np.zeros(vocabulary_size, "int64")
-    for shard in range(len(tokens.shards)):
-        ids, _, _ = tokens.shard(shard)
-        # In stretches, because NumPy counts a copy in int64.
-        for start in range(0, len(ids), STRETCH):
-            part = ids[start : start + STRETCH]
-            counts += np.bincount(part, minlength=vocabulary_size)
-    return counts

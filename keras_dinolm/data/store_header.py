@@ -16,7 +16,6 @@ from typing import NoReturn
 
 from keras_dinolm import files
 from keras_dinolm.arguments import shorten
-from keras_dinolm.text.encoder import SUFFIX_INDICATOR
 from keras_dinolm.typing import Path
 
 HEADER = "header.json"
@@ -57,7 +56,7 @@ REPAIR = (
     "build a new one."
 )
 
-_SPECIAL = {"pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
+_SPECIAL = ("pad", "cls", "mask")
 # A shard of the header takes about 1 KB, and has at least 3 files.
 _BYTES_PER_FILE = 4_096
 _LEAST_BYTES = 1 << 16
@@ -68,29 +67,29 @@ def make_settings(tokenizer: Any, shard_characters: int) -> dict[str, Any]:
     """What a tokenizer and the arguments of `tokenize` say of a store.
 
     Args:
-        tokenizer: `DinoLMTokenizer`.
+        tokenizer: `DinoLMTokenizer`, or a tokenizer of keras-hub.
         shard_characters: int.
 
     Returns:
         A dict with the keys `SETTING_NAMES`.
     """
+    # Imported here, because the workers do not need it.
+    from keras_dinolm.data.store_encoder import special_token_ids
+    from keras_dinolm.data.store_encoder import tokenizer_fingerprint
+
     size = int(tokenizer.vocabulary_size())
-    vocabulary = tokenizer.encoder_config()["vocabulary"]
-    special = {
-        name: vocabulary.index(token)
-        for name, token in _SPECIAL.items()
-        if token in vocabulary
-    }
+    prefix = getattr(tokenizer, "suffix_indicator", None)
+    flags = [False] * size
+    if prefix:
+        flags = [t.startswith(prefix) for t in tokenizer.get_vocabulary()]
     return {
         "version": VERSION,
-        "fingerprint": tokenizer.fingerprint(),
+        "fingerprint": tokenizer_fingerprint(tokenizer),
         "dtype": dtype_for(size),
         "vocabulary_size": size,
         "pad_token_id": int(tokenizer.pad_token_id),
-        "special_token_ids": special,
-        "continues": checksum_of_flags(
-            [token.startswith(SUFFIX_INDICATOR) for token in vocabulary]
-        ),
+        "special_token_ids": special_token_ids(tokenizer),
+        "continues": checksum_of_flags(flags),
         "shard_characters": shard_characters,
     }
 

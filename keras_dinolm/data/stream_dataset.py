@@ -13,6 +13,7 @@ from keras_dinolm.data.arguments import check_views
 from keras_dinolm.data.corpora.document import Document
 from keras_dinolm.data.corpora.documents import check_corpus
 from keras_dinolm.data.corpora.documents import is_read_once
+from keras_dinolm.data.store_encoder import check_tokenizer_kind
 from keras_dinolm.data.token_store import TokenStore
 
 if TYPE_CHECKING:
@@ -87,13 +88,7 @@ def stream_dataset(
     can_be_read_again = not is_read_once(texts)
     window = check_views(views)
     batch_size = arguments.count("batch_size", batch_size)
-    if not hasattr(tokenizer, "encoder_config"):
-        raise ValueError(
-            "`tokenizer` must be a `keras_dinolm.models.DinoLMTokenizer`, "
-            "which reads the texts. Received: "
-            f"tokenizer={arguments.shorten(tokenizer)} "
-            f"(of type {type(tokenizer).__name__})"
-        )
+    check_tokenizer_kind(tokenizer)
     seed = arguments.integer("seed", seed, 0, MOST_SEED - 1)
     start_step = arguments.count("start_step", start_step, 0)
     if num_epochs is not None:

@@ -11,7 +11,8 @@ import numpy as np
 from keras_dinolm.data.corpora.document import Document
 from keras_dinolm.data.corpora.documents import is_read_once
 from keras_dinolm.data.corpora.documents import to_documents
-from keras_dinolm.text.encoder import Encoder
+from keras_dinolm.data.store_encoder import encoder_config
+from keras_dinolm.data.store_encoder import make_encoder
 
 if TYPE_CHECKING:
     from keras_dinolm.models import DinoLMTokenizer
@@ -28,7 +29,7 @@ class TextStream:
 
     Args:
         texts: iterable of `str`, `Document`, or mappings with `"text"`.
-        tokenizer: `DinoLMTokenizer`.
+        tokenizer: `DinoLMTokenizer`, or a tokenizer of keras-hub.
         window: int. Longest window, and the width of all of them.
         batch_size: int.
         seed: int.
@@ -57,7 +58,7 @@ class TextStream:
         self.shuffle_buffer = shuffle_buffer
         self.max_alternates = max_alternates
         self.pad_token_id = tokenizer.pad_token_id
-        self._encoder = Encoder(**tokenizer.encoder_config())
+        self._encoder = make_encoder(encoder_config(tokenizer))
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         generator = np.random.default_rng(self.seed)

@@ -223,16 +223,18 @@ class TokenStore:
         """Raises `ValueError` if the ids are not those of `tokenizer`.
 
         Args:
-            tokenizer: `DinoLMTokenizer`.
+            tokenizer: `DinoLMTokenizer`, or a tokenizer of keras-hub.
         """
-        if not hasattr(tokenizer, "fingerprint"):
-            what = "a `keras_dinolm.models.DinoLMTokenizer`"
-            arguments.refuse("tokenizer", tokenizer, what)
-        if tokenizer.fingerprint() != self.fingerprint:
+        from keras_dinolm.data.store_encoder import check_tokenizer_kind
+        from keras_dinolm.data.store_encoder import tokenizer_fingerprint
+
+        check_tokenizer_kind(tokenizer)
+        fingerprint = tokenizer_fingerprint(tokenizer)
+        if fingerprint != self.fingerprint:
             raise ValueError(
                 f"The token store {self.directory} was built with another "
                 f"tokenizer: its fingerprint is {self.fingerprint}, that of "
-                f"the given tokenizer is {tokenizer.fingerprint()}. Use the "
+                f"the given tokenizer is {fingerprint}. Use the "
                 "tokenizer it was built with, or build a store for this one "
                 "with `keras_dinolm.data.tokenize` in another directory (or "
                 "remove this one)."

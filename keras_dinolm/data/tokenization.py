@@ -18,6 +18,8 @@ from keras_dinolm.data.shard import move_shard
 from keras_dinolm.data.shard import read_shard_header
 from keras_dinolm.data.shard import write_no_alternates
 from keras_dinolm.data.store_check import shard_path
+from keras_dinolm.data.store_encoder import check_tokenizer_kind
+from keras_dinolm.data.store_encoder import encoder_config
 from keras_dinolm.data.store_header import ALL_KINDS
 from keras_dinolm.data.store_header import HEADER
 from keras_dinolm.data.store_header import MOST
@@ -34,6 +36,8 @@ from keras_dinolm.files.temporary import temporary
 from keras_dinolm.typing import Path
 
 if TYPE_CHECKING:
+    import keras_hub
+
     from keras_dinolm.models import DinoLMTokenizer
 
 _FILES = (HEADER, SETTINGS, "shard-*")
@@ -41,7 +45,7 @@ _FILES = (HEADER, SETTINGS, "shard-*")
 
 def tokenize(
     corpus: Texts,
-    tokenizer: "DinoLMTokenizer",
+    tokenizer: "DinoLMTokenizer | keras_hub.tokenizers.Tokenizer",
     directory: Path,
     num_workers: int | None = None,
     shard_characters: int = 4_000_000,
@@ -60,7 +64,9 @@ def tokenize(
     Args:
         corpus: iterable of `str`, `Document`, or mappings with `"text"`.
             Alternates of a document are tokenized, too.
-        tokenizer: a `DinoLMTokenizer`.
+        tokenizer: a `DinoLMTokenizer`, or the WordPiece, byte-pair or
+            SentencePiece tokenizer of an encoder of keras-hub. Their ids are
+            those of `tokenizer.tokenize`. They are slower.
         directory: path of a folder for this store alone.
         num_workers: int. Number of processes; `0` does the work in this one.
             Defaults to the number of CPU cores (and to `0` for small
@@ -103,10 +109,7 @@ def tokenize(
         "shard_characters", shard_characters, 1, MOST
     )
     show_progress = arguments.flag("show_progress", show_progress)
-    if not hasattr(tokenizer, "encoder_config"):
-        arguments.refuse(
-            "tokenizer", tokenizer, "a `keras_dinolm.models.DinoLMTokenizer`"
-        )
+    check_tokenizer_kind(tokenizer)
     directory = arguments.path("directory", directory).absolute()
     settings = make_settings(tokenizer, shard_characters)
     documents = read_documents(corpus, "Tokenizing", show_progress)
@@ -193,7 +196,7 @@ def _write_shards(
     directory, scratch, settings, tokenizer, documents, num_workers
 ):
     """Writes the shards that are missing; returns the headers of all."""
-    config = tokenizer.encoder_config()
+    config = encoder_config(tokenizer)
     job_settings = {
         "encoder": config,
         "scratch": str(scratch),

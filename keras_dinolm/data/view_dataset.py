@@ -172,8 +172,6 @@ def view_dataset(
     if use_tf_data is not None:
         use_tf_data = arguments.flag("use_tf_data", use_tf_data)
     if tokenizer is not None:
-        if not hasattr(tokenizer, "fingerprint"):
-            arguments.refuse("tokenizer", tokenizer, "a `DinoLMTokenizer`")
         tokens.check_tokenizer(tokenizer)
     if homogeneous is not None:
         layout = _with_clusters(

@@ -3,9 +3,9 @@
 `keras_dinolm.data.tokenize` starts it with a fresh interpreter, which forks
 nothing of a parent that runs jax or TensorFlow; a user's script needs no `if
 __name__ == "__main__"`, and only NumPy, `tokenizers` and `filelock` are
-imported. The process reads pickled jobs from its parent on standard input and
-answers on standard output, until the input ends. Nobody else writes to these
-pipes.
+imported (and keras-hub, for a tokenizer of its own). The process reads pickled
+jobs from its parent on standard input and answers on standard output, until
+the input ends. Nobody else writes to these pipes.
 """
 
 import json
@@ -64,10 +64,10 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
     from keras_dinolm.data.shard import write_shard
-    from keras_dinolm.text.encoder import Encoder
+    from keras_dinolm.data.store_encoder import make_encoder
 
     settings = pickle.load(sys.stdin.buffer)
-    encoder = Encoder(**settings.pop("encoder"))
+    encoder = make_encoder(settings.pop("encoder"))
     while True:
         try:
             job = pickle.load(sys.stdin.buffer)

@@ -10,8 +10,8 @@ from typing import Any
 
 from keras_dinolm.data.shard import move_shard
 from keras_dinolm.data.shard import write_shard
+from keras_dinolm.data.store_encoder import make_encoder
 from keras_dinolm.data.worker import command
-from keras_dinolm.text.encoder import Encoder
 
 # A smaller first shard takes less time than starting a process.
 _WORTH_A_PROCESS = 2_000_000
@@ -29,7 +29,7 @@ class WorkerPool:
     Args:
         directory: path of the store.
         settings: dict of the arguments of `write_shard` that all shards
-            share, with the configuration of an `Encoder` as `"encoder"`.
+            share, with what `encoder_config` returned as `"encoder"`.
         num_workers: int. `0` does the work in this process.
     """
 
@@ -47,7 +47,7 @@ class WorkerPool:
         self.errors: list[Exception] = []
         self.threads: list[threading.Thread] = []
         self.processes: list[subprocess.Popen] = []
-        self.encoder: Encoder | None = None
+        self.encoder: Any = None
 
     def __enter__(self) -> "WorkerPool":
         return self
@@ -70,7 +70,7 @@ class WorkerPool:
         small = job["index"] == 0 and characters < _WORTH_A_PROCESS
         if self.num_workers == 0 or small:
             if self.encoder is None:
-                self.encoder = Encoder(**self.settings["encoder"])
+                self.encoder = make_encoder(self.settings["encoder"])
             settings = {**self.settings, "encoder": self.encoder}
             self._keep(job["index"], write_shard(**settings, **job))
             return

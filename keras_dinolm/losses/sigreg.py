@@ -73,11 +73,14 @@ def sigreg(
     weights = np.full(half + 1, 2 * limit / half)
     weights[[0, -1]] /= 2
     wanted = np.exp(-np.square(points) / 2)
-    weights = (weights * wanted).astype("float32")
-    wanted = wanted.astype("float32")
+    # Tensors, since torch would make arrays of its own in a product.
+    points, wanted, weights = (
+        ops.convert_to_tensor(x, dtype="float32")
+        for x in (points, wanted, weights * wanted)
+    )
 
     products = ops.matmul(embeddings, ops.transpose(l2_normalize(directions)))
-    angles = products[..., None] * points.astype("float32")  # [N, M, points]
+    angles = products[..., None] * points  # [N, M, points]
     real = ops.mean(ops.cos(angles), axis=0) - wanted
     imaginary = ops.mean(ops.sin(angles), axis=0)
     distance = ops.square(real) + ops.square(imaginary)

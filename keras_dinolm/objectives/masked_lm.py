@@ -3,8 +3,10 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
+from keras_dinolm import arguments
 from keras_dinolm.objectives.features import Features
 from keras_dinolm.objectives.features import rows_at
 from keras_dinolm.objectives.objective import Objective
@@ -61,6 +63,39 @@ class MaskedLM(Objective):
             shape=(embedding.input_dim,), initializer="zeros", name="bias"
         )
         super().build_for(lesson)
+
+    def expect(self, counts: Any) -> None:
+        """Starts the output from how often each token occurs.
+
+        The output begins as a guess of equal chances, and its bias moves by a
+        rate a step, so for hundreds of steps the embeddings learn little but
+        which tokens are frequent. With the logarithm of their shares as the
+        bias, masked LM begins where it would be after those steps, and the
+        embeddings keep what they knew. Call it once the model is built.
+
+        Args:
+            counts: array `[vocabulary]` of numbers from 0 on, as
+                `kd.data.token_counts`. What does not occur counts as a half.
+
+        Raises:
+            ValueError: if the counts are not of this vocabulary, or negative.
+        """
+        if not self.built:
+            raise ValueError(
+                "`MaskedLM.expect` sets a weight of a model: make a `DinoLM` "
+                "with this objective first."
+            )
+        size = self.bias.shape[0]
+        meaning = "how often each token occurs"
+        row = arguments.matrix("counts", [counts], meaning=meaning)
+        arguments.check_finite("counts", row)
+        counts = row[0]
+        if len(counts) != size or (counts < 0).any() or not counts.any():
+            arguments.refuse(
+                "counts", counts, f"{size} numbers from 0 on, not all 0"
+            )
+        counts = np.maximum(counts.astype("float64"), 0.5)
+        self.bias.assign(np.log(counts / counts.sum()))
 
     def compute(self, features: Features) -> Result:
         def read(group, indices):

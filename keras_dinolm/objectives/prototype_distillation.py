@@ -90,5 +90,7 @@ def _build_targets(targets, lesson):
         )
     if not targets.built:  # loading builds them before
         projections = getattr(targets, "reads_projections", False)
-        width = lesson.bottleneck_dim if projections else lesson.num_prototypes
+        width = lesson.num_prototypes
+        if projections:  # the teacher's, which may be another
+            width = lesson.teacher.bottleneck_dim
         targets.build((None, width))

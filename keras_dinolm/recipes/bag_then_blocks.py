@@ -17,6 +17,9 @@ def bag_then_blocks(
     span: tuple[float, float] = (0.2, 0.4),
     mask_ratio: float = 0.3,
     temperature: float = 0.05,
+    token_weights: float = 0.5,
+    embedding_rate: float = 0.1,
+    count_output: bool = True,
     bag_steps: int = 1_000,
     bag_batch_size: int = 256,
     bag_learning_rate: float = 2e-3,
@@ -30,12 +33,14 @@ def bag_then_blocks(
     block to tell short spans of different texts apart (InfoNCE), at a
     thirtieth of the cost of a step with blocks. Phase `blocks`: blocks come
     on top and learn to predict masked words of a window, while the embeddings
-    learn from both. The feature of a text is the average of its embeddings;
-    the feature of a token is what the blocks make of it. The teacher is kept.
+    learn from both, slowly. The feature of a text is the weighted average of
+    its embeddings, in which frequent tokens count less; the feature of a
+    token is what the blocks make of it. The teacher is kept.
 
-    Batch sizes, rates and momentum are those of `python benchmarks/quality.py
-    --size mini --minutes 20`: 73.6 on average over nine tasks, where masked
-    LM has 63.9 and crop InfoNCE 66.2 (tensorflow, one core, three seeds).
+    `python benchmarks/quality.py --size mini --minutes 20`: 73.6 on average
+    over nine tasks, where masked LM has 63.9 and crop InfoNCE 66.2
+    (tensorflow, one core, three seeds). That was before tokens had weights:
+    `token_weights=0, embedding_rate=1.0, count_output=False`.
 
     Args:
         tokenizer: `DinoLMTokenizer`.
@@ -45,6 +50,13 @@ def bag_then_blocks(
             window.
         mask_ratio: float. Share of masked tokens in a window.
         temperature: float. Of InfoNCE.
+        token_weights: float. How much less frequent tokens weigh in a text's
+            feature: the power of `kd.data.sif_weights`. 0 is the plain mean.
+        embedding_rate: float. The rate of the embeddings in `blocks`, as a
+            share of that of the blocks. Below 1 they keep what they learned
+            as a bag; 0 leaves them as they are.
+        count_output: bool. Whether masked LM starts from how often each token
+            occurs (`MaskedLM.expect`).
         bag_steps: int. The most steps without blocks; at most half of the
             budget goes there.
         bag_batch_size: int. Texts in a batch without blocks.
@@ -83,10 +95,16 @@ def bag_then_blocks(
         tokenizer, sequence_length, groups=[whole, ViewGroup("local", 4, span)]
     )
 
+    pooling = "weighted_mean" if token_weights else "mean"
+
     def counted_bag(before, tokens):
-        bag = parts.encoder(size, tokenizer, num_layers=0, num_registers=0)
+        bag = parts.encoder(
+            size, tokenizer, num_layers=0, num_registers=0, pooling=pooling
+        )
         if tokens is not None:
             parts.count_embeddings(bag, tokens)
+        if token_weights:
+            parts.weigh_tokens(bag, tokens, token_weights)
         return bag
 
     def tell_apart(bag, steps):
@@ -97,9 +115,12 @@ def bag_then_blocks(
     def deeper(bag, tokens):
         # The text's feature is that of its embeddings, so InfoNCE does not
         # reach the blocks, and they do not run where short spans are read.
-        return parts.deepen(
+        backbone = parts.deepen(
             bag, size, layer_scale=0.1, pooled_layers=parts.EMBEDDINGS
         )
+        if token_weights:
+            parts.weigh_tokens(backbone, None, token_weights)
+        return backbone
 
     def predict_words(backbone, steps):
         return parts.compiled(
@@ -109,6 +130,7 @@ def bag_then_blocks(
             steps,
             learning_rate,
             momentum=(0.98, 0.995),
+            multipliers={"token_embedding": embedding_rate},
         )
 
     return [
@@ -122,5 +144,12 @@ def bag_then_blocks(
             keep="student",
             starts_as="counted embeddings",
         ),
-        Phase("blocks", many, batch_size, deeper, predict_words),
+        Phase(
+            "blocks",
+            many,
+            batch_size,
+            deeper,
+            predict_words,
+            prepare=parts.expect_tokens if count_output else None,
+        ),
     ]

@@ -9,6 +9,7 @@ import keras_hub
 from keras_dinolm import models
 from keras_dinolm import objectives as o
 from keras_dinolm.data import JoinedFeatures
+from keras_dinolm.data import TokenStore
 from keras_dinolm.models import DinoLMBackbone
 from keras_dinolm.recipes import parts
 from keras_dinolm.recipes.phase import Phase
@@ -40,7 +41,7 @@ def make_phases(
     tokenizer: keras_hub.tokenizers.Tokenizer,
     size: str,
     sequence_length: int,
-    start: Callable[[DinoLMBackbone], None],
+    start: Callable[[DinoLMBackbone, TokenStore], None],
     store: JoinedFeatures,
     statistics: Mapping[str, Any],
     span: tuple[float, float],
@@ -99,7 +100,7 @@ def make_phases(
             pooling="weighted_mean",
         )
         if tokens is not None:
-            start(bag)
+            start(bag, tokens)
         bag.pooler.trainable = False
         return bag
 

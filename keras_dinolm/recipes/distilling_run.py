@@ -5,15 +5,16 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_dinolm import files
 from keras_dinolm.data import JoinedFeatures
 from keras_dinolm.data import TokenStore
 from keras_dinolm.data import passages
-from keras_dinolm.data import sif_weights
 from keras_dinolm.data import teacher_features
 from keras_dinolm.recipes import distilling_phases
+from keras_dinolm.recipes import parts
 from keras_dinolm.recipes.feature_statistics import feature_statistics
 from keras_dinolm.recipes.phase import Phase
 from keras_dinolm.recipes.pretraining_run import PretrainingRun
@@ -84,9 +85,7 @@ class DistillingRun(PretrainingRun):
     def _prepare(self, tokenizer, tokens):
         with self._timed("vocabulary"):
             self._say("The teacher reads the vocabulary ...")
-            self.table, lengths = self._table(tokenizer)
-        weights = sif_weights(tokens, len(self.table), power=POWER_OF_COUNTS)
-        self.log_weights = np.log(weights * lengths)
+            self.table, self.lengths = self._table(tokenizer)
         number = self._passages(tokens)
         with self._timed("features"):
             self._say(f"The teacher reads {number:,} passages ...")
@@ -175,9 +174,12 @@ class DistillingRun(PretrainingRun):
             **self.options,
         )
 
-    def _start(self, bag):
+    def _start(self, bag, tokens):
+        """Gives a bag its table, and its tokens what they weigh."""
         bag.token_embedding.embeddings.assign(self.table)
-        bag.pooler.log_weights.assign(self.log_weights)
+        parts.weigh_tokens(bag, tokens, POWER_OF_COUNTS)
+        by_count = keras.ops.convert_to_numpy(bag.pooler.log_weights)
+        bag.pooler.log_weights.assign(by_count + np.log(self.lengths))
 
     def _usable(self, phase: Phase, tokens: TokenStore) -> int:
         if phase.only_with_features:

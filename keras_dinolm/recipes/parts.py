@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras_hub
+import numpy as np
 
 from keras_dinolm import arguments
 from keras_dinolm import models
@@ -11,6 +12,8 @@ from keras_dinolm import objectives as o
 from keras_dinolm import schedules
 from keras_dinolm.data import TokenStore
 from keras_dinolm.data import ppmi_embeddings
+from keras_dinolm.data import sif_weights
+from keras_dinolm.data import token_counts
 from keras_dinolm.models import DinoLM
 from keras_dinolm.models import DinoLMBackbone
 from keras_dinolm.models import DinoLMTokenizer
@@ -62,6 +65,9 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "bag_steps": arguments.count,
     "num_local": lambda name, value: arguments.count(name, value, 2),
     "num_prototypes": lambda name, value: arguments.count(name, value, 2),
+    "token_weights": lambda name, value: arguments.number(name, value, 0),
+    "embedding_rate": lambda name, value: arguments.number(name, value, 0),
+    "count_output": arguments.flag,
     "learning_rate": _above,
     "bag_learning_rate": _above,
     "temperature": _above,
@@ -123,6 +129,38 @@ def count_embeddings(backbone: DinoLMBackbone, tokens: TokenStore) -> None:
             stddev=EMBEDDING_STDDEV,
         )
     )
+
+
+def weigh_tokens(
+    backbone: DinoLMBackbone, tokens: TokenStore | None, power: float
+) -> None:
+    """Sets the weights of tokens in a text's feature, from counts, for good.
+
+    Args:
+        backbone: `DinoLMBackbone` with the pooling `"weighted_mean"`, which is
+            changed.
+        tokens: `TokenStore`, or `None` to leave the weights as they are.
+        power: float, as for `sif_weights`.
+    """
+    if tokens is not None:
+        weights = sif_weights(tokens, backbone.vocabulary_size, power=power)
+        backbone.pooler.log_weights.assign(np.log(weights))
+    # They would learn little: from the square roots, a bag that learned them
+    # was no better.
+    backbone.pooler.trainable = False
+
+
+def expect_tokens(model: DinoLM, tokens: TokenStore) -> None:
+    """Starts masked LM from counts: how often each token occurs.
+
+    Args:
+        model: `DinoLM`, of which every `MaskedLM` is changed.
+        tokens: `TokenStore`.
+    """
+    counts = token_counts(tokens, model.student.encoder.vocabulary_size)
+    for objective in model.objectives:
+        if isinstance(objective, o.MaskedLM):
+            objective.expect(counts)
 
 
 def deepen(bag: DinoLMBackbone, size: str, **overrides: Any) -> DinoLMBackbone:

@@ -49,6 +49,8 @@ class Phase:
             `DinoLMBackbone`. `None` keeps those that it was trained with.
         pooled_join: string or `None`. How these layers are joined from then
             on, as for `DinoLMBackbone`.
+        prepare: callable `(model, tokens)`, or `None`. Called once before the
+            first step, for weights of the model that are counted.
         starts_as: string or `None`. What the report calls the encoder that
             `backbone` makes, where it is more than the phase before left: its
             row tells what the start alone is worth. `None` for no such row.
@@ -88,6 +90,7 @@ class Phase:
     starts_as: str | None = None
     features: Mapping[str, FeatureStore | JoinedFeatures] | None = None
     only_with_features: bool = False
+    prepare: Callable[[DinoLM, TokenStore], None] | None = None
 
     def __post_init__(self) -> None:
         name = arguments.string("name", self.name)
@@ -110,9 +113,11 @@ class Phase:
             what = "a dict of name to `FeatureStore`"
             arguments.instance("features", self.features, Mapping, what)
         arguments.flag("only_with_features", self.only_with_features)
-        for field in ("backbone", "model"):
-            if not callable(getattr(self, field)):
-                arguments.refuse(field, getattr(self, field), "a callable")
+        for field in ("backbone", "model", "prepare"):
+            value = getattr(self, field)
+            optional = field == "prepare" and value is None
+            if not callable(value) and not optional:
+                arguments.refuse(field, value, "a callable")
         layers = self.pooled_layers
         if layers is not None:
             if not isinstance(layers, tuple | list) or not layers:

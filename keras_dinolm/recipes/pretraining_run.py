@@ -250,6 +250,8 @@ class PretrainingRun:
         if is_new and phase.starts_as:
             self._measure(phase.starts_as, backbone, tokenizer)
         model = phase.model(backbone, steps[index])
+        if is_new and phase.prepare:
+            phase.prepare(model, tokens)
         patience = min(max(steps[index] // 4, 50), 300)
         monitor = CollapseMonitor(patience, check_every=patience // 5)
         steps_per_epoch = plan.steps_per_epoch(steps[index])

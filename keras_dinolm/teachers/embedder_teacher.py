@@ -83,21 +83,33 @@ class EmbedderTeacher(Teacher):
         return self._call(texts, "sentence_embedding")
 
     def _encode_both(self, texts):
+        found = self._call(texts, "token_embeddings")
         tokens = [
             (feature[1 : 1 + len(row)], self._spans(text, row))
-            for feature, row, text in zip(
-                self._call(texts, "token_embeddings"), self._rows(texts), texts
-            )
+            for feature, row, text in zip(found, self._rows(texts), texts)
         ]
-        return self._call(texts, "sentence_embedding"), tokens
+        if self._is_ours():
+            return self._call(texts, "sentence_embedding"), tokens
+        # Its pooler has no weights: no need to run the network again.
+        first = self.embedder.pooling == "cls"
+        pooled = np.stack([f[0] if first else f.mean(0) for f in found])
+        if self.embedder.normalize:
+            norms = np.linalg.norm(pooled, axis=1, keepdims=True)
+            pooled = pooled / np.maximum(norms, 1e-12)
+        return pooled, tokens
+
+    def _is_ours(self):
+        from keras_dinolm.models.encoder.backbone import DinoLMBackbone
+
+        return isinstance(self.embedder.backbone, DinoLMBackbone)
 
     def _rows(self, texts):
         """Ids of the tokens that the embedder reads of each text."""
-        from keras_dinolm.models.encoder.backbone import DinoLMBackbone
         from keras_dinolm.models.tasks.token_rows import token_rows
 
-        ours = isinstance(self.embedder.backbone, DinoLMBackbone)
-        limit = self.embedder.preprocessor.sequence_length - (1 if ours else 2)
+        # [CLS], and [SEP] of stock encoders.
+        added = 1 if self._is_ours() else 2
+        limit = self.embedder.preprocessor.sequence_length - added
         rows, too_long = token_rows(self.tokenizer, texts, limit)
         self._count_cut(too_long, len(texts), limit)
         return rows

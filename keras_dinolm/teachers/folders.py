@@ -36,6 +36,7 @@ def load(
     sequence_length: int | None,
     pooling: str | None,
     batch_size: int,
+    dtype: str | None = None,
 ) -> Teacher:
     """Makes a teacher of a folder or a name.
 
@@ -46,6 +47,7 @@ def load(
         sequence_length: int, or `None`. Tokens of a text that are read.
         pooling: `"mean"`, `"cls"` or `None`.
         batch_size: int.
+        dtype: str, or `None`. What the network computes in.
 
     Returns:
         A `Teacher`.
@@ -57,10 +59,12 @@ def load(
         arguments.choice("pooling", pooling, _POOLINGS)
     path = arguments.path("teacher", name)
     folder = _folder(path, name)
-    options = (prompt, sequence_length, pooling, batch_size)
+    options = (prompt, sequence_length, pooling, batch_size, dtype)
     if folder is None:
         return _embedder(str(name), None, *options)
     digest = digest_of_folder(folder)
+    if dtype is not None:
+        digest = digest_of(digest, dtype)
     if _is_keras(folder):
         return _embedder(str(folder), digest, *options)
     if _has_sentence_transformers():
@@ -157,10 +161,14 @@ def _has_sentence_transformers():
         return False
 
 
-def _embedder(preset, digest, prompt, sequence_length, pooling, batch_size):
+def _embedder(
+    preset, digest, prompt, sequence_length, pooling, batch_size, dtype
+):
     from keras_dinolm.models.tasks.text_embedder import DinoLMTextEmbedder
 
     options: dict[str, Any] = {} if pooling is None else {"pooling": pooling}
+    if dtype is not None:
+        options["dtype"] = dtype
     embedder = DinoLMTextEmbedder.from_preset(preset, **options)
     if sequence_length is not None:
         embedder.preprocessor.sequence_length = sequence_length
@@ -168,12 +176,14 @@ def _embedder(preset, digest, prompt, sequence_length, pooling, batch_size):
 
 
 def _sentence_transformer(
-    folder, digest, prompt, sequence_length, pooling, batch_size
+    folder, digest, prompt, sequence_length, pooling, batch_size, dtype
 ):
     import sentence_transformers
 
     model = sentence_transformers.SentenceTransformer(
-        str(folder), local_files_only=True
+        str(folder),
+        local_files_only=True,
+        model_kwargs={} if dtype is None else {"dtype": dtype},
     )
     if pooling is not None:
         for index, module in enumerate(model):
@@ -186,7 +196,9 @@ def _sentence_transformer(
     return SentenceTransformerTeacher(model, digest, batch_size, prompt)
 
 
-def _converted(folder, digest, prompt, sequence_length, pooling, batch_size):
+def _converted(
+    folder, digest, prompt, sequence_length, pooling, batch_size, dtype
+):
     """A folder of Hugging Face, read by keras-hub on the active backend."""
     from keras_dinolm.models.tasks.text_embedder import DinoLMTextEmbedder
 
@@ -199,6 +211,8 @@ def _converted(folder, digest, prompt, sequence_length, pooling, batch_size):
         sequence_length = sequence_length or length
     if pooling is not None:
         options["pooling"] = pooling
+    if dtype is not None:
+        options["dtype"] = dtype
     embedder = DinoLMTextEmbedder.from_preset(str(folder), **options)
     if sequence_length is not None:
         embedder.preprocessor.sequence_length = sequence_length

@@ -3,12 +3,14 @@
 import os
 import sys
 from typing import Any
+from typing import NoReturn
 
 from keras_dinolm import arguments
 from keras_dinolm.teachers.callable_teacher import CallableTeacher
 from keras_dinolm.teachers.teacher import Teacher
 
-_ONLY_FOLDERS = ("sequence_length", "pooling")
+_ONLY_FOLDERS = ("sequence_length", "pooling", "dtype")
+_DTYPES = ("float32", "bfloat16", "float16")
 
 
 def get(
@@ -17,6 +19,7 @@ def get(
     sequence_length: int | None = None,
     pooling: str | None = None,
     batch_size: int = 32,
+    dtype: str | None = None,
 ) -> Teacher:
     """Makes a teacher of an encoder that somebody has trained.
 
@@ -49,8 +52,11 @@ def get(
         pooling: `"mean"` or `"cls"`: the feature of a text, for a folder of
             Hugging Face that does not say. Defaults to what the folder says,
             or else to the mean.
-        batch_size: int. Texts that are encoded at a time. Texts of similar
-            length share a batch.
+        batch_size: int. Texts of some 32 tokens that are encoded at a time.
+            Texts of similar length share a batch.
+        dtype: `"float32"`, `"bfloat16"` or `"float16"`: what a model from a
+            folder computes in. bfloat16 takes half the time on processors
+            that know it. Defaults to what its files say.
 
     Returns:
         A `keras_dinolm.teachers.Teacher`.
@@ -82,11 +88,19 @@ def get(
             "sequence_length", sequence_length, 3
         )
     batch_size = arguments.integer("batch_size", batch_size, 1)
+    if dtype is not None:
+        arguments.choice("dtype", dtype, _DTYPES)
     if isinstance(teacher, str | os.PathLike):
         from keras_dinolm.teachers.folders import load
 
-        return load(teacher, prompt, sequence_length, pooling, batch_size)
-    given = {"sequence_length": sequence_length, "pooling": pooling}
+        return load(
+            teacher, prompt, sequence_length, pooling, batch_size, dtype
+        )
+    given = {
+        "sequence_length": sequence_length,
+        "pooling": pooling,
+        "dtype": dtype,
+    }
     for name in _ONLY_FOLDERS:
         if given[name] is not None:
             raise ValueError(
@@ -131,7 +145,7 @@ def _is_a(module, name, value):
     return found is not None and isinstance(value, found)
 
 
-def _refuse(teacher):
+def _refuse(teacher: Any) -> NoReturn:
     arguments.refuse(
         "teacher",
         teacher,

@@ -32,15 +32,14 @@ def piece_bytes(tokenizer: Any) -> list[bytes | None]:
     import keras_hub
 
     kinds = keras_hub.tokenizers
-    size = tokenizer.vocabulary_size()
     if isinstance(tokenizer, kinds.WordPieceTokenizer):
         tokens = list(tokenizer.get_vocabulary())
         mark, kind = tokenizer.suffix_indicator, WORD_PIECE
     elif isinstance(tokenizer, kinds.BytePairTokenizer):
+        size = max(tokenizer.vocabulary.values()) + 1
         tokens = [""] * size
         for token, index in tokenizer.vocabulary.items():
-            if index < size:
-                tokens[index] = token
+            tokens[index] = token
         mark, kind = "", BYTES
     elif isinstance(tokenizer, kinds.SentencePieceTokenizer):
         tokens = list(tokenizer.get_vocabulary())

@@ -15,6 +15,8 @@ _KINDS = {
     "WordPiece": pieces.WORD_PIECE,
     "ByteLevel": pieces.BYTES,
 }
+# What is a text of usual length, when batches are measured in texts.
+_TOKENS_A_TEXT = 32
 
 
 class SentenceTransformerTeacher(Teacher):
@@ -27,7 +29,8 @@ class SentenceTransformerTeacher(Teacher):
         model: `sentence_transformers.SentenceTransformer`.
         digest: str. A digest of the files that it came from, or `None` to
             tell it apart by its features of a few texts.
-        batch_size: int. Texts a batch.
+        batch_size: int. Texts a batch, if they have 32 tokens; fewer longer
+            ones, and more shorter ones.
         prompt: str that is put before each text; `None` for the model's own.
     """
 
@@ -86,24 +89,14 @@ class SentenceTransformerTeacher(Teacher):
         return texts
 
     def _encode(self, texts):
-        self._count_long(self._offsets(texts))
-        return self.model.encode(
-            texts,
-            prompt=self.prompt,
-            batch_size=self.batch_size,
-            show_progress_bar=False,
-        )
+        offsets = self._offsets(texts)
+        self._count_long(offsets)
+        return np.stack(self._in_batches(texts, offsets, "sentence_embedding"))
 
     def _encode_both(self, texts):
         offsets = self._offsets(texts)
         self._count_long(offsets)
-        found = self.model.encode(
-            texts,
-            prompt=self.prompt,
-            batch_size=self.batch_size,
-            show_progress_bar=False,
-            output_value=None,
-        )
+        found = self._in_batches(texts, offsets, None)
         limit = self.model.max_seq_length
         pooled, tokens = [], []
         for item, spans, text in zip(found, offsets, texts):
@@ -122,6 +115,24 @@ class SentenceTransformerTeacher(Teacher):
             # Special tokens have no characters, and are left out by that.
             tokens.append((features, spans))
         return np.stack(pooled), tokens
+
+    def _in_batches(self, texts, offsets, output_value):
+        """What the library gives for each text, batched by tokens."""
+        sizes = [len(text) // 4 + 2 for text in texts]
+        if offsets:
+            sizes = [len(spans) for spans in offsets]
+        found: list[Any] = [None] * len(texts)
+        for batch in _batches(sizes, self.batch_size * _TOKENS_A_TEXT):
+            outputs = self.model.encode(
+                [texts[i] for i in batch],
+                prompt=self.prompt,
+                batch_size=len(batch),
+                show_progress_bar=False,
+                output_value=output_value,
+            )
+            for index, output in zip(batch, outputs):
+                found[index] = output
+        return found
 
     def _offsets(self, texts, limit=None):
         """Spans of the tokens of each text, with its prompt; not cut."""
@@ -146,6 +157,18 @@ class SentenceTransformerTeacher(Teacher):
         if limit:
             too_long = sum(len(spans) > limit for spans in offsets)
             self._count_cut(too_long, len(offsets), limit)
+
+
+def _batches(sizes, most):
+    """Yields indices of texts of similar length, at most so many tokens."""
+    batch: list[int] = []
+    for index in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        if batch and (len(batch) + 1) * sizes[batch[0]] > most:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
 
 
 def _numpy(tensor):

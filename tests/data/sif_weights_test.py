@@ -57,3 +57,15 @@ def test_special_tokens_count_next_to_nothing(tokens):
 def test_a_store_of_a_larger_vocabulary(tokens):
     with pytest.raises(ValueError, match="of a larger vocabulary"):
         kd.data.sif_weights(tokens, SIZE - 1)
+
+
+def test_counts_by_hand(tokens):
+    counts = kd.data.token_counts(tokens, SIZE)
+    found = {
+        word: counts[TOKENIZER.token_to_id(word)]
+        for word in ("the", "cat", "mat", "dog", "[CLS]")
+    }
+    assert found == {"the": 6, "cat": 3, "mat": 1, "dog": 0, "[CLS]": 0}
+    assert counts.sum() == 10 and counts.dtype == "int64"
+    with pytest.raises(ValueError, match="of a larger vocabulary"):
+        kd.data.token_counts(tokens, SIZE - 1)

@@ -71,7 +71,8 @@ def trained():
                 [
                     O.SequenceRegression("squared"),
                     O.SequenceDistillation(),
-                    O.TokenDistillation(),
+                    # Its codes have the width of the teacher.
+                    O.TokenDistillation(targets=kd.layers.OnlineCodebook(6)),
                 ],
             ),
         ]

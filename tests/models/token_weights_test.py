@@ -51,7 +51,7 @@ def test_a_bag_is_the_weighted_mean_of_normalized_embeddings():
 
 def test_the_feature_of_a_text_alone():
     encoder = kd.models.TextEncoder(
-        backbone(num_layers=2, pooled_layers=(0, -1))
+        backbone(num_layers=2, pooled_layers=(0, 1))
     )
     alone = encoder(rows(), needs_tokens=False)
     assert list(alone) == ["sequence"]

@@ -17,6 +17,7 @@ class Encoder:
 
 class Tower:
     encoder = Encoder()
+    bottleneck_dim = 4
 
 
 class Lesson:

@@ -237,16 +237,32 @@ def test_masked_lm_predicts_the_hidden_tokens_with_the_tied_embedding():
     ).astype("float64")
     hidden = hidden - hidden.mean(axis=-1, keepdims=True)
     hidden /= np.sqrt(np.mean(hidden**2, axis=-1, keepdims=True) + 1e-6)
-    scores = log_softmax(hidden @ embedding.T, axis=-1)
-    views = views["global"]
-    picked = np.take_along_axis(scores, views["token_ids"][..., None], -1)
-    per_view = [
-        -picked[b, v, views["masked"][b, v], 0].mean()
-        for b in range(6)
-        for v in range(2)
-        if views["masked"][b, v].any()
-    ]
-    assert got == pytest.approx(np.mean(per_view), rel=1e-4)
+    group = views["global"]
+
+    def by_hand(bias):
+        scores = log_softmax(hidden @ embedding.T + bias, axis=-1)
+        picked = np.take_along_axis(scores, group["token_ids"][..., None], -1)
+        return np.mean(
+            [
+                -picked[b, v, group["masked"][b, v], 0].mean()
+                for b in range(6)
+                for v in range(2)
+                if group["masked"][b, v].any()
+            ]
+        )
+
+    assert got == pytest.approx(by_hand(0.0), rel=1e-4)
+    # The same, once it knows how often tokens occur.
+    counts = np.arange(tiny.VOCABULARY_SIZE) % 7
+    objective.expect(counts)
+    got = loss(objective, made.features(views, **outputs))
+    bias = np.log(np.maximum(counts, 0.5))
+    assert got == pytest.approx(by_hand(bias), rel=1e-4)
+    for wrong in (counts[1:], -counts, 0 * counts, "x", [np.nan] * len(counts)):
+        with pytest.raises(ValueError, match="`counts` must"):
+            objective.expect(wrong)
+    with pytest.raises(ValueError, match="make a `DinoLM`"):
+        O.MaskedLM().expect(counts)
     owned = {id(w) for w in objective.weights}
     assert id(model.student.encoder.token_embedding.embeddings) not in owned
 

@@ -12,6 +12,7 @@ import keras
 import pytest
 
 import keras_dinolm.__main__ as command_line
+from keras_dinolm import backend
 from keras_dinolm import shipped
 from tests.recipes.made_texts import made_texts
 
@@ -185,7 +186,7 @@ def test_a_backend_that_is_not_installed_is_one_line(monkeypatch, capsys):
     monkeypatch.setenv("KERAS_BACKEND", "theano")
     assert call("evaluate", "nowhere") == 2
     printed = capsys.readouterr().err
-    assert printed.count("\n") == 1 and "jax, torch, tensorflow" in printed
+    assert printed.count("\n") == 1 and "tensorflow, torch, jax" in printed
 
 
 def test_the_folder_of_the_run_was_forgotten(texts, capsys):
@@ -242,28 +243,37 @@ def test_a_mistake_ends_with_code_2():
     assert fresh("pretrain", "run").returncode == 2
 
 
-def test_the_backend_is_that_of_keras_or_the_first_installed(
-    tmp_path, monkeypatch
+def test_the_backend_is_the_users_or_the_fastest_installed(
+    tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    installed = {"torch", "tensorflow"}
-    monkeypatch.setattr(
-        command_line.importlib.util,
-        "find_spec",
-        lambda name: name if name in installed else None,
-    )
-    assert command_line.default_backend() == "torch"
+    monkeypatch.setenv("KERAS_BACKEND", "")
+    installed = {"torch", "jax", "tensorflow"}
+    monkeypatch.setattr(backend, "is_installed", installed.__contains__)
+    for name in backend.FASTEST_FIRST[:-1]:
+        assert backend.default_backend() == name
+        installed.remove(name)
+    assert backend.default_backend() == backend.FASTEST_FIRST[-1]
     # Keras writes tensorflow by itself at its first import.
     (tmp_path / "keras.json").write_text('{"backend": "tensorflow"}')
-    assert command_line.default_backend() == "torch"
-    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
-    assert command_line.default_backend() == "torch"
-    installed.add("jax")
-    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
-    assert command_line.default_backend() == "torch"
+    assert backend.default_backend() == backend.FASTEST_FIRST[-1]
+    # What a user wrote wins, if it is installed.
+    installed.update(("torch", "jax", "tensorflow"))
+    for name in ("torch", "jax"):
+        (tmp_path / "keras.json").write_text(f'{{"backend": "{name}"}}')
+        assert backend.default_backend() == name
+    installed.remove("jax")
+    assert backend.default_backend() == backend.FASTEST_FIRST[0]
+    # What the environment says wins over all.
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert backend.choose_backend() == "jax"
+    monkeypatch.setenv("KERAS_BACKEND", "")
+    assert backend.choose_backend() == backend.FASTEST_FIRST[0]
+    assert os.environ["KERAS_BACKEND"] == backend.FASTEST_FIRST[0]
     installed.clear()
-    with pytest.raises(SystemExit, match="no backend is installed"):
-        command_line.default_backend()
+    monkeypatch.setenv("KERAS_BACKEND", "")
+    assert call("evaluate", "nowhere") == 2
+    assert "No backend is installed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

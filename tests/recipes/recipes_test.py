@@ -86,6 +86,9 @@ def test_the_default_recipe_is_the_one_that_was_measured():
         "span": (0.2, 0.4),
         "mask_ratio": 0.3,
         "temperature": 0.05,
+        "token_weights": 0.5,
+        "embedding_rate": 0.1,
+        "count_output": True,
         "bag_steps": 1_000,
         "bag_batch_size": 256,
         "bag_learning_rate": 2e-3,
@@ -108,6 +111,40 @@ def test_blocks_start_from_the_bag(tokens):
     np.testing.assert_array_equal(
         deep.token_embedding.get_weights()[0], counted
     )
+
+
+def test_tokens_weigh_by_the_square_root_of_their_rarity(tokens):
+    tokenizer, store = tokens
+    size = tokenizer.vocabulary_size()
+    bag, blocks = kd.recipes.bag_then_blocks(tokenizer, "nano", 12)
+    first = bag.backbone(None, store)
+    expected = np.sqrt(kd.data.sif_weights(store, size))
+    model = blocks.model(blocks.backbone(first, None), 30)
+    before = model.learned().encoder.backbone.pooler.log_weights
+    weights = np.exp(keras.ops.convert_to_numpy(before))
+    words = expected > 0.01  # all but special tokens
+    np.testing.assert_allclose(weights[words], expected[words], rtol=1e-5)
+    # They are counted, not learned, and masked LM starts from counts as well.
+    names = [v.path for v in model.trainable_variables]
+    assert not any("log_weights" in name for name in names)
+    blocks.prepare(model, store)
+    counts = np.maximum(kd.data.token_counts(store, size), 0.5)
+    bias = keras.ops.convert_to_numpy(model.objectives[1].bias)
+    np.testing.assert_allclose(np.exp(bias), counts / counts.sum(), rtol=1e-5)
+
+
+def test_the_old_default_is_within_reach(tokens):
+    tokenizer, store = tokens
+    bag, blocks = kd.recipes.bag_then_blocks(
+        tokenizer,
+        "nano",
+        12,
+        token_weights=0,
+        embedding_rate=1.0,
+        count_output=False,
+    )
+    deep = blocks.backbone(bag.backbone(None, store), None)
+    assert deep.get_config()["pooling"] == "mean" and blocks.prepare is None
 
 
 def test_dropout_is_what_simcse_needs(tokens):

@@ -224,6 +224,7 @@ def test_keras_hub_reads_the_same_folder_without_that_library(
     teacher = kd.teachers.get(hugging_face)
     assert type(teacher).__name__ == "EmbedderTeacher"
     here = teacher.encode_both(texts)
+    np.testing.assert_allclose(teacher.encode(texts), here[0], atol=1e-5)
     # keras-hub has an approximate GELU.
     np.testing.assert_allclose(here[0], there[0], atol=0.02)
     for (features, spans), (others, same) in zip(here[1], there[1]):

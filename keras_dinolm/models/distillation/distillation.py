@@ -202,20 +202,25 @@ class Distillation(ReadsViews, PhasedModel):
         Returns:
             `{network: {group: features}}`, features being `{"tokens":
             [B, V, L, D], "sequence": [B, V, D]}`; `"tokens"` where they are
-            read or made anyway. The networks are the students by name, and
-            `"teacher"`, or `"<lesson>_teacher"` where there are several.
+            read, or cost nothing and are watched. The networks are the
+            students by name, and `"teacher"`, or `"<lesson>_teacher"` where
+            there are several.
         """
         self.check_batch(batch)
         outputs = {name: {} for name in self._networks}
+        watched = self.plan.watched.values()
         for reading in self.plan.readings:
             tower, masks, is_teacher = self._networks[reading.network]()
             arrays = batch[reading.group]
+            # The statistics see features of tokens that cost nothing.
+            is_free = reading.place in watched and tower.encoder.makes_tokens
             features = tower(
                 arrays,
                 masked=masks,
                 training=False if is_teacher else training,
                 num_layers=reading.num_layers,
-                needs_tokens=reading.needs_tokens("masked_indices" in arrays),
+                needs_tokens=is_free
+                or reading.needs_tokens("masked_indices" in arrays),
             )
             if is_teacher:
                 features = keras.tree.map_structure(ops.stop_gradient, features)

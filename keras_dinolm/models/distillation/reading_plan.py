@@ -29,6 +29,11 @@ class Reading:
     reads_tokens: frozenset
     num_layers: int = 0
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """The network and the view group."""
+        return self.network, self.group
+
     def needs_tokens(self, is_masked: bool) -> bool:
         """Whether the features of tokens are read, if the group has masks."""
         return _ALL in self.reads_tokens or (
@@ -86,7 +91,7 @@ class ReadingPlan:
     def watches_tokens(self, learner: str) -> bool:
         """Whether some objective reads the tokens of what is watched."""
         return any(
-            (reading.network, reading.group) == self.watched[learner]
+            reading.place == self.watched[learner]
             and reading.reads_tokens != {_NONE}
             for reading in self.readings
         )

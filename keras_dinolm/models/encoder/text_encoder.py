@@ -40,10 +40,9 @@ class TextEncoder(keras.layers.Layer):
         num_layers: int. How many of the last blocks' features to return as
             well.
         needs_tokens: bool. With `False` and without `num_layers`, a
-            `DinoLMBackbone` that pools inner layers runs only the blocks that
-            its `pooled_layers` need, and returns no `"tokens"`. One that
-            pools its embeddings reads the features of many texts off the
-            table of embeddings.
+            `DinoLMBackbone` runs only the blocks that its `pooled_layers`
+            need, and returns no `"tokens"`. One that pools its embeddings
+            reads the features of many texts off the table of embeddings.
 
     Returns:
         A dictionary of `"tokens"`, float `[batch, length, hidden_dim]`, and
@@ -148,9 +147,9 @@ class TextEncoder(keras.layers.Layer):
 
     @property
     def makes_tokens(self) -> bool:
-        """Whether a text's feature is made of features of tokens.
+        """Whether a text's feature is made of those of its tokens.
 
-        If not, inner layers are enough for it.
+        If so, the latter cost nothing more; if not, inner layers are enough.
         """
         if self.pooler is not None:
             return True
@@ -200,15 +199,16 @@ class TextEncoder(keras.layers.Layer):
             features["segment_ids"] = ops.zeros_like(token_ids)
         if num_layers:
             self.check_num_layers(num_layers)
-        if num_layers or not (needs_tokens or self.makes_tokens):
-            if not num_layers and table_is_cheaper(
-                self.backbone, token_ids, training
-            ):
-                sequence = pooled_by_table(
+        if num_layers:
+            return self._part(num_layers)(features, training=training)
+        if self.pooler is None and not needs_tokens:
+            if not table_is_cheaper(self.backbone, token_ids, training):
+                return self._part(0)(features, training=training)
+            return {
+                "sequence": pooled_by_table(
                     self.backbone, token_ids, padding_mask
                 )
-                return {"sequence": sequence}
-            return self._part(num_layers)(features, training=training)
+            }
         outputs = self.backbone(features, training=training)
         if self.pooler is None:
             return {

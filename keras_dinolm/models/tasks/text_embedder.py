@@ -37,6 +37,7 @@ from keras_dinolm.models.tasks.recompiled import Recompiled
 from keras_dinolm.models.tasks.string_inputs import StringInputs
 from keras_dinolm.models.tasks.text_preprocessor import DinoLMTextPreprocessor
 from keras_dinolm.models.tasks.text_preprocessor import check_preprocessor
+from keras_dinolm.models.tasks.text_preprocessor import special_token_id
 from keras_dinolm.models.tasks.token_rows import token_rows
 from keras_dinolm.typing import Path
 
@@ -492,8 +493,8 @@ class DinoLMTextEmbedder(
         tokenizer = self.preprocessor.tokenizer
         # Stock encoders were trained with [SEP] at the end, ours without it.
         ours = isinstance(self.backbone, DinoLMBackbone)
-        end = [] if ours else [_special(tokenizer, "sep", "end")]
-        start = _special(tokenizer, "cls", "start")
+        end = [] if ours else [special_token_id(tokenizer, "sep", "end")]
+        start = special_token_id(tokenizer, "cls", "start")
         limit = self.preprocessor.sequence_length - 1 - len(end)
         rows, too_long = [], 0
         for first in range(0, len(texts), _TEXTS_AT_A_TIME):
@@ -534,18 +535,6 @@ class DinoLMTextEmbedder(
         config["default_prompt_name"] = self.default_prompt_name
         config["similarity_fn_name"] = self.similarity_fn_name
         return config
-
-
-def _special(tokenizer, *names):
-    """The id of a special token, under the first name that is known."""
-    ids = [getattr(tokenizer, f"{name}_token_id", None) for name in names]
-    for index in ids:
-        if index is not None:
-            return index
-    raise ValueError(
-        f"The tokenizer has no {' or '.join(names)} token. Set its vocabulary "
-        "(`set_vocabulary`), or take one of an encoder."
-    )
 
 
 def _checked_prompts(prompts, default_prompt_name):

@@ -91,9 +91,9 @@ class DinoLMTextPreprocessor(
         # gets its vocabulary later.
         self.packer = keras_hub.layers.MultiSegmentPacker(
             sequence_length=self.sequence_length,
-            start_value=self.tokenizer.cls_token_id,
+            start_value=special_token_id(self.tokenizer, "cls", "start"),
             end_value=[],
-            sep_value=self.tokenizer.sep_token_id,
+            sep_value=special_token_id(self.tokenizer, "sep", "end"),
             pad_value=self.tokenizer.pad_token_id,
             truncate=self.truncate,
         )
@@ -141,6 +141,26 @@ class DinoLMTextPreprocessor(
             FileExistsError: if `preset_dir` holds something else.
         """
         save_part(preset_dir, super().save_to_preset)
+
+
+def special_token_id(tokenizer: Any, *names: str) -> int:
+    """The id of a special token, under the first name that is known.
+
+    Args:
+        tokenizer: tokenizer of keras-hub.
+        *names: strings, such as `"cls"` and `"start"`.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    ids = [getattr(tokenizer, f"{name}_token_id", None) for name in names]
+    for index in ids:
+        if index is not None:
+            return index
+    raise ValueError(
+        f"The tokenizer has no {' or '.join(names)} token. Set its vocabulary "
+        "(`set_vocabulary`), or take one of an encoder."
+    )
 
 
 def check_preprocessor(preprocessor: Any) -> None:
