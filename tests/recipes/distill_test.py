@@ -398,3 +398,35 @@ def test_mistakes_are_named_before_anything_is_written(tmp_path):
         with pytest.raises(ValueError, match=message):
             distill(tmp_path / "run", **changes)
     assert not pathlib.Path(tmp_path / "run").exists()
+
+
+@pytest.mark.once
+def test_a_teacher_of_keras_hub_with_byte_pairs(tmp_path):
+    """A RoBERTa: its student takes its tokenizer as it is."""
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    letters = [chr(n) for n in range(33, 127)] + ["Ġ", "Ċ"]
+    merges = ["Ġ t", "h e", "Ġt he", "Ġ T", "Ġ s"]
+    words = [merge.replace(" ", "") for merge in merges]
+    tokenizer = keras_hub.models.RobertaTokenizer(
+        {t: i for i, t in enumerate([*special, *letters, *words])}, merges
+    )
+    backbone = keras_hub.models.RobertaBackbone(
+        vocabulary_size=tokenizer.vocabulary_size(),
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=8,
+        intermediate_dim=16,
+        max_sequence_length=128,
+    )
+    teacher = kd.models.DinoLMTextEmbedder(
+        backbone, kd.models.DinoLMTextPreprocessor(tokenizer, 128)
+    )
+    embedder = distill(tmp_path / "run", teacher=teacher, max_passages=64)
+    found = embedder.preprocessor.tokenizer
+    assert isinstance(found, keras_hub.models.RobertaTokenizer)
+    assert embedder.encode("the text").shape == (256,)
+    tokens = kd.data.TokenStore.open(tmp_path / "run" / "tokens", tokenizer)
+    features = kd.data.FeatureStore.open(
+        tmp_path / "run" / "features" / "0", tokens
+    )
+    assert features.has_tokens and features.num_uncovered == 0
