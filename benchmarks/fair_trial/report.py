@@ -3,6 +3,7 @@
 import statistics
 
 from fair_trial.families import FAMILIES
+from fair_trial.queue import QUEUE
 
 # Columns by family: title, and where the score is in a record. What is
 # compared with the reference is the first.
@@ -97,9 +98,10 @@ def origin(lines):
         return ", ".join(sorted({line[name] for line in lines}))
 
     hours = sum(line["processor_seconds"] for line in lines) / 3_600
-    runs = sum(line["kind"] == "run" for line in lines)
+    done = {line["run"] for line in lines if line["kind"] == "run"}
     return (
-        f"{runs} runs, {hours:.1f} hours of one core; {values('machine')}, "
+        f"{len(done & set(QUEUE))} of {len(QUEUE)} planned runs are done, "
+        f"{hours:.1f} hours of one core; {values('machine')}, "
         f"backend {values('backend')}, {values('date')}, commits "
         f"{values('commit')}."
     )
