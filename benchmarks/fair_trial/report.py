@@ -54,13 +54,13 @@ def tables(lines):
 def table(family, runs):
     """A row for each variant: means over seeds, and deviations."""
     known, columns = FAMILIES[family], COLUMNS[family]
-    first = next(iter(columns.values()))
+    main, first = next(iter(columns.items()))
     by_name = {}
     for run in runs:
         by_name.setdefault(run["variant"], {})[run["seed"]] = run
     reference = by_name.get(known.reference, {})
     title = known.variants[known.reference].title
-    head = ["variant", *columns, f"− {title}", "steps", "seeds"]
+    head = ["variant", *columns, f"{main} − {title}", "steps", "seeds"]
     rows = [head, ["---"] * len(head)]
     for name, variant in known.variants.items():
         seeds = by_name.get(name, {})
