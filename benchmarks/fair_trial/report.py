@@ -3,6 +3,7 @@
 import statistics
 
 from fair_trial.families import FAMILIES
+from fair_trial.queue import QUEUE
 
 # Columns by family: title, and where the score is in a record. What is
 # compared with the reference is the first.
@@ -53,13 +54,13 @@ def tables(lines):
 def table(family, runs):
     """A row for each variant: means over seeds, and deviations."""
     known, columns = FAMILIES[family], COLUMNS[family]
-    first = next(iter(columns.values()))
+    main, first = next(iter(columns.items()))
     by_name = {}
     for run in runs:
         by_name.setdefault(run["variant"], {})[run["seed"]] = run
     reference = by_name.get(known.reference, {})
     title = known.variants[known.reference].title
-    head = ["variant", *columns, f"− {title}", "steps", "seeds"]
+    head = ["variant", *columns, f"{main} − {title}", "steps", "seeds"]
     rows = [head, ["---"] * len(head)]
     for name, variant in known.variants.items():
         seeds = by_name.get(name, {})
@@ -97,9 +98,10 @@ def origin(lines):
         return ", ".join(sorted({line[name] for line in lines}))
 
     hours = sum(line["processor_seconds"] for line in lines) / 3_600
-    runs = sum(line["kind"] == "run" for line in lines)
+    done = {line["run"] for line in lines if line["kind"] == "run"}
     return (
-        f"{runs} runs, {hours:.1f} hours of one core; {values('machine')}, "
+        f"{len(done & set(QUEUE))} of {len(QUEUE)} planned runs are done, "
+        f"{hours:.1f} hours of one core; {values('machine')}, "
         f"backend {values('backend')}, {values('date')}, commits "
         f"{values('commit')}."
     )
