@@ -68,7 +68,7 @@ def main(arguments=None):
 
     output = pathlib.Path(args.output)
     try:
-        files.claim_folder(output, "distillation", ("*/result.json", "teacher"))
+        files.claim_folder(output, "distillation", ("*-*-*/made.json",))
         with files.lock(
             output / ".lock", timeout=0, what="folder of a comparison"
         ):

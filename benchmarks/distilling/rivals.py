@@ -55,8 +55,8 @@ def model2vec(args, clock, seed, folder):
 def tokenlearn(args, clock, seed, folder):
     """Then trained on the teacher's features, as Tokenlearn does.
 
-    Targets are the teacher's features of sentences, reduced by PCA to the
-    model's width, so that there is no head to be thrown away. Batch size,
+    The start is not reduced by PCA: so it is in the teacher's space, where
+    the targets are, and there is no head to be thrown away. Batch size,
     learning rate and early stopping are those of model2vec.
 
     Args:
@@ -69,15 +69,13 @@ def tokenlearn(args, clock, seed, folder):
         Encoder, path of its files, dict of what there is to report.
     """
     from model2vec.train import StaticModelForSimilarity
-    from sklearn.decomposition import PCA
 
     logging.getLogger("model2vec").setLevel(logging.ERROR)
-    start = _distill(args)
+    start = _distill(args, pca_dims=None)
     budget = 60 * args.minutes
-    texts, rows = teacher.features(
+    texts, targets = teacher.features(
         args, FEATURES_SHARE * (budget - clock.seconds()), clock
     )
-    targets = PCA(start.dim, random_state=seed).fit_transform(rows)
 
     def fit(epochs):
         model = StaticModelForSimilarity.from_static_model(
@@ -176,7 +174,7 @@ def _regression(args, clock, seed, folder, layers, width, batch):
     return student.eval(), folder, details
 
 
-def _distill(args):
+def _distill(args, **options):
     try:
         from model2vec.distill import distill
     except ImportError:
@@ -186,7 +184,7 @@ def _distill(args):
     import torch
 
     torch.set_num_threads(1)
-    return distill(str(args.teacher), device="cpu")
+    return distill(str(args.teacher), device="cpu", **options)
 
 
 def _save(model, folder):
