@@ -200,7 +200,10 @@ class TextEncoder(keras.layers.Layer):
         if num_layers:
             self.check_num_layers(num_layers)
         if num_layers:
-            return self._part(num_layers)(features, training=training)
+            found = self._part(num_layers)(features, training=training)
+            if self.pooler is not None:
+                found["sequence"] = self.pooler(found["tokens"], padding_mask)
+            return found
         if self.pooler is None and not needs_tokens:
             if not table_is_cheaper(self.backbone, token_ids, training):
                 return self._part(0)(features, training=training)
