@@ -251,7 +251,7 @@ class TextEncoder(keras.layers.Layer):
         )
         sequence = keras.KerasTensor((batch, self.pooled_dim), dtype=dtype)
         outputs = {"sequence": sequence}
-        if num_layers or needs_tokens or self.makes_tokens:
+        if num_layers or needs_tokens or self.pooler is not None:
             outputs["tokens"] = tokens
         if num_layers:
             self.check_num_layers(num_layers)
