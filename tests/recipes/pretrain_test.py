@@ -93,12 +93,18 @@ def test_the_report_tells_what_each_stage_brought(finished):
     held_out = kd.recipes.texts.read_documents_of(directory / "held_out.jsonl")
     task = kd.evaluation.HeldOutDocuments(held_out)
     backbone = kd.recipes.parts.encoder(
-        "nano", embedder.preprocessor.tokenizer, num_layers=0, num_registers=0
+        "nano",
+        embedder.preprocessor.tokenizer,
+        num_layers=0,
+        num_registers=0,
+        pooling="weighted_mean",
     )
     tokens = kd.data.TokenStore.open(
         directory / "tokens", embedder.preprocessor.tokenizer
     )
     kd.recipes.parts.count_embeddings(backbone, tokens)
+    weights = kd.data.sif_weights(tokens, backbone.vocabulary_size, power=0.5)
+    backbone.pooler.log_weights.assign(np.log(weights))
     counted_bag = kd.models.DinoLMTextEmbedder(backbone, embedder.preprocessor)
     for name, encoder in ((counted, counted_bag), (last, embedder)):
         score = 100 * task.evaluate(encoder)["nDCG@10"]
