@@ -351,7 +351,7 @@ def test_bfloat16_is_for_folders_on_processors_that_know_it(monkeypatch):
         ({"avx512_bf16"}, "folder", [{}, {"dtype": "bfloat16"}]),
         ({"avx512_bf16"}, Loaded(), [{}]),
     ):
-        monkeypatch.setattr(fast_teacher, "processor_flags", lambda: flags)
+        monkeypatch.setattr(fast_teacher, "processor_flags", lambda f=flags: f)
         calls.clear()
         assert isinstance(fast_teacher.fast_teacher(given), Loaded)
         assert calls == expected
