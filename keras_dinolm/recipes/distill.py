@@ -14,6 +14,7 @@ from keras_dinolm.models import DinoLMTextEmbedder
 from keras_dinolm.recipes import parts
 from keras_dinolm.recipes.distilling_phases import TABLE
 from keras_dinolm.recipes.distilling_run import DistillingRun
+from keras_dinolm.recipes.fast_teacher import fast_teacher
 from keras_dinolm.recipes.run_arguments import RunArguments
 from keras_dinolm.recipes.run_arguments import plain_option
 from keras_dinolm.recipes.run_folder import RunFolder
@@ -73,7 +74,9 @@ def distill(
         teacher: anything that `keras_dinolm.teachers.get` takes, such as the
             folder of a model of sentence-transformers, a preset, a run of
             `pretrain`, an object with `encode` or a function of texts. Or a
-            list of them: the student learns the features of all.
+            list of them: the student learns the features of all. With
+            `minutes`, a folder of sentence-transformers computes in bfloat16
+            on processors that are fast at it.
         directory: path. A folder for this run alone: new, empty, or that of
             the same run.
         minutes: float. How long it may take on this machine. Give either this
@@ -170,7 +173,9 @@ def distill(
     several = teacher if isinstance(teacher, list | tuple) else [teacher]
     if not several:
         arguments.refuse("teacher", teacher, "a teacher, or a list of them")
-    found = [teachers_module.get(each) for each in several]
+    # With `steps`, the result shall be that of any machine.
+    load = teachers_module.get if minutes is None else fast_teacher
+    found = [load(each) for each in several]
     tokenizer = _tokenizer(vocabulary, found[0], several[0])
     read = given.read(texts)
     shown = {k: plain_option(k, v) for k, v in options.items()}

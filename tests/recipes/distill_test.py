@@ -13,6 +13,7 @@ import pytest
 
 import keras_dinolm as kd
 from keras_dinolm.recipes import distilling_run
+from keras_dinolm.recipes import fast_teacher
 from keras_dinolm.recipes.feature_statistics import feature_statistics
 from keras_dinolm.recipes.live_bar import PhaseProgress
 from keras_dinolm.recipes.student_tokenizer import tokenizer_of
@@ -330,6 +331,30 @@ def test_a_vocabulary_that_cannot_be_read(tmp_path):
 
 
 # === Minutes ===
+
+
+@pytest.mark.once
+def test_bfloat16_is_for_folders_on_processors_that_know_it(monkeypatch):
+    calls = []
+
+    class Loaded(fast_teacher.SentenceTransformerTeacher):
+        def __init__(self):
+            pass
+
+    def get(given, **options):
+        calls.append(options)
+        return Loaded() if isinstance(given, str) else given
+
+    monkeypatch.setattr(fast_teacher.teachers, "get", get)
+    for flags, given, expected in (
+        ({"avx2"}, "folder", [{}]),
+        ({"avx512_bf16"}, "folder", [{}, {"dtype": "bfloat16"}]),
+        ({"avx512_bf16"}, Loaded(), [{}]),
+    ):
+        monkeypatch.setattr(fast_teacher, "processor_flags", lambda f=flags: f)
+        calls.clear()
+        assert isinstance(fast_teacher.fast_teacher(given), Loaded)
+        assert calls == expected
 
 
 @pytest.mark.once
