@@ -5,12 +5,14 @@
 
 `prepare` needs the package registry: it puts wheels of what a machine with jax
 and PyTorch lacks (keras, keras-hub without TensorFlow, and what they need) and
-the texts into `runs/gpu`, and prints the one command for that machine. `run`
-needs no network and no TensorFlow. It trains a bag of embeddings, then blocks
-of `--size` on top, once for each target. Each target has the same seconds of
-the device, with batches that are ready before. In the end all encoders are
-measured on dev files, each in a process of its own. Each is a line of
-`--results`, and the table is printed.
+the texts, tokenized and counted, into `runs/gpu`, and prints the one command
+for that machine, which must run in the root of the same checkout with
+`runs/gpu` beside it. `run` needs no network, no TensorFlow and no git.
+
+It trains a bag of embeddings, then blocks of `--size` on top, once for each
+target. Each target has the same seconds of the device, with batches that are
+ready before. In the end all encoders are measured on dev files, each in a
+process of its own. Each is a line of `--results`, and the table is printed.
 
 What differs from the trial on a CPU: time is measured on the wall, since the
 device is not shared; the rate falls by a cosine of time; the moving average
@@ -42,7 +44,7 @@ for folder in (HERE, HERE.parent):
 FOLDER = HERE.parent / "runs" / "gpu"
 WHEELS = ("keras", "keras-hub", "kagglehub", "kagglesdk", "optree", "namex")
 DATA = ("corpus", "classification", "nli", "retrieval", "slots", "sts")
-WRITTEN = ("data", "out", "wheels", "xla")
+WRITTEN = ("code.json", "data", "out", "wheels", "xla")
 TARGETS = ("masked_lm", "units_500", "ibot", "data2vec", "masked_lm_units")
 
 # Batches that are made before the clock starts, and read in turns.
@@ -86,6 +88,8 @@ def prepare(args):
     """Fills the folder that travels."""
     if args.data is None:
         raise SystemExit("`prepare` needs --data FOLDER")
+    from quality import origin as code_and_machine
+
     from keras_dinolm import files
 
     files.claim_folder(args.folder, "trial on a GPU", WRITTEN)
@@ -105,6 +109,10 @@ def prepare(args):
             copy = args.folder / "data" / path.relative_to(args.data)
             with files.write_file(copy) as file:
                 file.write(path.read_bytes())
+    # What takes the device's time and not its arithmetic.
+    workshop = open_workshop(args)
+    workshop.tokens, workshop.counted_bag()
+    files.write_json(args.folder / "code.json", code_and_machine()["commit"])
     size = sum(f.stat().st_size for f in args.folder.rglob("*") if f.is_file())
     folder = os.path.relpath(args.folder, HERE.parent)
     print(
@@ -282,7 +290,7 @@ class CosineOfTime:
 
 def measure_all(args, made):
     """Each encoder in a process of its own; records of those that worked."""
-    from quality import origin
+    import datetime
 
     from keras_dinolm import files
 
@@ -316,7 +324,10 @@ def measure_all(args, made):
                 "dtype": args.dtype,
                 "batch_size": args.batch_size,
                 "device": devices(),
-                **origin(),
+                "commit": files.read_json_or_set_aside(
+                    args.folder / "code.json"
+                ),
+                "date": datetime.date.today().isoformat(),
             }
             files.append_json_line(args.results, record)
             records.append(record)
