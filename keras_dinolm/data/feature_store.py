@@ -152,7 +152,7 @@ class FeatureStore:
         if not shards:
             raise FileNotFoundError(
                 f"No teacher features in {directory} are finished. Call "
-                "`keras_dinolm.data.teacher_features` again to go on."
+                "`keras_dinolm.data.teacher_features` again to resume."
             )
         return cls(directory, settings, shards, tokens.lengths())
 

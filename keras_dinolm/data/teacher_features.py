@@ -58,7 +58,7 @@ def teacher_features(
 
     Documents come in a random order, so that the first ones are a sample of
     the corpus. The work is done in shards, and each appears whole or not at
-    all. A call that was killed goes on where it stopped, with the same result
+    all. A call that was killed resumes where it stopped, with the same result
     to the bit. A call with more `max_documents` or more time adds to what is
     there.
 

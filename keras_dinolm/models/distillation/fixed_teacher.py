@@ -39,8 +39,8 @@ class FixedTeacher(HeadlessTeacher):
 
     Raises:
         ValueError: for something that is no encoder, centroids or statistics
-            of another width, or as many centroids for sequences as not for
-            tokens.
+            of another width, or numbers of centroids that differ between
+            sequences and tokens.
 
     Example:
 
