@@ -150,6 +150,7 @@ def test_table_has_means_deviations_and_empty_cells():
     ]
 
 
+@pytest.mark.once
 def test_a_preset_in_float16_has_half_the_size_and_the_same_features(tmp_path):
     full, half = tmp_path / "full", tmp_path / "half"
     encoder = kd.models.TextEncoder(tiny.backbone(hidden_dim=64))

@@ -40,16 +40,4 @@ SKIPS: tuple[Skip, ...] = (
             "views/agreement_test.py::test_device_agrees_with_numpy",
         )
     ),
-    *(
-        Skip(
-            backend,
-            f"tests/docstrings_test.py::test_example_runs[[]{name}]",
-            "CI's time; it repeats `fit`, which is tested on each backend",
-        )
-        for backend in ("jax", "tensorflow")
-        for name in (
-            "keras_dinolm.runs.ablation.Ablation",
-            "keras_dinolm.recipes.pretrain.pretrain",
-        )
-    ),
 )

@@ -49,8 +49,6 @@ class Phase:
             `DinoLMBackbone`. `None` keeps those that it was trained with.
         pooled_join: string or `None`. How these layers are joined from then
             on, as for `DinoLMBackbone`.
-        prepare: callable `(model, tokens)`, or `None`. Called once before the
-            first step, for weights of the model that are counted.
         starts_as: string or `None`. What the report calls the encoder that
             `backbone` makes, where it is more than the phase before left: its
             row tells what the start alone is worth. `None` for no such row.
@@ -58,6 +56,8 @@ class Phase:
             come with the batches, or `None`; see `view_dataset`.
         only_with_features: boolean. Whether the phase reads only the texts
             that have them.
+        prepare: callable `(model, tokens)`, or `None`. Called once before the
+            first step, for weights of the model that are counted.
 
     Raises:
         ValueError: for arguments out of range, such as a batch size or a

@@ -416,6 +416,7 @@ def script():
     return collapse
 
 
+@pytest.mark.once
 def test_one_real_collapse_is_named_and_rolled_back(tmp_path):
     from keras_dinolm.runs.checkpoint import Checkpoint
 

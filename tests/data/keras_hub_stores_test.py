@@ -161,6 +161,7 @@ def test_tokenizers_that_make_no_store_are_refused(wrong, message, tmp_path):
         _store(wrong(), tmp_path)
 
 
+@pytest.mark.once
 def test_an_encoder_with_their_tokenizer_is_kept_and_served(
     tokenizer, tmp_path
 ):

@@ -50,9 +50,11 @@ directory, config, fingerprint, texts, options = json.loads(
     sys.stdin.readline()
 )
 class Tokenizer:
-    pad_token_id = 0
+    pad_token_id, cls_token_id, mask_token_id = 0, 2, 4
+    suffix_indicator = "##"
     encoder_config = lambda self: config
     vocabulary_size = lambda self: len(config["vocabulary"])
+    get_vocabulary = lambda self: config["vocabulary"]
     fingerprint = lambda self: fingerprint
 def slowly():
     for text in texts:

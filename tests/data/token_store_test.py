@@ -102,9 +102,11 @@ import json, sys, time
 import keras_dinolm as kd
 directory, encoder_config, fingerprint, texts = json.load(sys.stdin)
 class Tokenizer:  # all that `tokenize` asks for, without Keras
-    pad_token_id = 0
+    pad_token_id, cls_token_id, mask_token_id = 0, 2, 4
+    suffix_indicator = "##"
     encoder_config = lambda self: encoder_config
     vocabulary_size = lambda self: len(encoder_config["vocabulary"])
+    get_vocabulary = lambda self: encoder_config["vocabulary"]
     fingerprint = lambda self: fingerprint
 def slowly():
     for text in texts:

@@ -8,6 +8,7 @@ import keras
 
 from keras_dinolm import arguments
 from keras_dinolm.models.distillation.headless import HeadlessTeacher
+from keras_dinolm.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -101,13 +102,24 @@ class CachedTeacher(HeadlessTeacher):
 
     def call(
         self,
-        arrays,
-        masked=False,
-        training=None,
-        num_layers=0,
-        needs_tokens=True,
-    ):
-        """As `Tower.call`, of what is in the arrays."""
+        arrays: dict[str, Tensor],
+        masked: bool = False,
+        training: bool | None = None,
+        num_layers: int = 0,
+        needs_tokens: bool = True,
+    ) -> dict[str, Any]:
+        """The features of one view group that are in the batch.
+
+        Args:
+            arrays: dict of the group's arrays.
+            masked: not used, the features are of whole texts.
+            training: not used.
+            num_layers: not used, there is one layer.
+            needs_tokens: bool. Whether to return `"tokens"`.
+
+        Returns:
+            A dict of `"sequence"` and, where needed, `"tokens"`.
+        """
         features = {}
         found = self._array(arrays, "sequence", 2)
         features["sequence"] = found[:, None]

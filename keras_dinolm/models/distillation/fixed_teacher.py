@@ -11,6 +11,7 @@ from keras_dinolm.models.distillation.headless import HeadlessTeacher
 from keras_dinolm.models.distillation.tower import read_views
 from keras_dinolm.models.encoder.lora import merged_values
 from keras_dinolm.models.encoder.text_encoder import TextEncoder
+from keras_dinolm.typing import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_dinolm")
@@ -82,20 +83,38 @@ class FixedTeacher(HeadlessTeacher):
 
     def call(
         self,
-        arrays,
-        masked=False,
-        training=None,
-        num_layers=0,
-        needs_tokens=True,
-    ):
-        """As `Tower.call`."""
+        arrays: dict[str, Tensor],
+        masked: bool = False,
+        training: bool | None = None,
+        num_layers: int = 0,
+        needs_tokens: bool = True,
+    ) -> dict[str, Any]:
+        """Features of one view group.
+
+        Args:
+            arrays: dict of the group's arrays, as `TextViews` makes them.
+            masked: bool. Whether to read the masked text where there is one.
+            training: bool.
+            num_layers: int. How many of the last layers to return as well.
+            needs_tokens: bool. Whether to return `"tokens"`.
+
+        Returns:
+            A dict of features, as `TextEncoder` returns it for each view.
+        """
         features = read_views(
             self.encoder, arrays, masked, training, num_layers, needs_tokens
         )
         return self.standardized(features)
 
     def clone(self, name: str) -> "FixedTeacher":
-        """Makes an independent teacher with equal weights."""
+        """Makes an independent teacher with equal weights.
+
+        Args:
+            name: string.
+
+        Returns:
+            A `FixedTeacher`.
+        """
         config = {**self.get_config(), "name": name}
         del config["encoder"]
         copy = type(self)(self.encoder.clone(), **config)
