@@ -135,3 +135,16 @@ def read_variable(
         if known is variable:
             return value
     raise ValueError(f"{variable.path} is not a variable of the model.")
+
+
+def move_average(targets: list, sources: list, share: Any) -> None:
+    """Moves averages towards what they are averages of.
+
+    Args:
+        targets: list of variables.
+        sources: list of tensors or variables of the same shapes.
+        share: scalar tensor in [0, 1]. With 0 nothing moves.
+    """
+    for target, source in zip(targets, sources, strict=True):
+        change = keras.ops.cast(source, target.dtype) - target.value
+        target.assign_add(keras.ops.cast(share, target.dtype) * change)

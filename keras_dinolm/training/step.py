@@ -28,5 +28,6 @@ _step: Any = importlib.import_module(
 
 train_step = _step.train_step
 read_variable = _step.read_variable
+move_average = _step.move_average
 # Whether compiling the step is worth its time in a run of minutes.
 COMPILE_BY_DEFAULT: bool = _step.COMPILE_BY_DEFAULT

@@ -94,3 +94,16 @@ def read_variable(model: Any, variable: keras.Variable, *_: Any) -> Any:
         An array.
     """
     return keras.ops.convert_to_numpy(variable)
+
+
+def move_average(targets: list, sources: list, share: Any) -> None:
+    """Moves averages towards what they are averages of.
+
+    Args:
+        targets: list of variables.
+        sources: list of tensors or variables of the same shapes.
+        share: scalar tensor in [0, 1]. With 0 nothing moves.
+    """
+    for target, source in zip(targets, sources, strict=True):
+        change = keras.ops.cast(source, target.dtype) - target.value
+        target.assign_add(keras.ops.cast(share, target.dtype) * change)

@@ -57,8 +57,9 @@ def _move(learner, loss, gradient_of):
     """
     weights, optimizer = learner.trainable_variables, learner.optimizer
     gradients = [gradient_of[id(v)] for v in weights]
-    norms = torch._foreach_norm(gradients, float("inf"))
-    finite = torch.isfinite(loss) & torch.isfinite(torch.stack(norms)).all()
+    # The norm that clipping takes, too: much faster than the largest entry.
+    norms = torch.stack(torch._foreach_norm(gradients))
+    finite = torch.isfinite(loss) & torch.isfinite(norms).all()
     scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     # A loss scale handles overflow itself, and has to move to do so.
     if scales or bool(finite):
@@ -78,3 +79,18 @@ def read_variable(model: Any, variable: keras.Variable, *_: Any) -> Any:
         An array.
     """
     return keras.ops.convert_to_numpy(variable)
+
+
+def move_average(targets: list, sources: list, share: Any) -> None:
+    """Moves averages towards what they are averages of.
+
+    Args:
+        targets: list of variables.
+        sources: list of tensors or variables of the same shapes.
+        share: scalar tensor in [0, 1]. With 0 nothing moves.
+    """
+    with torch.no_grad():
+        # In place, where Keras would make three arrays of that size.
+        for target, source in zip(targets, sources, strict=True):
+            source = keras.ops.convert_to_tensor(source)
+            target.value.lerp_(source.to(target.value.dtype), share)

@@ -30,6 +30,7 @@ from keras_dinolm.objectives.features import FeaturesByGroup
 from keras_dinolm.schedules import Cosine
 from keras_dinolm.schedules import value_at
 from keras_dinolm.schedules.values import checked_value
+from keras_dinolm.training import move_average
 from keras_dinolm.typing import Tensor
 
 
@@ -336,10 +337,13 @@ class Lesson(keras.layers.Layer):
             self.objectives[name].after_step(statistics, finite, moved)
         if not self.teacher_is_fixed:
             share = 1.0 - value_at(self.momentum, update)
-            for teacher, student in self._pairs():
-                difference = ops.stop_gradient(student) - teacher.value
-                change = ops.cast(share, teacher.dtype) * difference
-                teacher.assign_add(ops.where(moved, change, 0.0))
+            teachers, students = zip(*self._pairs(), strict=True)
+            move_average(
+                list(teachers),
+                [ops.stop_gradient(student) for student in students],
+                # A number decides, so that no weight is looked at once more.
+                ops.where(moved, share, 0.0),
+            )
 
     def track(self, aux: dict, finite: Tensor) -> None:
         """Adds a batch to the metrics.

@@ -22,6 +22,12 @@ from keras_dinolm.training.optimizers.parameter_groups import layer_factors
 from keras_dinolm.training.optimizers.parameter_groups import matches
 from keras_dinolm.training.optimizers.parameter_groups import module_of
 
+# A backend without a compiler around the step has kernels of its own.
+if keras.backend.backend() == "torch":
+    from keras_dinolm.training.optimizers import torch_update
+else:
+    torch_update = None
+
 _KERAS_CLIPPING = ("clipnorm", "global_clipnorm", "clipvalue")
 
 
@@ -185,25 +191,69 @@ class AdamW(keras.optimizers.Adam):
             return self._learning_rate(self.iterations)
         return super()._get_current_learning_rate()
 
-    def update_step(self, gradient, variable, learning_rate):
-        index = self._get_variable_index(variable)
-        rate = ops.cast(learning_rate, variable.dtype)
+    def _rate_and_decay(self, index, learning_rate):
+        """Learning rate and decay of a variable at this update."""
+        rate = learning_rate
         if self._factors[index] != 1.0:
             rate = rate * self._factors[index]
         for multiplier in self._scheduled[index]:
             factor = value_at(multiplier, self.iterations)
-            rate = rate * ops.cast(factor, variable.dtype)
-        if self._decayed[index]:
-            decay = value_at(self.decay, self.iterations)
-            self.assign_sub(
-                variable, variable * (rate * ops.cast(decay, variable.dtype))
-            )
+            rate = rate * ops.cast(factor, rate.dtype)
+        if not self._decayed[index]:
+            return rate, None
+        return rate, ops.cast(value_at(self.decay, self.iterations), rate.dtype)
+
+    def update_step(self, gradient, variable, learning_rate):
+        index = self._get_variable_index(variable)
+        rate, decay = self._rate_and_decay(
+            index, ops.cast(learning_rate, variable.dtype)
+        )
+        if decay is not None:
+            self.assign_sub(variable, variable * (rate * decay))
         super().update_step(gradient, variable, rate)
 
+    # Moments decay at each update, also of embeddings whose tokens were in no
+    # text of the batch. So an update of the rows that were read, alone, would
+    # be another optimizer.
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        indices = [self._get_variable_index(v) for v in trainable_variables]
+        alike = {v.dtype for v in trainable_variables} == {"float32"}
+        if torch_update is None or self.amsgrad or not alike:
+            super()._backend_update_step(
+                grads, trainable_variables, learning_rate
+            )
+            return
+        groups = {}
+        for place, index in enumerate(indices):
+            kind = (
+                self._factors[index],
+                self._decayed[index],
+                *map(id, self._scheduled[index]),
+            )
+            groups.setdefault(kind, []).append(place)
+        for places in groups.values():
+            rate, decay = self._rate_and_decay(
+                indices[places[0]], ops.cast(learning_rate, "float32")
+            )
+            torch_update.adamw_update(
+                [trainable_variables[place].value for place in places],
+                [ops.cast(grads[place], "float32") for place in places],
+                [self._momentums[indices[p]].value for p in places],
+                [self._velocities[indices[p]].value for p in places],
+                int(self.iterations),
+                float(rate),
+                0.0 if decay is None else float(decay),
+                self.beta_1,
+                self.beta_2,
+                self.epsilon,
+            )
+
     def _clip_gradients(self, grads):
-        if self.module_clipnorm is None:
-            return super()._clip_gradients(grads)
-        return clip_modules(grads, self._module_of, self.module_clipnorm)
+        if self.module_clipnorm is not None:
+            return clip_modules(grads, self._module_of, self.module_clipnorm)
+        if torch_update is not None and self.global_clipnorm is not None:
+            return torch_update.clip_by_global_norm(grads, self.global_clipnorm)
+        return super()._clip_gradients(grads)
 
     def get_config(self) -> dict:
         config = super().get_config()
