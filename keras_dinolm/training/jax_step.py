@@ -143,8 +143,12 @@ def move_average(targets: list, sources: list, share: Any) -> None:
     Args:
         targets: list of variables.
         sources: list of tensors or variables of the same shapes.
-        share: scalar tensor in [0, 1]. With 0 nothing moves.
+        share: scalar tensor in [0, 1]. With 0 nothing moves, whatever the
+            sources hold.
     """
+    moves = share > 0
     for target, source in zip(targets, sources, strict=True):
         change = keras.ops.cast(source, target.dtype) - target.value
-        target.assign_add(keras.ops.cast(share, target.dtype) * change)
+        change = keras.ops.cast(share, target.dtype) * change
+        # A product with 0 would keep a NaN.
+        target.assign_add(keras.ops.where(moves, change, 0.0))

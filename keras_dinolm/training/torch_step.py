@@ -87,8 +87,11 @@ def move_average(targets: list, sources: list, share: Any) -> None:
     Args:
         targets: list of variables.
         sources: list of tensors or variables of the same shapes.
-        share: scalar tensor in [0, 1]. With 0 nothing moves.
+        share: scalar tensor in [0, 1]. With 0 nothing moves, whatever the
+            sources hold.
     """
+    if not share:  # a product with 0 would keep a NaN
+        return
     with torch.no_grad():
         # In place, where Keras would make three arrays of that size.
         for target, source in zip(targets, sources, strict=True):

@@ -341,7 +341,6 @@ class Lesson(keras.layers.Layer):
             move_average(
                 list(teachers),
                 [ops.stop_gradient(student) for student in students],
-                # A number decides, so that no weight is looked at once more.
                 ops.where(moved, share, 0.0),
             )
 
