@@ -233,6 +233,7 @@ EXEMPT_CALLABLES: dict[str, str] = {
     "pictures.Tokens": RESULTS,
     "recipes.names": "takes no argument",
     "schedules.Schedule": "Keras' own base class",
+    "training.move_average": "called by models",
     "training.read_variable": "called by models",
     "training.train_step": "called by models",
     "views.default_groups": "takes no argument",

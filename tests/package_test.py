@@ -81,6 +81,9 @@ MAY_NAME = {
     "layers/attention.py": "jax",
     # Each backend compiles, and lends weights, in its own way.
     "models/tasks/network_call.py": "any",
+    # It has kernels of its own for what is eager there, see there.
+    "training/optimizers/optimizer.py": "torch",
+    "training/optimizers/torch_update.py": "torch",
     # Compiling takes 40 s there: no default for short runs.
     "recipes/parts.py": "torch",
 }
