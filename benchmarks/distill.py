@@ -20,7 +20,7 @@ of the corpus that nobody trained on. Its speed is taken beside the teacher's,
 on the same texts in turns.
 
 The command may be stopped and started again: finished runs are lines of
-`--results`. Runs that were stopped begin anew, except for the teacher's
+`--results`. Runs that were stopped begin again, except for the teacher's
 features, which all rivals share and are charged for.
 
 Cost: 20 to 30 minutes of one core a run. Machine, date and result:

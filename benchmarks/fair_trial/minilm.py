@@ -1,4 +1,4 @@
-"""A published encoder that goes on learning on the corpus."""
+"""A published encoder that continues to learn on the corpus."""
 
 import dataclasses
 import importlib.util

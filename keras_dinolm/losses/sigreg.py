@@ -30,7 +30,7 @@ def sigreg(
     Args:
         embeddings: Array of shape `[N, D]`.
         directions: Array of shape `[M, D]`, scaled to unit length here. Drawn
-            anew at each step, a few hundred do for any D.
+            again at each step, a few hundred do for any D.
         num_points: Odd integer of at least 3, the points of the trapezoid
             rule. Defaults to 17, as in the paper.
         limit: Positive float. Defaults to 5, as in the paper.

@@ -24,7 +24,7 @@ class SIGReg(Objective):
     LeJEPA has no negatives, prototypes, moving averages or stopped gradients.
     The student's views go through a projector that belongs to this objective.
     Each view's projections over the batch should look like N(0, I) along
-    random directions, drawn anew at each step (`losses.sigreg`). And each
+    random directions, drawn again at each step (`losses.sigreg`). And each
     should meet the mean over the views of the groups that the teacher also
     reads, of all groups if there is no such group. The loss is
     `(1 - tradeoff) * invariance + tradeoff * statistic`.
