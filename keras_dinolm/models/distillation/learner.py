@@ -194,10 +194,7 @@ class Learner(keras.layers.Layer):
         """
         sums = aux["features"]
         are_finite = ops.isfinite(ops.sum(sums["second_moment"]))
-        self.loss.update_state(
-            ops.where(finite, loss, 0.0),
-            sample_weight=ops.cast(finite, "float32"),
-        )
+        self.loss.update_state(loss, finite)
         for name, found in aux["lessons"].items():
             self.lessons[name].track(found, finite)
         self.feature_statistics.update_state(

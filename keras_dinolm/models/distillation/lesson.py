@@ -351,13 +351,10 @@ class Lesson(keras.layers.Layer):
             aux: as `evaluate_objectives` returned it.
             finite: boolean scalar. `False` leaves the batch out.
         """
-        keep = ops.cast(finite, "float32")
         values = {**aux["metrics"], "loss": aux["loss"]}
         trackers = {**self.trackers, "loss": self.loss}
         for name, value in values.items():
-            trackers[name].update_state(
-                ops.where(finite, value, 0.0), sample_weight=keep
-            )
+            trackers[name].update_state(value, finite)
 
     def reset_teacher(self) -> None:
         """Makes the teacher an exact copy of the student.
