@@ -22,7 +22,7 @@ class StepMean(keras.metrics.Mean):
             value: scalar.
             keep: boolean scalar. `False` leaves the step out.
         """
-        # Keras' own looks at shapes, weights and masks, at each step anew.
+        # Keras' own looks at shapes, weights and masks at each step.
         value = ops.cast(value, self.dtype)
         self.total.assign_add(ops.where(keep, value, 0.0))
         self.count.assign_add(ops.cast(keep, self.count.dtype))
